@@ -1,0 +1,82 @@
+"""What a source of shapes is: a list of named items, and a way to load one of them."""
+
+import argparse
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import trimesh
+
+
+class SourceError(ValueError):
+    """A source as a whole cannot be used: missing, empty or not laid out as expected."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One shape of a source, not loaded yet."""
+
+    name: str
+    """Unique within its split; what follows the last ``/`` seeds the sampling."""
+    label: int
+    """Index into ``Source.class_names``."""
+    split: str
+    """``train`` or ``test``."""
+    file: str = ""
+    """Where it lies, relative to the source's folder; empty where shapes are generated."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One loaded shape, in the units and axes of its source: a mesh, or else a cloud of points.
+
+    Attributes:
+        mesh: the surface; sampled, rendered and normalised by the preparation.
+        face_parts: (F,) integers, the part of each face (index into ``Source.part_names``).
+        points: (N, 3) float32, where there is no mesh.
+        normals: (N, 3) float32 unit normals of ``points``.
+        point_parts: (N,) integers, the part of each point.
+    """
+
+    mesh: "trimesh.Trimesh | None" = None
+    face_parts: np.ndarray | None = None
+    points: np.ndarray | None = None
+    normals: np.ndarray | None = None
+    point_parts: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if (self.mesh is None) == (self.points is None):
+            raise ValueError("a Shape holds either a mesh or points")
+
+
+class Source(ABC):
+    """A collection of labelled shapes. Built from the arguments that ``add_arguments`` declares, by name.
+
+    It is pickled to worker processes, so it keeps file names, not file handles, and ``load`` depends on
+    nothing but the constructor's arguments and the item.
+    """
+
+    surfaces: ClassVar[bool] = True
+    """Whether shapes are meshes. Clouds alone cannot be rendered."""
+
+    up: str = "z"
+    """The axis that points up in the raw data, unless the user says otherwise."""
+
+    class_names: list[str]
+    part_names: list[str] | None = None
+    items: list[Item]
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declares the source's own command line arguments, named as the constructor's parameters."""
+
+    @abstractmethod
+    def load(self, item: Item) -> Shape:
+        """Loads one shape.
+
+        Raises:
+            MeshError: the shape is not usable; the message is the reason that the manifest records.
+        """
