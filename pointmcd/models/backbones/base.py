@@ -1,0 +1,62 @@
+"""What every backbone is."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from pointmcd.models.layers import LinearNormAct
+
+
+class PointBackbone(nn.Module, ABC):
+    """Points in, non-negative features of points out.
+
+    The last point-wise layer stands apart: a model whose point features feed pools only takes ``encode`` and
+    pools through ``fusion.pool``, which never stores them; all others call the backbone.
+
+    Args:
+        in_channels: Values of a point: x, y, z, then whatever else the network is to see (normals ...).
+
+    Attributes:
+        fusion: The last point-wise layer, hidden -> C, ending in a ReLU. Set by the subclass.
+    """
+
+    fusion: LinearNormAct
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        if in_channels < 3:
+            raise ValueError(f"in_channels is {in_channels}, but a point has at least x, y and z")
+        self.in_channels = in_channels
+
+    @property
+    def out_channels(self) -> int:
+        """C, the width of ``point_feats``."""
+        return self.fusion.linear.out_features
+
+    @abstractmethod
+    def encode(self, points: Tensor) -> dict[str, Any]:
+        """All but the last point-wise layer.
+
+        Args:
+            points: (B, N, in_channels).
+
+        Returns:
+            ``hidden`` (B, M, I), the input of ``fusion``; ``point_index`` (B, M) int64, the points that the M
+            rows belong to, or None when they are all N in order; ``losses``, the backbone's own weighted
+            terms.
+        """
+
+    def forward(self, points: Tensor) -> dict[str, Any]:
+        """``encode`` and the last layer: ``point_feats`` (B, M, C), at least 0, in place of ``hidden``."""
+        features = self.encode(points)
+        features["point_feats"] = self.fusion(features.pop("hidden"))
+        return features
+
+    def check(self, points: Tensor) -> None:
+        """Refuse what is not (B, N, in_channels)."""
+        if points.ndim != 3 or points.shape[-1] != self.in_channels:
+            raise ValueError(
+                f"{type(self).__name__} takes points of shape (B, N, {self.in_channels}), "
+                f"not {tuple(points.shape)}"
+            )
