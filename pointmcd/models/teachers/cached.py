@@ -15,7 +15,8 @@ class CachedTeacher(nn.Module):
     """Say what ``tools/cache_teacher.py`` wrote down; the dataset puts the rows into the batch.
 
     Args:
-        cache: Folder of the cache, ``<prepared set>/teachers/<name>``.
+        data_root: Folder of the prepared set; filled in from the config's top level where it is None there.
+        name: Name of the teacher, whose cache is ``<data_root>/teachers/<name>``.
 
     Attributes:
         meta: What ``meta.json`` says of the teacher: ``channels``, ``accuracy`` of each split, digests ...
@@ -25,9 +26,9 @@ class CachedTeacher(nn.Module):
         ValueError: The cache is of other data than that of the prepared set it lies in.
     """
 
-    def __init__(self, cache: str) -> None:
+    def __init__(self, data_root: str, name: str) -> None:
         super().__init__()
-        folder = Path(cache)
+        folder = Path(data_root) / "teachers" / name
         if not (folder / "meta.json").is_file():
             raise FileNotFoundError(
                 f"{folder} is no finished teacher cache; train a teacher, then run\n"
@@ -41,6 +42,11 @@ class CachedTeacher(nn.Module):
                 f"the teacher cache {folder} is of data with digest {self.meta['data_digest']}, but "
                 f"{folder.parent.parent} has {manifest['digest']}; run tools/cache_teacher.py again"
             )
+
+    @property
+    def accuracy(self) -> dict[str, dict[str, float]]:
+        """Accuracies in percent of each split, by name."""
+        return self.meta["accuracy"]
 
     @property
     def out_channels(self) -> int:

@@ -1,0 +1,25 @@
+# make venv: the environment. make demo: the main job on built-in shapes. make test, make lint: the checks.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: venv demo test lint
+
+venv: .venv/ready
+
+.venv/ready: pyproject.toml setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --upgrade 'setuptools<81' wheel
+	$(BIN)/python -m pip install torch==2.13.0 torchvision==0.28.0
+	$(BIN)/python -m pip install --no-build-isolation -e '.[dev]'
+	touch $@
+
+demo: venv
+	$(BIN)/python tools/demo.py
+
+test: venv
+	$(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

@@ -1,0 +1,35 @@
+"""What every run shares: logs, checkpoints, seeds. Each name here may be set at the top level of a config."""
+
+default_scope = "pointmcd"
+custom_imports = None
+launcher = "none"  # tools/dist_train.sh sets it
+randomness = dict(seed=0)
+load_from = None
+resume = False
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1),
+    dist_cfg=dict(backend="nccl"),
+)
+
+default_hooks = dict(
+    runtime_info=dict(type="RuntimeInfoHook"),
+    timer=dict(type="IterTimerHook"),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    logger=dict(type="LoggerHook", interval=50),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", interval=5, max_keep_ckpts=1),
+)
+# More that can be listed here: EMAHook, CompileHook, SyncBatchNormHook.
+custom_hooks = [
+    dict(type="SeedHook"),
+    dict(type="PlainCheckpointHook"),
+    dict(type="TeacherBesideHook"),
+]
+
+log_level = "INFO"
+log_processor = dict(by_epoch=True, window_size=50)
+visualizer = dict(
+    type="Visualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
+)

@@ -1,0 +1,325 @@
+"""The prepared format: a folder that holds everything a training reads, memory-mapped and without pickle.
+
+    <root>/manifest.json             what the set is and how it was made; written last
+    <root>/<split>/names.json        S names
+                   labels.npy        (S,) int64
+                   points.npy        (S, P, 3) float32, unit ball, z up, in farthest-point order
+                   normals.npy       (S, P, 3) float32                 | where the source has them
+                   parts.npy         (S, P) uint8 or uint16            |
+                   visibility.npy    (S, P) uint32, bit v: seen by view v
+                   views.bin         S * V encoded images, one after the other
+                   view_offsets.npy  (S * V + 1,) int64 offsets into views.bin
+
+The digest is a SHA-256 over the manifest, which itself holds the SHA-256 of every file. Opening a set checks
+the manifest's digest and the files' sizes; ``verify`` reads the files as well.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+ARRAY_NAMES = ("points", "normals", "parts", "visibility")
+UNHASHED = ("digest", "source", "made_with")
+"""Manifest keys outside the digest: the same shapes from a folder and from an archive are the same set."""
+
+
+class PreparedSetError(Exception):
+    """A prepared set is missing, damaged or of another format."""
+
+
+@dataclass(frozen=True)
+class PreparedShape:
+    """One shape on its way to disk.
+
+    Attributes:
+        arrays: some of ``ARRAY_NAMES``, without the leading shape axis.
+        views: the encoded images of its V views, or none.
+    """
+
+    arrays: dict[str, np.ndarray]
+    views: list[bytes] = field(default_factory=list)
+
+
+class SplitWriter:
+    """Writes the files of one split, shape by shape, in a bounded amount of memory.
+
+    Args:
+        folder: created; must not exist yet.
+        names: of all S shapes, in the order in which ``add`` receives them.
+        labels: (S,) class indices.
+    """
+
+    def __init__(self, folder: Path, names: list[str], labels: list[int]) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.names = names
+        self._arrays: dict[str, np.ndarray] = {}
+        self._views = open(folder / "views.bin", "wb")  # noqa: SIM115 - closed in close()
+        self._offsets = [0]
+        self._written = 0
+        (folder / "names.json").write_text(json.dumps(names, indent=0, ensure_ascii=False) + "\n", "utf-8")
+        np.save(folder / "labels.npy", np.asarray(labels, np.int64))
+
+    def add(self, shape: PreparedShape) -> None:
+        if self._written == 0:
+            self._arrays = {
+                name: np.lib.format.open_memmap(
+                    self.folder / f"{name}.npy", "w+", array.dtype, (len(self.names), *array.shape)
+                )
+                for name, array in shape.arrays.items()
+            }
+            self._num_views = len(shape.views)
+        if shape.arrays.keys() != self._arrays.keys() or len(shape.views) != self._num_views:
+            raise PreparedSetError(
+                f"{self.names[self._written]} has {sorted(shape.arrays)} and {len(shape.views)} views; the shapes "
+                f"before it have {sorted(self._arrays)} and {self._num_views}"
+            )
+        for name, array in shape.arrays.items():
+            self._arrays[name][self._written] = array
+        for view in shape.views:
+            self._views.write(view)
+            self._offsets.append(self._offsets[-1] + len(view))
+        self._written += 1
+
+    def close(self) -> None:
+        self._views.close()
+        for array in self._arrays.values():
+            array.flush()  # type: ignore[attr-defined]
+        if self._written != len(self.names):
+            raise PreparedSetError(f"{self.folder}: {self._written} of {len(self.names)} shapes were written")
+        if self._num_views:
+            np.save(self.folder / "view_offsets.npy", np.asarray(self._offsets, np.int64))
+        else:
+            (self.folder / "views.bin").unlink()
+
+
+def seal(root: Path, header: dict[str, Any]) -> str:
+    """Completes a set whose splits are written: hashes its files and writes the manifest.
+
+    Args:
+        header: what the manifest says beyond the files; needs ``class_names`` and ``splits``.
+
+    Returns:
+        The digest of the set.
+    """
+    files = {
+        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for split in header["splits"]
+        for path in sorted((root / split).iterdir())
+    }
+    manifest = {"format_version": FORMAT_VERSION, **header, "files": files}
+    manifest["digest"] = manifest_digest(manifest)
+    write_json(root / MANIFEST, manifest)
+    return manifest["digest"]
+
+
+def file_sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def manifest_digest(manifest: dict[str, Any]) -> str:
+    body = {key: value for key, value in manifest.items() if key not in UNHASHED}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes to a temporary name, then renames: a reader sees the old file or the new one, never a part."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    temporary.replace(path)
+
+
+class Views:
+    """The encoded images of one split."""
+
+    def __init__(self, folder: Path, num_views: int) -> None:
+        self.num_views = num_views
+        self._data = np.memmap(folder / "views.bin", np.uint8, "r")
+        self._offsets = np.load(folder / "view_offsets.npy", mmap_mode="r")
+
+    def encoded(self, shape: int, view: int) -> np.ndarray:
+        """The bytes of one image file, (n,) uint8, as a view into the memory map."""
+        if not 0 <= view < self.num_views:
+            raise IndexError(f"view {view} of {self.num_views}")
+        row = shape * self.num_views + view
+        return self._data[self._offsets[row] : self._offsets[row + 1]]
+
+    def read(self, shape: int, view: int) -> np.ndarray:
+        """Decodes one image: (H, W, 3) uint8 RGB."""
+        import mmcv
+
+        return mmcv.imfrombytes(self.encoded(shape, view), channel_order="rgb", backend="cv2")
+
+
+class PreparedSplit:
+    """The shapes of one split. Arrays are memory-mapped when first used; pickling passes the path alone."""
+
+    def __init__(self, root: Path, name: str, num_views: int) -> None:
+        self.folder = root / name
+        self.name = name
+        self.num_views = num_views
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.folder.parent, self.name, self.num_views)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def names(self) -> list[str]:
+        return json.loads((self.folder / "names.json").read_text("utf-8"))
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(S,) int64."""
+        return np.load(self.folder / "labels.npy")
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """(S, P, 3) float32, every prefix along P a sample of the whole shape."""
+        return np.load(self.folder / "points.npy", mmap_mode="r")
+
+    @cached_property
+    def normals(self) -> np.ndarray | None:
+        """(S, P, 3) float32 unit normals."""
+        return self._optional("normals")
+
+    @cached_property
+    def parts(self) -> np.ndarray | None:
+        """(S, P) uint8 or uint16 indices into the set's part names."""
+        return self._optional("parts")
+
+    @cached_property
+    def visibility(self) -> np.ndarray | None:
+        """(S, P) uint32 bit masks."""
+        return self._optional("visibility")
+
+    @cached_property
+    def views(self) -> Views:
+        if not (self.folder / "views.bin").is_file():
+            raise PreparedSetError(
+                f"{self.folder.parent} has no view images: it was prepared from points alone.\n"
+                "Teachers and distillation need views; prepare the set from meshes."
+            )
+        return Views(self.folder, self.num_views)
+
+    def _optional(self, name: str) -> np.ndarray | None:
+        path = self.folder / f"{name}.npy"
+        return np.load(path, mmap_mode="r") if path.is_file() else None
+
+
+class PreparedSet:
+    """A prepared set, opened for reading.
+
+    Args:
+        root: the folder, such as ``data/modelnet40``.
+
+    Raises:
+        PreparedSetError: it is missing, unfinished, damaged or of another format version.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        path = self.root / MANIFEST
+        if not path.is_file():
+            raise PreparedSetError(_how_to_prepare(self.root))
+        try:
+            self.manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise PreparedSetError(f"{path} is damaged ({error}).\n{_again(self.root)}") from error
+        if self.manifest.get("format_version") != FORMAT_VERSION:
+            raise PreparedSetError(
+                f"{self.root} has format {self.manifest.get('format_version')}, this version of pointmcd reads "
+                f"{FORMAT_VERSION}.\n{_again(self.root)}"
+            )
+        if (actual := manifest_digest(self.manifest)) != self.digest:
+            raise PreparedSetError(
+                f"{path} was changed: its digest is {actual[:16]}, it states {self.digest[:16]}.\n{_again(self.root)}"
+            )
+        for name, entry in self._files():
+            size = name.stat().st_size if name.is_file() else None
+            if size != entry["bytes"]:
+                found = "is missing" if size is None else f"has {size} bytes instead of {entry['bytes']}"
+                raise PreparedSetError(f"{name} {found}.\n{_again(self.root)}")
+
+    def _files(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        return ((self.root / name, entry) for name, entry in self.manifest["files"].items())
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.root,)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything in the set, in hexadecimal."""
+        return self.manifest["digest"]
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.manifest["class_names"]
+
+    @property
+    def part_names(self) -> list[str] | None:
+        return self.manifest["part_names"]
+
+    @property
+    def num_views(self) -> int:
+        """Number of cameras; 0 where the set was prepared from points alone."""
+        return self.manifest["num_views"]
+
+    @property
+    def num_points(self) -> int:
+        return self.manifest["points"]["num_points"]
+
+    @property
+    def has_visibility(self) -> bool:
+        return self.manifest["visibility"] != "none"
+
+    @property
+    def splits(self) -> list[str]:
+        return list(self.manifest["splits"])
+
+    def split(self, name: str) -> PreparedSplit:
+        if name not in self.splits:
+            raise PreparedSetError(f"{self.root} has no split '{name}'; it has {', '.join(self.splits)}")
+        return PreparedSplit(self.root, name, self.num_views)
+
+    def verify(self) -> None:
+        """Reads every file and compares its hash.
+
+        Raises:
+            PreparedSetError: a file differs; the message names it and both hashes.
+        """
+        for path, entry in self._files():
+            if (actual := file_sha256(path)) != entry["sha256"]:
+                raise PreparedSetError(
+                    f"{path} was changed: its SHA-256 is {actual[:16]}, the manifest has {entry['sha256'][:16]}.\n"
+                    f"{_again(self.root)}"
+                )
+
+
+def _how_to_prepare(root: Path) -> str:
+    if root.name == "modelnet40":
+        return (
+            f"{root} holds no prepared shapes (there is no {MANIFEST}).\n"
+            "Get the Princeton meshes, ModelNet40.zip (2 GB): https://modelnet.cs.princeton.edu\n"
+            f"Prepare them: python tools/prepare_data.py modelnet40 --source ModelNet40.zip --out {root}"
+        )
+    return (
+        f"{root} holds no prepared shapes (there is no {MANIFEST}).\n"
+        f"From your meshes: python tools/prepare_data.py mesh-folder --source path/to/meshes --out {root}\n"
+        f"From built-in shapes: python tools/prepare_data.py builtin --out {root}"
+    )
+
+
+def _again(root: Path) -> str:
+    return f"Prepare it again: python tools/prepare_data.py SOURCE --out {root} --overwrite"

@@ -1,0 +1,62 @@
+"""What MMEngine lacks on today's torch, mended in one place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.device import get_device
+from mmengine.logging import HistoryBuffer
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from pointmcd.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Mixed precision in bfloat16 on the CPU and on CUDA; MMEngine's ``AmpOptimWrapper`` refuses the CPU.
+
+    bfloat16 has float32's range, so no loss scaling is needed.
+
+    Args:
+        kwargs: As ``OptimWrapper``.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass in bfloat16 where that is safe."""
+        with super().optim_context(model), torch.autocast(get_device(), torch.bfloat16):
+            yield
+
+
+def to_plain(value: Any) -> Any:
+    """Replace what ``torch.load(weights_only=True)`` refuses: numpy values and MMEngine's
+    ``HistoryBuffer``.
+    """
+    if isinstance(value, HistoryBuffer):
+        history, counts = value.data
+        return {
+            "history_buffer": [float(x) for x in history],
+            "counts": [float(x) for x in counts],
+            "max_length": int(value.max_length),
+        }
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {key: to_plain(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(to_plain(child) for child in value)
+    return value
+
+
+def from_plain(value: Any) -> Any:
+    """The inverse of ``to_plain`` for ``HistoryBuffer``."""
+    if isinstance(value, dict):
+        if "history_buffer" in value:
+            return HistoryBuffer(value["history_buffer"], value["counts"], value["max_length"])
+        return {key: from_plain(child) for key, child in value.items()}
+    return value

@@ -1,0 +1,43 @@
+"""Several processes: one global batch, shared out over the ranks."""
+
+import os
+
+import torch
+import torch.distributed
+from mmengine.config import Config
+
+
+def world_size() -> int:
+    """How many processes torchrun started, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def distribute(config: Config) -> Config:
+    """Prepare a complete config for the ranks that torchrun started; one process is left as it is.
+
+    A config's batch sizes are global: each rank takes its share. Without CUDA the process group is started
+    here with gloo, since MMEngine would ask CUDA for a device.
+
+    Raises:
+        ValueError: A batch size does not divide by the number of ranks.
+    """
+    ranks = world_size()
+    if ranks == 1:
+        return config
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        loader = config.get(name)
+        if loader is None:
+            continue
+        if loader.batch_size % ranks:
+            nearest = max(loader.batch_size // ranks, 1) * ranks
+            raise ValueError(
+                f"{name}.batch_size is {loader.batch_size}, the batch of all {ranks} processes together, and "
+                f"does not divide by {ranks}; give --cfg-options {name}.batch_size={nearest}"
+            )
+        loader.batch_size //= ranks
+    config.launcher = "pytorch"
+    if not torch.cuda.is_available():
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")
+        config.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
+    return config

@@ -1,0 +1,5 @@
+"""Metrics and protocols."""
+
+from pointmcd.evaluation.classification import ClassificationMetric
+
+__all__ = ["ClassificationMetric"]

@@ -1,0 +1,30 @@
+"""Registered components: backbones, teachers, necks, heads, and the two models that put them together."""
+
+from pointmcd.models.backbones import DGCNN, PointNet, PointNet2
+from pointmcd.models.heads import (
+    ClassificationHead,
+    DescriptorDistillationHead,
+    LogitDistillationHead,
+    ViewDistillationHead,
+)
+from pointmcd.models.necks import VAFP
+from pointmcd.models.point_model import PointModel
+from pointmcd.models.pointmcd import PointMCD
+from pointmcd.models.preprocessor import PointPreprocessor
+from pointmcd.models.teachers import CachedTeacher, MultiViewTeacher
+
+__all__ = [
+    "DGCNN",
+    "VAFP",
+    "CachedTeacher",
+    "ClassificationHead",
+    "DescriptorDistillationHead",
+    "LogitDistillationHead",
+    "MultiViewTeacher",
+    "PointMCD",
+    "PointModel",
+    "PointNet",
+    "PointNet2",
+    "PointPreprocessor",
+    "ViewDistillationHead",
+]

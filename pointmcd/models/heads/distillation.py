@@ -1,0 +1,102 @@
+"""Distillation heads: what the student says beside what the frozen teacher says."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from pointmcd.models.layers import LinearNormAct
+from pointmcd.models.losses import descriptor_distance, soft_kl
+from pointmcd.registry import MODELS
+
+
+class _DescriptorHead(nn.Module):
+    """Align a student feature (linear, batch norm, ReLU) with the teacher's descriptor of the same thing."""
+
+    student_key: str
+    teacher_key: str
+    loss_name: str
+
+    def __init__(
+        self, in_channels: int, teacher_channels: int, distance: str = "l1", loss_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.align = LinearNormAct(in_channels, teacher_channels)
+        self.distance = distance
+        self.loss_weight = loss_weight
+        self._distance = descriptor_distance(distance)
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """The aligned student descriptors (..., D)."""
+        return self.align(features[self.student_key])
+
+    def loss(self, features: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weighted distance of the aligned student descriptors from the teacher's."""
+        aligned = self(features)
+        target = teacher[self.teacher_key].to(aligned.dtype)
+        if aligned.shape != target.shape:
+            raise ValueError(
+                f"{type(self).__name__}: the student's descriptors are {tuple(aligned.shape)}, the teacher's "
+                f"{self.teacher_key} {tuple(target.shape)}; was the teacher cached for these views?"
+            )
+        return {self.loss_name: self.loss_weight * self._distance(aligned, target)}
+
+
+@MODELS.register_module()
+class ViewDistillationHead(_DescriptorHead):
+    """PointMCD's own loss: VAFP descriptors against the teacher's, view by view, through one shared
+    alignment.
+
+    Source: official ``mv_cdw_alignment``: Linear (no bias), batch norm over all B * V rows, ReLU, mean L1.
+
+    Args:
+        in_channels: C of the backbone; given by the model.
+        teacher_channels: D of the teacher; given by the model.
+        distance: ``l1`` (the paper's), ``smooth_l1``, ``mse``, ``cosine`` or ``kl``.
+        loss_weight: Weight of the loss (official: 1.0).
+    """
+
+    student_key = "view_feats"
+    teacher_key = "view_descriptors"
+    loss_name = "loss_view"
+
+
+@MODELS.register_module()
+class DescriptorDistillationHead(_DescriptorHead):
+    """An option the paper does not use: the global feature against the teacher's descriptor of the whole
+    shape.
+
+    Args: As ``ViewDistillationHead``.
+    """
+
+    student_key = "global_feats"
+    teacher_key = "descriptor"
+    loss_name = "loss_descriptor"
+
+
+@MODELS.register_module()
+class LogitDistillationHead(nn.Module):
+    """An option the paper does not use: KL divergence from the teacher's class probabilities (Hinton et
+    al., 2015).
+
+    Args:
+        in_channels: Not used; every distillation head is given it.
+        teacher_channels: Not used.
+        temperature: Above 0; softens both distributions.
+        loss_weight: Weight of the loss.
+    """
+
+    def __init__(
+        self, in_channels: int, teacher_channels: int, temperature: float = 4.0, loss_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.loss_weight = loss_weight
+
+    def loss(self, features: dict[str, Tensor], teacher: dict[str, Any]) -> dict[str, Tensor]:
+        """Weighted ``soft_kl`` of ``features['logits']`` from the teacher's ``logits``."""
+        if "logits" not in teacher:
+            raise ValueError(
+                "LogitDistillationHead: this teacher has no logits (was it trained without labels?)"
+            )
+        loss = soft_kl(features["logits"], teacher["logits"].to(features["logits"].dtype), self.temperature)
+        return {"loss_logit": self.loss_weight * loss}

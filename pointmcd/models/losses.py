@@ -1,0 +1,71 @@
+"""Task losses and the distances between a student's and a teacher's descriptors."""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy against a target of ``1 - smoothing`` on the label and ``smoothing / (K - 1)`` on each
+    other class.
+
+    torch's own ``label_smoothing`` spreads the smoothing over all K classes, the label included; PointMCD
+    over the other K - 1 (official training scripts).
+
+    Args:
+        logits: (..., K) float.
+        labels: (...) int64 in [0, K).
+        smoothing: in [0, 1).
+
+    Returns:
+        The mean over all leading dimensions, a scalar.
+    """
+    log_probs = logits.log_softmax(-1)
+    others = smoothing / max(logits.shape[-1] - 1, 1)
+    label = log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return -((1 - smoothing - others) * label + others * log_probs.sum(-1)).mean()
+
+
+def _cosine(student: Tensor, teacher: Tensor) -> Tensor:
+    return 1 - F.cosine_similarity(student, teacher, dim=-1).mean()
+
+
+def soft_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL divergence of softmax(teacher / t) from softmax(student / t), times t squared (Hinton et al., 2015).
+
+    Args:
+        student: (..., K) logits or descriptors.
+        teacher: The same shape.
+        temperature: Above 0.
+
+    Returns:
+        The mean over all leading dimensions, a scalar.
+    """
+    size = student.shape[-1]
+    log_student = (student / temperature).log_softmax(-1).reshape(-1, size)
+    log_teacher = (teacher / temperature).log_softmax(-1).reshape(-1, size)
+    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": F.l1_loss,
+    "smooth_l1": F.smooth_l1_loss,
+    "mse": F.mse_loss,
+    "cosine": _cosine,
+    "kl": soft_kl,
+}
+"""Distance of student from teacher descriptors by name, each (..., D), (..., D) -> scalar; ``l1`` is the
+paper's.
+"""
+
+
+def descriptor_distance(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Look up one of ``DISTANCES``.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in DISTANCES:
+        raise ValueError(f"distance {name!r} is not known; choose one of {', '.join(DISTANCES)}")
+    return DISTANCES[name]

@@ -1,0 +1,87 @@
+"""PointMCD: a point network that also learns to say, view by view, what an image teacher says (arXiv
+2207.03128).
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from pointmcd.models.point_model import PointModel
+from pointmcd.registry import MODELS
+
+
+@MODELS.register_module()
+class PointMCD(PointModel):
+    """A ``PointModel`` with a neck, distillation heads and a frozen teacher, none of which is used at test
+    time.
+
+    A teacher's weights are not part of a checkpoint, get no gradient and stay in eval mode; student keys
+    are those of ``PointModel``.
+
+    Args:
+        backbone: As ``PointModel``.
+        head: As ``PointModel``.
+        neck: Config of the neck (``VAFP``).
+        distill: Configs of the distillation heads; what is not listed is not built.
+        teacher: Config of ``CachedTeacher`` or of an online ``MultiViewTeacher``.
+        data_preprocessor: As ``PointModel``.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        neck: dict,
+        distill: list[dict],
+        teacher: dict,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(backbone, head, data_preprocessor)
+        self.neck = MODELS.build(neck)
+        self.teacher = MODELS.build(teacher).requires_grad_(False).eval()
+        widths = {"in_channels": self.backbone.out_channels, "teacher_channels": self.teacher.out_channels}
+        self.distill = nn.ModuleList(MODELS.build({**config, **widths}) for config in distill)
+        self.register_state_dict_post_hook(_without_teacher)
+        self.register_load_state_dict_post_hook(_teacher_not_missing)
+
+    def train(self, mode: bool = True) -> "PointMCD":
+        """Set the training mode of all but the teacher."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The task loss, the distillation losses and the backbone's own, each weighted."""
+        features = self.training_features(batch["points"], batch["visibility"])
+        said = self.teacher.describe(batch)
+        losses = {**self.head.loss(features, batch), **features["losses"]}
+        for head in self.distill:
+            losses.update(head.loss(features, said))
+        return losses
+
+    def training_features(self, points: Tensor, visibility: Tensor) -> dict[str, Any]:
+        """``student_features`` and ``view_feats`` (B, V, C), pooled in one pass.
+
+        Args:
+            points: (B, N, 3).
+            visibility: (B, N) int32 bit masks.
+        """
+        if self.pools_only:
+            features = self.backbone.encode(points)
+            hidden = features.pop("hidden")
+            pooled = self.neck.pool_hidden(hidden, self.backbone.fusion, visibility, features["point_index"])
+        else:
+            features = self.backbone(points)
+            pooled = self.neck(features["point_feats"], visibility, features["point_index"], with_global=True)
+        features["view_feats"], features["global_feats"] = pooled[:, :-1], pooled[:, -1]
+        features.update(self.head(features))
+        return features
+
+
+def _without_teacher(module: nn.Module, state: dict, prefix: str, local_metadata: dict) -> None:
+    for key in [key for key in state if key.startswith(f"{prefix}teacher.")]:
+        del state[key]
+
+
+def _teacher_not_missing(module: nn.Module, keys: Any) -> None:
+    keys.missing_keys[:] = [key for key in keys.missing_keys if "teacher." not in key]

@@ -1,0 +1,87 @@
+"""Augmentations: what they may change, and that masks stay with their points."""
+
+import pytest
+import torch
+
+from pointmcd.datasets import transforms
+from pointmcd.registry import TRANSFORMS
+
+POINT_TRANSFORMS = ["RandomScale", "RandomShift", "RandomRotate", "RandomJitter", "RandomSubset"]
+
+
+def build(name):
+    return TRANSFORMS.build({"type": name, **({"num_points": 20} if name == "RandomSubset" else {})})
+
+
+@pytest.fixture
+def batch():
+    """Points whose normal and mask say which point it is."""
+    torch.manual_seed(0)
+    points = torch.randn(3, 40, 3, dtype=torch.float64)
+    number = torch.arange(120).view(3, 40)
+    return {
+        "points": points,
+        "normals": points.clone(),
+        "visibility": number.to(torch.int32),
+        "parts": number,
+        "label": torch.arange(3),
+    }
+
+
+@pytest.mark.parametrize("name", POINT_TRANSFORMS)
+def test_masks_stay_with_their_points(name, batch):
+    before = {key: value.clone() for key, value in batch.items()}
+    after = build(name)(batch)
+    for key, value in before.items():
+        assert torch.equal(batch[key], value), f"{name} changed its input's {key}"
+    number = after["parts"]
+    assert torch.equal(after["visibility"].long(), number)
+    assert torch.equal(after["label"], before["label"])
+    original = before["points"].view(-1, 3)[number]
+    # Whatever moves points moves every shape by one affine map, up to jitter's clip: the points left are
+    # still theirs.
+    if name == "RandomSubset":
+        assert torch.equal(after["points"], original)
+    for shape in range(3):
+        homogeneous = torch.cat([original[shape], torch.ones(number.shape[1], 1, dtype=torch.float64)], 1)
+        fit = torch.linalg.lstsq(homogeneous, after["points"][shape]).solution
+        assert (homogeneous @ fit - after["points"][shape]).abs().max() < 0.04
+
+
+def test_scale_and_shift_stay_in_range(batch):
+    batch["points"] = torch.ones(2000, 1, 3)
+    scaled = transforms.RandomScale(0.5, 2.0)(batch)["points"]
+    assert 0.5 <= scaled.min() < 0.55
+    assert 1.9 < scaled.max() <= 2.0
+    assert not torch.equal(scaled[..., 0], scaled[..., 1])
+    isotropic = transforms.RandomScale(0.5, 2.0, anisotropic=False)(batch)["points"]
+    assert torch.equal(isotropic[..., 0], isotropic[..., 1])
+    shifted = transforms.RandomShift(0.2)(batch)["points"] - 1
+    assert shifted.abs().max() <= 0.2 + 1e-6
+
+
+def test_rotation_keeps_heights_and_lengths(batch):
+    turned = transforms.RandomRotate()(batch)
+    torch.testing.assert_close(turned["points"].norm(dim=-1), batch["points"].norm(dim=-1))
+    torch.testing.assert_close(turned["points"][..., 2], batch["points"][..., 2])
+    torch.testing.assert_close(turned["normals"], turned["points"])
+
+
+def test_subset_is_without_repeats(batch):
+    kept = transforms.RandomSubset(20)(batch)["parts"]
+    assert all(len(set(row.tolist())) == 20 for row in kept)
+
+
+def test_subset_of_too_few_points_is_refused(batch):
+    with pytest.raises(ValueError, match="num_points is 41, but a shape has 40 points"):
+        transforms.RandomSubset(41)(batch)
+
+
+def test_views_flip_as_a_whole():
+    torch.manual_seed(0)
+    views = torch.randint(256, (50, 2, 3, 4, 4), dtype=torch.uint8)
+    flipped = transforms.RandomFlipViews()({"views": views})["views"]
+    same = (flipped == views).flatten(1).all(1)
+    mirrored = (flipped == views.flip(-1)).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    assert 10 < same.sum() < 40

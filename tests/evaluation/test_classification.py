@@ -1,0 +1,23 @@
+"""Accuracy against counts made by hand."""
+
+import numpy as np
+
+from pointmcd.evaluation import ClassificationMetric
+from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
+
+
+def test_confusion_and_accuracies():
+    labels, predictions = [0, 0, 0, 1, 2, 2], [0, 0, 1, 1, 0, 0]
+    confusion = confusion_matrix(labels, predictions, 4)
+    assert confusion.tolist() == [[2, 1, 0, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]]
+    np.testing.assert_allclose(class_accuracy(confusion), [2 / 3, 1, 0, np.nan])
+    found = accuracies(confusion)
+    assert found == {"overall_accuracy": 50.0, "mean_class_accuracy": 100 * (2 / 3 + 1 + 0) / 3}
+
+
+def test_metric_collects_batches():
+    metric = ClassificationMetric(3)
+    metric.process(None, [{"label": 0, "pred": 0}, {"label": 1, "pred": 2}])
+    metric.process(None, [{"label": 2, "pred": 2}])
+    assert metric.evaluate(3)["overall_accuracy"] == 100 * 2 / 3
+    assert metric.predictions.tolist() == [0, 2, 2]

@@ -1,0 +1,28 @@
+#!/usr/bin/env python
+"""Print a config as a run would use it: bases merged, overrides applied, counts filled in from the
+prepared data.
+"""
+
+import argparse
+from pathlib import Path
+
+import _environment  # noqa: F401
+
+from pointmcd.engine import load_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="config file")
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config"
+    )
+    args = parser.parse_args()
+    try:
+        print(load_config(args.config, args.cfg_options).pretty_text)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"tools/print_config.py: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
