@@ -1,0 +1,31 @@
+"""Meshes, sampling, cameras, rendering and visibility: numpy in, numpy out, nothing of the rest of the
+package.
+
+The world is z up and shapes lie in the unit ball (`normalize`).
+"""
+
+from .cameras import CameraRig, rig
+from .mesh import MESH_SUFFIXES, MeshError, load_mesh, normalize, to_z_up
+from .raycast import RayScene
+from .render import Views, render_views
+from .sampling import sample_surface
+from .visibility import pack_masks, unpack_masks, visible_by_depth, visible_by_hpr, visible_by_ray
+
+__all__ = [
+    "MESH_SUFFIXES",
+    "CameraRig",
+    "MeshError",
+    "RayScene",
+    "Views",
+    "load_mesh",
+    "normalize",
+    "pack_masks",
+    "render_views",
+    "rig",
+    "sample_surface",
+    "to_z_up",
+    "unpack_masks",
+    "visible_by_depth",
+    "visible_by_hpr",
+    "visible_by_ray",
+]

@@ -1,0 +1,167 @@
+"""Meshes: reading them, and bringing them into the frame that everything else expects (z up, unit ball)."""
+
+import os
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+MESH_SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb")
+
+# The keyword may run into the counts (``OFF490 518 0``), as in some files of ModelNet40.
+_OFF_HEADER = re.compile(r"\s*(?:ST)?C?N?OFF(?!\s+BINARY)")
+
+# Below this share of its squared extent the area of a mesh is rounding error.
+_LEAST_RELATIVE_AREA = 1e-10
+
+
+class MeshError(ValueError):
+    """The mesh cannot be used; the text is the reason."""
+
+
+def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> trimesh.Trimesh:
+    """Reads one triangle mesh: OFF, OBJ, PLY, STL or GLB.
+
+    The parts of a scene are joined, polygons cut into triangle fans, equal vertices merged; faces without
+    area and vertices without a face are dropped, so that they cannot distort the bounding box. Colours and
+    textures are not read. The winding is that of the file and often not consistent.
+
+    Args:
+        source: A path, or a binary file object and its type (``off`` or ``.off``).
+
+    Raises:
+        MeshError: Not a readable file of these formats, no faces, a face of a vertex that does not exist,
+            coordinates that are not finite, or no area (a single point, points on a line).
+    """
+    if isinstance(source, tuple):
+        file, kind = source
+        return _clean(*_read(file.read(), "." + kind.lower().lstrip(".")))
+    path = Path(source)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MeshError(f"unreadable: {error.strerror}") from error
+    return _clean(*_read(data, path.suffix.lower()))
+
+
+def to_z_up(vertices: NDArray[np.floating], up: str) -> NDArray[np.floating]:
+    """Rotates coordinates (..., 3) whose up axis is ``up`` ('x', 'y' or 'z') so that z is up.
+
+    Both turns are by 90 degrees about a horizontal axis: y-up about x, (x, y, z) -> (x, -z, y); x-up about y,
+    (x, y, z) -> (-z, y, x).
+    """
+    x, y, z = np.moveaxis(np.asarray(vertices), -1, 0)
+    if up == "z":
+        return np.stack((x, y, z), axis=-1)
+    if up == "y":
+        return np.stack((x, -z, y), axis=-1)
+    if up == "x":
+        return np.stack((-z, y, x), axis=-1)
+    raise ValueError(f"up must be 'x', 'y' or 'z', not {up!r}")
+
+
+def normalize(vertices: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Moves the bounding box centre to the origin and scales the largest radius to 1.
+
+    This is ``bounding_box_normalization`` of the official PointMCD tools.
+
+    Args:
+        vertices: (P, 3), finite.
+
+    Returns:
+        The vertices ``(vertices - center) / scale`` (P, 3), ``center`` (3,) and ``scale`` > 0, all float64.
+
+    Raises:
+        MeshError: No vertices, coordinates that are not finite, or all of them in one point.
+    """
+    vertices = np.asarray(vertices, dtype=np.float64)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or len(vertices) == 0:
+        raise MeshError(f"vertices must be (P, 3) with P > 0, not {vertices.shape}")
+    if not np.isfinite(vertices).all():
+        raise MeshError("coordinates are not finite")
+    center = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    centered = vertices - center
+    scale = float(np.linalg.norm(centered, axis=1).max())
+    if scale == 0:
+        raise MeshError("a single point")
+    return centered / scale, center, scale
+
+
+def face_geometry(mesh: trimesh.Trimesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unit normals (F, 3), by winding and zero for a face without area, and areas (F,) of the faces."""
+    corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(cross, axis=1)
+    normals = np.divide(cross, length[:, None], out=np.zeros_like(cross), where=length[:, None] > 0)
+    return normals, length / 2
+
+
+def _read(data: bytes, suffix: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Vertices (P, 3) and triangles (F, 3) of a file's content."""
+    if suffix not in MESH_SUFFIXES:
+        raise MeshError(f"unknown mesh format {suffix!r}, known are {', '.join(MESH_SUFFIXES)}")
+    if not data.strip():
+        raise MeshError("empty file")
+    try:
+        if suffix == ".off":
+            return _read_off(data.decode("utf-8-sig", errors="replace"))
+        # From memory and without a resolver, so that no other file is opened (materials, textures).
+        scene = trimesh.load_scene(trimesh.util.wrap_as_stream(data), file_type=suffix[1:], process=False)
+        mesh = scene.to_mesh()
+    except MeshError:
+        raise
+    except Exception as error:  # the readers of trimesh raise whatever their parsing meets
+        raise MeshError(f"unreadable {suffix[1:].upper()}: {error}") from error
+    return np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int64)
+
+
+def _read_off(text: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Reads text OFF: ``#`` comments, colours or normals behind the coordinates, polygons, joined headers.
+
+    trimesh reads OFF too, but takes a file that was cut off among its faces for a whole one.
+    """
+    text = re.sub(r"#.*", "", text)
+    header = _OFF_HEADER.match(text)
+    if header is None:
+        raise MeshError("unreadable OFF: does not start with OFF (text, three dimensions)")
+    lines = [line.split() for line in text[header.end() :].splitlines() if line.strip()]
+    if not lines or len(lines[0]) < 2:
+        raise MeshError("unreadable OFF: no vertex and face counts")
+    num_vertices, num_faces = int(lines[0][0]), int(lines[0][1])
+    if min(num_vertices, num_faces) < 0 or len(lines) - 1 < num_vertices + num_faces:
+        raise MeshError(
+            f"unreadable OFF: {num_vertices} vertices and {num_faces} faces promised, "
+            f"{len(lines) - 1} lines follow"
+        )
+    vertices = np.array([line[:3] for line in lines[1 : num_vertices + 1]], dtype=np.float64).reshape(-1, 3)
+    polygons = lines[num_vertices + 1 : num_vertices + num_faces + 1]
+    corners = np.array([line[0] for line in polygons], dtype=np.int64)
+    triangles = [np.zeros((0, 3), dtype=np.int64)]
+    for count in np.unique(corners[corners >= 3]):
+        polygon = np.array(
+            [polygons[i][1 : count + 1] for i in np.flatnonzero(corners == count)], dtype=np.int64
+        )
+        fan = [polygon[:, (0, k, k + 1)] for k in range(1, count - 1)]
+        triangles.append(np.stack(fan, axis=1).reshape(-1, 3))
+    return vertices, np.concatenate(triangles)
+
+
+def _clean(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> trimesh.Trimesh:
+    """Checks and tidies; see `load_mesh`."""
+    if len(vertices) == 0 or len(faces) == 0:
+        raise MeshError(f"empty: {len(vertices)} vertices, {len(faces)} faces")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise MeshError(f"a face names vertex {faces.max()} or {faces.min()} of {len(vertices)} vertices")
+    if not np.isfinite(vertices).all():
+        raise MeshError("coordinates are not finite")
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    area = face_geometry(mesh)[1]
+    if not area.sum() > _LEAST_RELATIVE_AREA * float(np.ptp(vertices[faces], axis=(0, 1)).max()) ** 2:
+        raise MeshError("zero area: the faces are points or lines")
+    mesh.update_faces(area > 0)
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    mesh.remove_unreferenced_vertices()
+    return mesh

@@ -1,0 +1,62 @@
+"""Ray queries on one mesh, by Embree."""
+
+from typing import NamedTuple
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+
+class Hits(NamedTuple):
+    """The nearest hit of each of R rays."""
+
+    face: NDArray[np.int32]  # (R,), -1 where nothing is hit
+    distance: NDArray[np.float32]  # (R,) in lengths of the ray's direction, inf where nothing is hit
+    barycentric: NDArray[np.float32]  # (R, 2) weights of the face's second and third corner
+
+
+class RayScene:
+    """A mesh with its bounding volume hierarchy: build it once, use it for the views and for the visibility.
+
+    Embree calculates in float32. The unit ball keeps its errors near 1e-6, hence the check.
+
+    Args:
+        mesh: In the unit ball, as `normalize` puts it.
+
+    Raises:
+        ValueError: The mesh is empty or not in the unit ball.
+    """
+
+    def __init__(self, mesh: trimesh.Trimesh) -> None:
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+
+        self.mesh = mesh
+        vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+        radius = np.linalg.norm(vertices, axis=1).max() if len(faces) else np.nan
+        if not radius <= 1 + 1e-3:
+            raise ValueError(f"a mesh in the unit ball is needed (see normalize); its radius is {radius:.4g}")
+        self._scene = EmbreeScene(robust=True)
+        TriangleMesh(self._scene, vertices.astype(np.float32), faces.astype(np.int32))
+
+    def first_hit(self, origins: NDArray[np.float32], directions: NDArray[np.float32]) -> Hits:
+        """The nearest hit of each ray; origins and directions (R, 3), directions of any length."""
+        found = self._scene.run(_rows(origins), _rows(directions), output=True)
+        missed = found["primID"] < 0
+        found["tfar"][missed] = np.inf
+        return Hits(found["primID"], found["tfar"], np.stack((found["u"], found["v"]), axis=1))
+
+    def occluded(self, origins: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(R,) whether anything lies between ``origins`` and ``origins + directions``, both (R, 3)."""
+        origins = _rows(origins)
+        limit = np.ones(len(origins), dtype=np.float32)
+        return self._scene.run(origins, _rows(directions), dists=limit, query="OCCLUDED") >= 0
+
+
+def as_scene(mesh: "trimesh.Trimesh | RayScene") -> RayScene:
+    """The scene of a mesh, or the scene itself."""
+    return mesh if isinstance(mesh, RayScene) else RayScene(mesh)
+
+
+def _rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(vectors, dtype=np.float32)

@@ -1,0 +1,170 @@
+"""Grey shaded pictures of a mesh, with their depths and faces, by ray casting."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from .cameras import CameraRig
+from .mesh import face_geometry
+from .raycast import RayScene, as_scene
+
+# Light on a white background: strongest where the surface looks at the viewer, so that outlines stay dark.
+_AMBIENT, _HEAD, _KEY, _SPECULAR, _SHININESS = 0.18, 0.34, 0.36, 0.10, 24
+# Where the key light stands, in the camera's axes (x right, y down, z forward): over the viewer's left
+# shoulder.
+_KEY_LIGHT = np.array((-0.5, -0.7, -0.5)) / np.linalg.norm((-0.5, -0.7, -0.5))
+
+
+@dataclass(frozen=True)
+class Views:
+    """The V pictures of one shape.
+
+    Attributes:
+        images: (V, H, H, 3) uint8 RGB.
+        depth: (V, H, H) float32 along the camera's z axis, inf where there is nothing.
+        face: (V, H, H) int32 index of the face seen, -1 where there is nothing.
+    """
+
+    images: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    face: NDArray[np.int32]
+
+
+def render_views(
+    mesh: trimesh.Trimesh | RayScene,
+    rig: CameraRig,
+    size: int,
+    shading: str = "smooth",
+    background: int = 255,
+    crease_deg: float = 40.0,
+) -> Views:
+    """Renders every view of a rig, one ray through each pixel centre.
+
+    Faces are lit on both sides, whatever their winding, by a light at the viewer and one over the viewer's
+    shoulder (Phong reflection, grey, no shadows).
+
+    Args:
+        mesh: In the unit ball, or its scene.
+        rig: The cameras.
+        size: Height and width in pixels.
+        shading: ``smooth`` blends normals across edges of less than ``crease_deg`` (Phong shading), ``flat``
+            has one normal a face.
+        background: Grey value, 0 to 255.
+        crease_deg: Edges sharper than this stay sharp.
+    """
+    if size < 1:
+        raise ValueError(f"size must be positive, got {size}")
+    if not 0 <= background <= 255:
+        raise ValueError(f"background must be in 0..255, got {background}")
+    if shading not in ("smooth", "flat"):
+        raise ValueError(f"shading must be 'smooth' or 'flat', not {shading!r}")
+    scene = as_scene(mesh)
+    if shading == "smooth":
+        normals = corner_normals(scene.mesh, crease_deg).astype(np.float32)
+    else:
+        normals = face_geometry(scene.mesh)[0].astype(np.float32)
+
+    shape = (rig.num_views, size, size)
+    images = np.full((*shape, 3), background, dtype=np.uint8)
+    depth = np.full(shape, np.inf, dtype=np.float32)
+    face = np.full(shape, -1, dtype=np.int32)
+    origins, directions = rig.rays(size)
+    key_light = (_KEY_LIGHT @ rig.world_to_camera()[:, :, :3]).astype(np.float32)
+    for view, (rows, columns) in enumerate(_windows(scene.mesh, rig, size)):
+        ray = directions[view, rows, columns]
+        hits = scene.first_hit(np.broadcast_to(origins[view], ray.shape).reshape(-1, 3), ray.reshape(-1, 3))
+        depth[view, rows, columns] = hits.distance.reshape(ray.shape[:2])
+        face[view, rows, columns] = hits.face.reshape(ray.shape[:2])
+        seen = np.flatnonzero(hits.face >= 0)
+        normal = normals[hits.face[seen]]
+        if shading == "smooth":
+            second, third = hits.barycentric[seen].T[..., None]
+            normal = (1 - second - third) * normal[:, 0] + second * normal[:, 1] + third * normal[:, 2]
+        grey = np.full(len(hits.face), background, dtype=np.uint8)
+        grey[seen] = _shade(normal, -ray.reshape(-1, 3)[seen], key_light[view])
+        images[view, rows, columns] = grey.reshape(*ray.shape[:2], 1)
+    return Views(images, depth, face)
+
+
+def corner_normals(mesh: trimesh.Trimesh, crease_deg: float) -> NDArray[np.float64]:
+    """(F, 3, 3) unit normals of the corners of every face, smooth except across creases.
+
+    A corner's normal is the area-weighted mean over the faces about its vertex that are joined to it by edges
+    of less than ``crease_deg``. Each is taken with the sign that agrees with the others, so that an
+    inconsistent winding does no harm; the sign of the result means nothing.
+    """
+    faces = np.asarray(mesh.faces)
+    normals, area = face_geometry(mesh)
+    # Two corners belong together where their faces share a smooth edge at their vertex.
+    start, end = faces, np.roll(faces, -1, axis=1)
+    key = (np.minimum(start, end) * np.int64(len(mesh.vertices)) + np.maximum(start, end)).ravel()
+    order = np.argsort(key, kind="stable")
+    same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+    one, other = order[same], order[same + 1]
+    smooth = np.abs(np.einsum("ed,ed->e", normals[one // 3], normals[other // 3])) > np.cos(
+        np.radians(crease_deg)
+    )
+    one, other = one[smooth], other[smooth]
+    # Half-edge 3 f + i runs from corner i of face f to the next one.
+    following = np.arange(faces.size).reshape(-1, 3)[:, (1, 2, 0)].ravel()
+    same_way = faces.ravel()[one] == faces.ravel()[other]
+    links = (
+        np.concatenate((one, following[one])),
+        np.concatenate(
+            (np.where(same_way, other, following[other]), np.where(same_way, following[other], other))
+        ),
+    )
+    graph = coo_array((np.ones(len(links[0]), dtype=bool), links), shape=(faces.size, faces.size))
+    num_groups, group = connected_components(graph, directed=False)
+
+    weighted = np.repeat(normals * area[:, None], 3, axis=0)
+    # The first corner of a group decides the sign.
+    first = np.zeros(num_groups, dtype=np.int64)
+    first[group[::-1]] = np.arange(faces.size)[::-1]
+    agrees = np.einsum("cd,cd->c", weighted, weighted[first[group]]) >= 0
+    weighted[~agrees] *= -1
+    mean = np.stack([np.bincount(group, weighted[:, axis], num_groups) for axis in range(3)], axis=1)
+    length = np.linalg.norm(mean, axis=1, keepdims=True)
+    mean = np.divide(mean, length, out=np.zeros_like(mean), where=length > 0)[group]
+    # Blending in a face needs the signs of its own three corners to agree.
+    mean[np.einsum("cd,cd->c", mean, np.repeat(normals, 3, axis=0)) < 0] *= -1
+    return mean.reshape(-1, 3, 3)
+
+
+def _windows(mesh: trimesh.Trimesh, rig: CameraRig, size: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns, for each view, of the rectangle about the projected mesh; outside nothing is seen."""
+    pixel, _ = rig.project(np.asarray(mesh.vertices), size)
+    # One pixel more on each side covers the rounding.
+    low = np.clip(np.floor(pixel.min(axis=1)) - 1, 0, size).astype(int)
+    high = np.clip(np.ceil(pixel.max(axis=1)) + 1, 0, size).astype(int)
+    for (left, top), (right, bottom) in zip(low, high, strict=True):
+        yield slice(top, bottom), slice(left, right)
+
+
+def _shade(
+    normal: NDArray[np.float32], to_eye: NDArray[np.float32], to_key: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Grey values of R surface points by Phong's reflection model, lit from both sides.
+
+    Args:
+        normal: (R, 3) of any length and sign.
+        to_eye: (R, 3) of any length.
+        to_key: (3,) unit.
+    """
+    scale = np.sqrt(_dot(normal, normal) * _dot(to_eye, to_eye))
+    head = _dot(normal, to_eye) / np.maximum(scale, 1e-12)
+    side = np.where(head < 0, np.float32(-1), np.float32(1))
+    lambert = np.maximum(side * (normal @ to_key) / np.maximum(np.sqrt(_dot(normal, normal)), 1e-12), 0)
+    mirrored = 2 * lambert * np.abs(head) - to_eye @ to_key / np.sqrt(_dot(to_eye, to_eye))
+    shine = np.where(lambert > 0, np.maximum(mirrored, 0), 0) ** _SHININESS
+    grey = _AMBIENT + _HEAD * np.abs(head) + _KEY * lambert + _SPECULAR * shine
+    return (255 * np.minimum(grey, 1) + 0.5).astype(np.uint8)
+
+
+def _dot(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.einsum("rd,rd->r", one, other)
