@@ -1,7 +1,8 @@
 """The surfaces that built-in shapes are made of: every one is a stack of closed rings.
 
-A slab, a table leg, a bowl with its inner wall and a bent handle are all ``rings``, an array (R, S, 3) of R closed
-rings of S points, neighbours joined by quads and both ends closed by a fan. Lengths are arbitrary: a shape is
+A slab, a table leg, a bowl with its inner wall and a bent handle are all ``rings``, an array (R, S, 3) of R
+closed rings of S points, neighbours joined by quads and both ends closed by a fan. Rings run counter-clockwise
+about the direction in which they are stacked, so that faces look outwards. Lengths are arbitrary: a shape is
 normalised when it is prepared. z is up.
 """
 
@@ -57,8 +58,8 @@ def slab(section: np.ndarray, bottom: float, top: float, bevel: float = 0.0) -> 
     """A plate or block: ``section`` (S, 2) extruded from ``bottom`` to ``top``.
 
     Args:
-        bevel: how far the upper and lower edges are cut back, in units of length; at most a third of the thickness
-            and of the section's half extent is taken.
+        bevel: how far the upper and lower edges are cut back, in units of length; at most a third of the
+            thickness and of the section's half extent is taken.
     """
     if bevel <= 0:
         return lathe([(1, z) for z in np.linspace(bottom, top, SLICES)], section)
@@ -103,7 +104,7 @@ def bar(
     bow: ArrayLike = (0, 0, 0),
     side: ArrayLike | None = None,
 ) -> np.ndarray:
-    """A member from ``start`` to ``end``, scaled from ``taper[0]`` to ``taper[1]`` and displaced by ``bow`` amid."""
+    """A member from ``start`` to ``end``, its section scaled by ``taper`` and its middle displaced by ``bow``."""
     start, end = np.asarray(start, float), np.asarray(end, float)
     t = np.linspace(0, 1, SLICES)[:, None]
     path = start + t * (end - start) + 4 * t * (1 - t) * np.asarray(bow, float)

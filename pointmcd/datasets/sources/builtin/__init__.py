@@ -1,0 +1,117 @@
+"""Shapes that need no download: everyday things generated from a seed, every face labelled with its part."""
+
+import argparse
+
+import numpy as np
+import trimesh
+
+from ..base import Item, Shape, Source, SourceError
+from . import furniture, vessels
+from .solids import assemble
+
+__all__ = ["CATEGORIES", "BuiltinShapes", "generate"]
+
+CATEGORIES = {
+    "bench": (furniture.bench, ("seat", "leg", "back")),
+    "bookshelf": (furniture.bookshelf, ("frame", "shelf", "leg", "book")),
+    "bottle": (vessels.bottle, ("body", "cap")),
+    "bowl": (vessels.bowl, ("body", "foot", "saucer")),
+    "chair": (furniture.chair, ("seat", "leg", "back", "arm")),
+    "cup": (vessels.cup, ("body", "handle", "saucer")),
+    "desk": (furniture.desk, ("top", "leg", "drawer")),
+    "dresser": (furniture.dresser, ("body", "leg", "drawer", "handle")),
+    "jar": (vessels.jar, ("body", "lid")),
+    "jug": (vessels.jug, ("body", "handle")),
+    "lamp": (vessels.lamp, ("base", "pole", "shade")),
+    "stool": (furniture.stool, ("seat", "leg")),
+    "table": (furniture.table, ("top", "leg", "apron")),
+    "teapot": (vessels.teapot, ("body", "lid", "handle", "spout")),
+    "vase": (vessels.vase, ("body", "foot")),
+    "wardrobe": (furniture.wardrobe, ("body", "leg", "door", "handle")),
+}
+"""What draws a shape of each category, and the parts that it may have."""
+
+
+def generate(
+    category: str, rng: np.random.Generator, yaw_deg: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws one shape of a category (a key of ``CATEGORIES``).
+
+    Args:
+        yaw_deg: the shape is turned about z by an angle drawn from [-yaw_deg, yaw_deg], in degrees.
+
+    Returns:
+        vertices (V, 3) float64 with z up, in arbitrary units; faces (F, 3) int64, none of zero area;
+        part of each face (F,) int64, an index into the category's parts.
+    """
+    draw, parts = CATEGORIES[category]
+    vertices, faces, face_parts = assemble(draw(rng), parts)
+    return deform(vertices, rng, yaw_deg), faces, face_parts
+
+
+def deform(vertices: np.ndarray, rng: np.random.Generator, yaw_deg: float) -> np.ndarray:
+    """Stretches, tapers, bends and turns a whole shape (V, 3); the up axis stays up."""
+    low, high = vertices.min(0), vertices.max(0)
+    center, height = (low + high) / 2, high[2] - low[2]
+    points = (vertices - center) * rng.uniform(0.87, 1.15, 3)
+    z = points[:, 2:] / height
+    points[:, :2] *= 1 + rng.uniform(-0.2, 0.2) * z
+    points[:, :2] += rng.uniform(-0.08, 0.08, 2) * height * (z**2 + z)
+    yaw_rad = np.deg2rad(rng.uniform(-yaw_deg, yaw_deg))
+    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+    return points @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+
+
+class BuiltinShapes(Source):
+    """Generated shapes of ``CATEGORIES``; the same arguments always give the same shapes.
+
+    Args:
+        train: shapes a category in the train split.
+        test: shapes a category in the test split.
+        seed: another seed draws other shapes.
+        yaw_deg: shapes are turned about z by up to this angle either way, in degrees.
+
+    Raises:
+        SourceError: a count, the seed or the angle is out of range.
+    """
+
+    def __init__(self, train: int = 30, test: int = 15, seed: int = 0, yaw_deg: float = 180.0) -> None:
+        if train < 1 or test < 1:
+            raise SourceError(
+                f"built-in shapes need at least one a class and split, got {train} train, {test} test"
+            )
+        if seed < 0:
+            raise SourceError(f"the seed of the built-in shapes must not be negative, got {seed}")
+        if not 0 <= yaw_deg <= 180:
+            raise SourceError(f"yaw_deg must be in 0..180, got {yaw_deg}")
+        self.seed = seed
+        self.yaw_deg = yaw_deg
+        self.class_names = list(CATEGORIES)
+        self.part_names = [f"{name}-{part}" for name, (_, parts) in CATEGORIES.items() for part in parts]
+        self.items = [
+            Item(f"{name}_{index:04d}", label, split)
+            for split, numbers in (("train", range(train)), ("test", range(train, train + test)))
+            for label, name in enumerate(CATEGORIES)
+            for index in numbers
+        ]
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--train", type=int, default=30, help="shapes a class to train on (30)")
+        parser.add_argument("--test", type=int, default=15, help="shapes a class to test on (15)")
+        parser.add_argument("--seed", type=int, default=0, help="another seed draws other shapes (0)")
+        parser.add_argument(
+            "--yaw-deg",
+            type=float,
+            default=180.0,
+            help="turn shapes about the up axis by up to this angle (180)",
+        )
+
+    def load(self, item: Item) -> Shape:
+        category = self.class_names[item.label]
+        number = int(item.name.rsplit("_", 1)[1])
+        split = ("train", "test").index(item.split)
+        rng = np.random.default_rng([self.seed, split, item.label, number])
+        vertices, faces, face_parts = generate(category, rng, self.yaw_deg)
+        first = self.part_names.index(f"{category}-{CATEGORIES[category][1][0]}")
+        return Shape(mesh=trimesh.Trimesh(vertices, faces, process=False), face_parts=face_parts + first)
