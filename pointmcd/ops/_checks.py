@@ -1,0 +1,36 @@
+"""Argument checks that every operation shares; each message quotes the offending shape or dtype."""
+
+import torch
+from torch import Tensor
+
+
+def check_rows(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None:
+    """Raise ``ValueError`` unless ``tensor`` is floating point and of the shape, whose letters stand for any size."""
+    check_shape(name, tensor, shape)
+    if not tensor.is_floating_point():
+        raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
+
+
+def check_index(
+    name: str, tensor: Tensor, shape: tuple[int | str, ...], dtype: torch.dtype = torch.int64
+) -> None:
+    """Raise ``ValueError`` unless ``tensor`` has the integer dtype and the shape."""
+    check_shape(name, tensor, shape)
+    if tensor.dtype != dtype:
+        raise ValueError(f"{name} must be {dtype}, got {tensor.dtype}")
+
+
+def check_shape(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None:
+    sizes = tuple(tensor.shape)
+    fits = len(sizes) == len(shape) and all(
+        isinstance(s, str) or s == n for s, n in zip(shape, sizes, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must have shape ({', '.join(map(str, shape))}), got {sizes}")
+
+
+def computable(tensor: Tensor) -> Tensor:
+    """The tensor itself, or in float32 where it is a half-precision one on the CPU (kernels there have no half type)."""
+    if tensor.device.type == "cpu" and tensor.dtype in (torch.bfloat16, torch.float16):
+        return tensor.float()
+    return tensor

@@ -1,0 +1,177 @@
+"""EdgeConv with one linear layer, rewritten so that nothing is stored per edge (exact)."""
+
+import torch
+from torch import Tensor
+
+from ._checks import check_index, check_rows, computable
+from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, check_norm
+from .dispatch import kernel
+
+
+def edge_conv(
+    x: Tensor,
+    neighbors: Tensor,
+    weight: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    negative_slope: float = 0.2,
+    group: Group = None,
+) -> Tensor:
+    """Max over the neighbours j of ``leaky_relu(norm(W [x_i, x_j - x_i]))`` (DGCNN, Wang et al. 2019, equation 8).
+
+    With W = [W1, W2] an edge's value is ``P_i + Q_j``, ``P = (W1 - W2) x`` and ``Q = W2 x``, so one linear layer on
+    the points replaces that on the edges. Normalisation and activation grow with their argument (for a negative scale
+    they fall: its sign is moved into W), so the maximum is taken before them. Statistics run over the edges.
+
+    Args:
+        x: (B, N, C) floating point.
+        neighbors: (B, N, k) int64 in [0, N), k >= 1; an index may occur twice and then counts twice.
+        weight: (O, 2C), acting on [x_i, x_j - x_i].
+        norm_weight: (O,) scale of the batch norm; may be negative. The remaining arguments as in ``batch_norm_act``.
+
+    Returns:
+        (B, N, O), dtype of ``x``. Among equal neighbours the first in ``neighbors`` takes the gradient.
+
+    Raises:
+        ValueError: A shape or dtype does not fit, or ``training`` with fewer than two edges.
+    """
+    check_rows("x", x, ("B", "N", "C"))
+    check_index("neighbors", neighbors, (*x.shape[:2], "k"))
+    if neighbors.shape[2] == 0:
+        raise ValueError(f"neighbors must hold at least one per point, got shape {tuple(neighbors.shape)}")
+    channels = x.shape[2]
+    check_rows("weight", weight, ("O", 2 * channels))
+    check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var)
+    sign = sign_of(norm_weight.detach())
+    first, second = weight[:, :channels], weight[:, channels:]
+    both = torch.cat([first - second, second]) * sign.repeat(2)[:, None]
+    pq = computable(torch.nn.functional.linear(x, both.to(x.dtype)))
+    norm = Norm(
+        norm_weight * sign,
+        norm_bias,
+        running_mean,
+        running_var,
+        training,
+        momentum,
+        eps,
+        negative_slope,
+        group,
+    )
+    return _EdgeConv.apply(pq, norm.weight, norm_bias, neighbors, norm, sign).to(x.dtype)
+
+
+def sign_of(norm_weight: Tensor) -> Tensor:
+    """1 or -1: with the sign in the linear layer before it, a norm has no negative scale and commutes with max."""
+    return torch.where(norm_weight < 0, -1.0, 1.0).to(norm_weight.dtype)
+
+
+class _EdgeConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, pq, weight, bias, neighbors, norm, sign):
+        extremum, source, sums = edge_max(pq, neighbors)
+        sums = torch.stack([sums[0] * sign, sums[1]])
+        mean, inv, count = norm.statistics(sums, neighbors.numel())
+        mean = mean * sign
+        scale, shift = norm.affine(mean, inv, pq.dtype)
+        ctx.norm, ctx.count = norm, count
+        ctx.save_for_backward(pq, neighbors, extremum, source, scale, shift, mean, inv)
+        out = affine_act(extremum.view(-1, len(weight)), scale, shift, norm.negative_slope)
+        return out.view(extremum.shape)
+
+    @staticmethod
+    def backward(ctx, grad):
+        pq, neighbors, extremum, source, scale, shift, mean, inv = ctx.saved_tensors
+        norm, channels = ctx.norm, len(scale)
+        sums = affine_act_sums(
+            grad.reshape(-1, channels), extremum.view(-1, channels), scale, shift, norm.negative_slope
+        )
+        g = norm.gradients(sums, mean, inv, ctx.count)
+        affine = torch.stack([scale, shift, g.slope.to(pq.dtype), g.offset.to(pq.dtype)])
+        dpq = edge_max_backward(grad, pq, neighbors, extremum, source, affine, norm.negative_slope)
+        return dpq, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), None, None, None
+
+
+def _fake_edge_max(pq, neighbors):
+    batch, points, both = pq.shape
+    shape = (batch, points, both // 2)
+    return (
+        pq.new_empty(shape),
+        pq.new_empty(shape, dtype=torch.int32),
+        pq.new_empty(2, both // 2, dtype=torch.float64),
+    )
+
+
+def _flat(neighbors: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbours as rows of the flattened (B * N) points, and where each point's begin."""
+    batch, points, k = neighbors.shape
+    base = points * torch.arange(batch, device=neighbors.device)
+    starts = torch.arange(0, neighbors.numel(), max(k, 1), device=neighbors.device)
+    return (neighbors + base[:, None, None]).flatten(), starts
+
+
+@kernel("edge_max(Tensor pq, Tensor neighbors) -> (Tensor, Tensor, Tensor)", _fake_edge_max)
+def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Max over the neighbours j of y_ij = P_i + Q_j for pq = [P, Q] (B, N, 2O).
+
+    Returns:
+        The maxima (B, N, O); the neighbour that gave each, (B, N, O) int32 in [0, N); and the sums over all edges of y
+        and of y * y, (2, O) float64.
+    """
+    (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
+    shape = (batch, points, channels)
+    if batch * points == 0:
+        empty = pq.new_zeros(shape)
+        return empty, empty.int(), pq.new_zeros(2, channels, dtype=torch.float64)
+    p, q = (half.reshape(-1, channels) for half in pq.split(channels, 2))
+    center = q.mean(0)  # sums of squares lose digits far from zero
+    p, q = p + center, q - center
+    members, starts = _flat(neighbors)
+    q_max, _, _, source = torch.ops.aten._embedding_bag(q, members, starts, False, 2)
+    q_sum = torch.ops.aten._embedding_bag(q, members, starts, False, 0)[0].double()
+    p_wide, degree = p.double(), torch.bincount(members, minlength=len(p)).double()[:, None]
+    total = k * p_wide.sum(0) + q_sum.sum(0)
+    squares = (p_wide * (k * p_wide + 2 * q_sum)).sum(0) + (degree * q.double().square()).sum(0)
+    base = points * torch.arange(batch, device=pq.device)[:, None, None]
+    return (p + q_max).view(shape), (source.view(shape) - base).int(), torch.stack([total, squares])
+
+
+@kernel(
+    "edge_max_backward(Tensor grad, Tensor pq, Tensor neighbors, Tensor extremum, Tensor source, Tensor affine, "
+    "float negative_slope) -> Tensor",
+    lambda grad, pq, *_: torch.empty_like(pq, memory_format=torch.contiguous_format),
+)
+def edge_max_backward(
+    grad: Tensor,
+    pq: Tensor,
+    neighbors: Tensor,
+    extremum: Tensor,
+    source: Tensor,
+    affine: Tensor,
+    negative_slope: float,
+) -> Tensor:
+    """Gradient at pq, (B, N, 2O), of ``leaky_relu(scale * edge_max(pq) + shift)`` after batch norm over the edges.
+
+    ``affine`` is [scale, shift, slope, offset] (4, O): every edge's gradient is ``slope * y + offset``, and that of the
+    edge that gave the maximum has ``scale * g`` more.
+    """
+    (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
+    if batch * points == 0:
+        return torch.zeros_like(pq)
+    scale, shift, slope, offset = affine
+    active = torch.addcmul(shift, extremum, scale) > 0
+    g = torch.where(active, grad, grad * negative_slope) * scale
+    p, q = (half.reshape(-1, channels) for half in pq.split(channels, 2))
+    members, starts = _flat(neighbors)
+    q_sum = torch.ops.aten._embedding_bag(q, members, starts, False, 0)[0]
+    users = torch.argsort(members, stable=True) // k  # the graph turned round: who has point j as neighbour
+    degree = torch.bincount(members, minlength=len(p))
+    p_sum = torch.ops.aten._embedding_bag(p, users, degree.cumsum(0) - degree, False, 0)[0]
+    dp = g.view(-1, channels) + k * torch.addcmul(offset, p, slope) + slope * q_sum
+    dq = torch.zeros_like(g).scatter_add_(1, source.long(), g).view(-1, channels)
+    dq = dq + degree[:, None] * torch.addcmul(offset, q, slope) + slope * p_sum
+    return torch.cat([dp, dq], 1).view(pq.shape)

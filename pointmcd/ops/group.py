@@ -1,0 +1,122 @@
+"""Ball query, and grouping of features that have already passed the first linear layer."""
+
+import torch
+from torch import Tensor
+
+from ._checks import check_index, check_rows, computable
+from .dispatch import kernel
+
+
+def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
+    """The first k points, in order of index, within ``radius`` of each center (PointNet++, section 3.2).
+
+    Not differentiable. Where fewer than k are within reach the first of them fills up; where none is, the point
+    nearest to the center does.
+
+    Args:
+        points: (B, N, 3) floating point, N >= 1.
+        centers: (B, M, 3), the same dtype.
+        radius: In the unit of the points; a squared distance of exactly ``radius ** 2`` is within.
+        k: Size of a group, at least 1; may exceed N.
+
+    Returns:
+        (B, M, k) int64.
+
+    Raises:
+        ValueError: A shape, dtype or number does not fit.
+    """
+    check_rows("points", points, ("B", "N", 3))
+    check_rows("centers", centers, (points.shape[0], "M", 3))
+    if k < 1 or points.shape[1] < 1:
+        raise ValueError(
+            f"k and the number of points must be at least 1, got k={k}, points {tuple(points.shape)}"
+        )
+    if not radius >= 0:
+        raise ValueError(f"radius must not be negative, got {radius}")
+    return _ball_query(computable(points.detach()), computable(centers.detach()), radius, k)
+
+
+@kernel(
+    "ball_query(Tensor points, Tensor centers, float radius, int k) -> Tensor",
+    lambda points, centers, radius, k: centers.new_empty(*centers.shape[:2], k, dtype=torch.int64),
+)
+def _ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
+    size = points.shape[1]
+    distance = torch.zeros(*centers.shape[:2], size, dtype=points.dtype, device=points.device)
+    for axis in range(3):
+        difference = centers[:, :, None, axis] - points[:, None, :, axis]
+        distance.addcmul_(difference, difference)
+    order = torch.arange(size, dtype=torch.int32, device=points.device)
+    rank = torch.where(distance <= radius**2, order, size)
+    found = rank.topk(min(k, size), dim=-1, largest=False).values.long()  # sorted: in order of index
+    nearest = distance.argmin(-1, keepdim=True)
+    first = torch.where(found[..., :1] == size, nearest, found[..., :1])
+    found = torch.where(found == size, first, found)
+    return torch.cat([found, first.expand(-1, -1, k - found.shape[-1])], -1)
+
+
+def group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
+    """``per_point[index] - per_center``: set abstraction's grouping, after its first linear layer.
+
+    A linear layer on [x_j - c_m, f_j] is one on [x_j, f_j] less one on c_m, so that it runs once a point, not once a
+    group member.
+
+    Args:
+        per_point: (B, N, O) floating point.
+        per_center: (B, M, O).
+        index: (B, M, k) int64 in [0, N).
+
+    Returns:
+        (B, M, k, O).
+
+    Raises:
+        ValueError: A shape or dtype does not fit.
+    """
+    check_rows("per_point", per_point, ("B", "N", "O"))
+    check_rows("per_center", per_center, (per_point.shape[0], "M", per_point.shape[2]))
+    check_index("index", index, (*per_center.shape[:2], "k"))
+    return _group(computable(per_point), computable(per_center), index).to(per_point.dtype)
+
+
+@kernel(
+    "group(Tensor per_point, Tensor per_center, Tensor index) -> Tensor",
+    lambda per_point, per_center, index: per_point.new_empty(*index.shape, per_point.shape[2]),
+)
+def _group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
+    rows = torch.nn.functional.embedding(
+        flat_rows(index, per_point.shape[1]), per_point.reshape(-1, per_point.shape[2])
+    )
+    return rows.sub_(per_center[:, :, None])
+
+
+@kernel(
+    "group_backward(Tensor grad, Tensor index, int num_points) -> (Tensor, Tensor)",
+    lambda grad, index, num_points: (
+        grad.new_empty(grad.shape[0], num_points, grad.shape[3]),
+        grad.new_empty(grad.shape[0], grad.shape[1], grad.shape[3]),
+    ),
+)
+def _group_backward(grad: Tensor, index: Tensor, num_points: int) -> tuple[Tensor, Tensor]:
+    batch, _, _, channels = grad.shape
+    per_point = grad.new_zeros(batch * num_points, channels)
+    per_point.index_add_(0, flat_rows(index, num_points).flatten(), grad.reshape(-1, channels))
+    return per_point.view(batch, num_points, channels), -grad.sum(2)
+
+
+def flat_rows(index: Tensor, num_points: int) -> Tensor:
+    """index (B, ...) in [0, N) as rows of the flattened (B * N) points."""
+    base = num_points * torch.arange(len(index), device=index.device)
+    return index + base.view(-1, *[1] * (index.dim() - 1))
+
+
+def _setup(ctx, inputs, output):
+    per_point, _, index = inputs
+    ctx.save_for_backward(index)
+    ctx.num_points = per_point.shape[1]
+
+
+def _backward(ctx, grad):
+    return *_group_backward(grad, ctx.saved_tensors[0], ctx.num_points), None
+
+
+torch.library.register_autograd("pointmcd::group", _backward, setup_context=_setup)
