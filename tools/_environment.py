@@ -1,4 +1,4 @@
-"""Imported first by every tool: where packages are missing, say how to get them instead of failing to import."""
+"""Imported first by every tool: where packages are missing, say how to get them."""
 
 import importlib.util
 import sys

@@ -1,0 +1,10 @@
+"""PointNet on the built-in shapes by the recipe of pointmcd_pointnet_builtin.py, without the teacher."""
+
+_base_ = [
+    "_base_/models/baseline.py",
+    "_base_/datasets/builtin.py",
+    "_base_/schedules/adamw_80e.py",
+    "_base_/default_runtime.py",
+]
+
+model = dict(backbone=dict(type="PointNet"))

@@ -1,0 +1,16 @@
+"""A small image teacher for the built-in shapes, from random weights: a few of the views a step, no download."""
+
+_base_ = ["_base_/datasets/builtin.py", "_base_/schedules/adamw_80e.py", "_base_/default_runtime.py"]
+
+model = dict(
+    type="MultiViewTeacher",
+    data_preprocessor=dict(type="PointPreprocessor", transforms=[dict(type="RandomFlipViews")]),
+    trunk="resnet10t",
+    num_classes=None,
+)
+train_dataloader = dict(batch_size=32, dataset=dict(num_points=1, views=3))
+val_dataloader = dict(batch_size=16, dataset=dict(num_points=1, views="all"))
+test_dataloader = val_dataloader
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(max_epochs=12, val_interval=4)

@@ -1,0 +1,37 @@
+#!/usr/bin/env python
+"""Export the student of a checkpoint: the point network alone, with all it needs to classify a file."""
+
+import argparse
+from pathlib import Path
+
+import _environment  # noqa: F401
+
+from pointmcd.apis import export_student
+from pointmcd.engine import load_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="the config of the training, pointmcd_* or baseline_*")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint (epoch_N.pth)")
+    parser.add_argument("out", type=Path, help="file to write, such as student.pth")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override the config, as in training",
+    )
+    args = parser.parse_args()
+    if not args.checkpoint.is_file():
+        raise SystemExit(f"tools/export_student.py: there is no checkpoint {args.checkpoint}")
+    try:
+        exported = export_student(load_config(args.config, args.cfg_options), args.checkpoint, args.out)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"tools/export_student.py: {error}") from error
+    size = args.out.stat().st_size / 2**20
+    print(f"wrote {args.out}: {len(exported['class_names'])} classes, {size:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()
