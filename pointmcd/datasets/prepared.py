@@ -28,11 +28,11 @@ import numpy as np
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 ARRAY_NAMES = ("points", "normals", "parts", "visibility")
-UNHASHED = ("digest", "source", "made_with")
+UNHASHED = ("digest", "request", "rejected", "made_with")
 """Manifest keys outside the digest: the same shapes from a folder and from an archive are the same set."""
 
 
-class PreparedSetError(Exception):
+class PreparedSetError(ValueError):
     """A prepared set is missing, damaged or of another format."""
 
 
@@ -80,8 +80,8 @@ class SplitWriter:
             self._num_views = len(shape.views)
         if shape.arrays.keys() != self._arrays.keys() or len(shape.views) != self._num_views:
             raise PreparedSetError(
-                f"{self.names[self._written]} has {sorted(shape.arrays)} and {len(shape.views)} views; the shapes "
-                f"before it have {sorted(self._arrays)} and {self._num_views}"
+                f"{self.names[self._written]} has {sorted(shape.arrays)} and {len(shape.views)} views, "
+                f"the shapes before it have {sorted(self._arrays)} and {self._num_views}"
             )
         for name, array in shape.arrays.items():
             self._arrays[name][self._written] = array
@@ -239,12 +239,13 @@ class PreparedSet:
             raise PreparedSetError(f"{path} is damaged ({error}).\n{_again(self.root)}") from error
         if self.manifest.get("format_version") != FORMAT_VERSION:
             raise PreparedSetError(
-                f"{self.root} has format {self.manifest.get('format_version')}, this version of pointmcd reads "
-                f"{FORMAT_VERSION}.\n{_again(self.root)}"
+                f"{self.root} has format {self.manifest.get('format_version')}, "
+                f"this version of pointmcd reads {FORMAT_VERSION}.\n{_again(self.root)}"
             )
         if (actual := manifest_digest(self.manifest)) != self.digest:
             raise PreparedSetError(
-                f"{path} was changed: its digest is {actual[:16]}, it states {self.digest[:16]}.\n{_again(self.root)}"
+                f"{path} was changed: its digest is {actual[:16]}, it states {self.digest[:16]}.\n"
+                f"{_again(self.root)}"
             )
         for name, entry in self._files():
             size = name.stat().st_size if name.is_file() else None
@@ -281,6 +282,11 @@ class PreparedSet:
         return self.manifest["points"]["num_points"]
 
     @property
+    def has_views(self) -> bool:
+        """Whether there are view images; masks may be there without."""
+        return self.manifest["views"] is not None
+
+    @property
     def has_visibility(self) -> bool:
         return self.manifest["visibility"] != "none"
 
@@ -302,8 +308,8 @@ class PreparedSet:
         for path, entry in self._files():
             if (actual := file_sha256(path)) != entry["sha256"]:
                 raise PreparedSetError(
-                    f"{path} was changed: its SHA-256 is {actual[:16]}, the manifest has {entry['sha256'][:16]}.\n"
-                    f"{_again(self.root)}"
+                    f"{path} was changed: its SHA-256 is {actual[:16]}, the manifest has "
+                    f"{entry['sha256'][:16]}.\n{_again(self.root)}"
                 )
 
 

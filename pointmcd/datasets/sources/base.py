@@ -3,7 +3,7 @@
 import argparse
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -53,13 +53,17 @@ class Shape:
 
 
 class Source(ABC):
-    """A collection of labelled shapes. Built from the arguments that ``add_arguments`` declares, by name.
+    """A collection of labelled shapes.
 
-    It is pickled to worker processes, so it keeps file names, not file handles, and ``load`` depends on
+    The tool builds it from the command line arguments that are named as the constructor's parameters:
+    ``seed`` is the tool's own and seeds the sampling too, the others are declared by ``add_arguments``. A
+    parameter ``source`` is the path of a folder; the tool unpacks archives.
+
+    A source is pickled to worker processes: it keeps file names, not file handles, and ``load`` depends on
     nothing but the constructor's arguments and the item.
     """
 
-    surfaces: ClassVar[bool] = True
+    surfaces: bool = True
     """Whether shapes are meshes. Clouds alone cannot be rendered."""
 
     up: str = "z"
@@ -69,7 +73,7 @@ class Source(ABC):
     part_names: list[str] | None = None
     items: list[Item]
 
-    @staticmethod
+    @staticmethod  # noqa: B027 - a source may have none
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declares the source's own command line arguments, named as the constructor's parameters."""
 

@@ -1,0 +1,117 @@
+"""A folder of meshes with a folder for each class, as ModelNet lays it out."""
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from pointmcd.geometry.mesh import MESH_SUFFIXES, load_mesh
+
+from .base import Item, Shape, Source, SourceError
+
+SPLITS = ("train", "val", "test")
+
+
+class MeshFolder(Source):
+    """A folder of meshes: ``<class>/{train,test}/*.off``, or ``<class>/*.off`` and a drawn test split.
+
+    OFF, OBJ, PLY, STL and GLB may be mixed.
+
+    Args:
+        source: the folder that holds the class folders, or one above it.
+        test_fraction: share of each class that becomes the test split where the folder has none.
+        seed: seeds that draw.
+    """
+
+    def __init__(self, source: Path, test_fraction: float | None = None, seed: int = 0) -> None:
+        if not source.is_dir():
+            raise SourceError(f"{source} is no folder")
+        self.root = class_root(source)
+        files = {folder.name: mesh_files(folder) for folder in visible_folders(self.root)}
+        files = {name: found for name, found in files.items() if found}
+        if not files:
+            raise SourceError(
+                f"{source} holds no class folders with meshes ({', '.join(MESH_SUFFIXES)}).\n"
+                "Expected is CLASS/train/NAME.off and CLASS/test/NAME.off, or CLASS/NAME.off."
+            )
+        given = {split for found in files.values() for split, _ in found if split}
+        loose = [path for found in files.values() for split, path in found if not split]
+        if given and loose:
+            raise SourceError(
+                f"{loose[0]} lies beside the folders {', '.join(sorted(given))}: in which split is it?"
+            )
+        if given and test_fraction is not None:
+            raise SourceError(
+                f"{source} has the splits {', '.join(sorted(given))}: leave out --test-fraction"
+            )
+        fraction = 0.2 if test_fraction is None else test_fraction
+        if not 0 <= fraction < 1:
+            raise SourceError(f"--test-fraction is {fraction}, needs at least 0 and less than 1")
+        self.class_names = sorted(files)
+        self.items = []
+        for label, name in enumerate(self.class_names):
+            found = files[name] if given else drawn_split(files[name], name, fraction, seed)
+            self.items += [
+                Item(f"{name}/{path.stem}", label, split, path.relative_to(self.root).as_posix())
+                for split, path in found
+            ]
+        refuse_same_names(self.items)
+        self.items.sort(key=lambda item: (SPLITS.index(item.split), item.label, item.name))
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--source", type=Path, required=True, help="folder or archive (.tar.*, .zip)")
+        parser.add_argument(
+            "--test-fraction",
+            type=float,
+            help="share drawn as test where there are no train/test folders (0.2)",
+        )
+
+    def load(self, item: Item) -> Shape:
+        return Shape(mesh=load_mesh(self.root / item.file))
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """Subfolders, without hidden ones and without what macOS adds to archives."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+
+
+def class_root(folder: Path) -> Path:
+    """Descends through folders that hold one folder, as unpacked archives have, to the class folders."""
+    while len(inner := visible_folders(folder)) == 1:
+        below = visible_folders(inner[0])
+        if not below or {p.name for p in below} & set(SPLITS):
+            break
+        folder = inner[0]
+    return folder
+
+
+def mesh_files(class_folder: Path) -> list[tuple[str, Path]]:
+    """(split, file) of every mesh of a class; the split is empty where the folder has none."""
+    folders = [("", class_folder)] + [(split, class_folder / split) for split in SPLITS]
+    return [
+        (split, path)
+        for split, folder in folders
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in MESH_SUFFIXES and not path.name.startswith(".")
+    ]
+
+
+def drawn_split(
+    files: list[tuple[str, Path]], class_name: str, fraction: float, seed: int
+) -> list[tuple[str, Path]]:
+    """Draws the test shapes of one class, whatever the other classes are."""
+    class_seed = int.from_bytes(hashlib.sha256(class_name.encode()).digest()[:4])
+    order = np.random.default_rng([seed, class_seed]).permutation(len(files))
+    test = set(order[: round(fraction * len(files))].tolist())
+    return [("test" if row in test else "train", path) for row, (_, path) in enumerate(files)]
+
+
+def refuse_same_names(items: list[Item]) -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for item in items:
+        if other := seen.get((item.split, item.name)):
+            raise SourceError(f"{other} and {item.file} have the same name; rename one of them")
+        seen[item.split, item.name] = item.file

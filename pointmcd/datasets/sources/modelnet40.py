@@ -1,0 +1,86 @@
+"""ModelNet40: the Princeton meshes, or the points that PointNet++ drew from them."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from pointmcd.geometry.mesh import MeshError
+
+from .base import Item, Shape, Source, SourceError
+from .mesh_folder import MeshFolder, visible_folders
+
+NUM_CLASSES = 40
+NAMES_FILE = "modelnet40_shape_names.txt"
+
+
+class ModelNet40(Source):
+    """Both public forms, told apart by what the folder holds.
+
+    - ``ModelNet40/<class>/{train,test}/<class>_NNNN.off``: meshes, z up.
+    - ``modelnet40_normal_resampled/<class>/<class>_NNNN.txt``: 10000 rows ``x,y,z,nx,ny,nz``, y up,
+      beside ``modelnet40_shape_names.txt`` and the lists ``modelnet40_{train,test}.txt``. There is no
+      surface, so there are no views.
+
+    Args:
+        source: the unpacked folder, or one above it.
+    """
+
+    def __init__(self, source: Path) -> None:
+        if not source.is_dir():
+            raise SourceError(f"{source} is no folder")
+        text = next((f for f in (source, *visible_folders(source)) if (f / NAMES_FILE).is_file()), None)
+        self.meshes: MeshFolder | None = None
+        if text is None:
+            self.meshes = MeshFolder(source)
+            self.class_names, self.items = self.meshes.class_names, self.meshes.items
+        else:
+            self.surfaces, self.up, self.root = False, "y", text
+            self.class_names = (text / NAMES_FILE).read_text("utf-8").split()
+            self.items = [item for split in ("train", "test") for item in self._listed(split)]
+        if len(self.class_names) != NUM_CLASSES:
+            raise SourceError(
+                f"{source} has {len(self.class_names)} classes, ModelNet40 has {NUM_CLASSES}; "
+                "any other folder of meshes is a mesh-folder"
+            )
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--source",
+            type=Path,
+            required=True,
+            help="ModelNet40 (the Princeton meshes) or modelnet40_normal_resampled; folder or archive",
+        )
+
+    def load(self, item: Item) -> Shape:
+        if self.meshes is not None:
+            return self.meshes.load(item)
+        rows = read_rows(self.root / item.file)
+        return Shape(points=rows[:, :3], normals=rows[:, 3:])
+
+    def _listed(self, split: str) -> list[Item]:
+        path = self.root / f"modelnet40_{split}.txt"
+        if not path.is_file():
+            raise SourceError(f"{path} is missing: it lists the {split} shapes")
+        labels = {name: label for label, name in enumerate(self.class_names)}
+        items = []
+        for name in path.read_text("utf-8").split():
+            class_name = name.rpartition("_")[0]
+            if class_name not in labels:
+                raise SourceError(f"{path} lists {name}, whose class is not in {NAMES_FILE}")
+            items.append(Item(f"{class_name}/{name}", labels[class_name], split, f"{class_name}/{name}.txt"))
+        return items
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """(N, 6) float32 points and normals of one text file."""
+    if not path.is_file():
+        raise MeshError("listed, but the file is missing")
+    try:
+        rows = np.loadtxt(path, np.float32, delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise MeshError(f"unreadable: {error}") from error
+    if rows.size and rows.shape[1] != 6:
+        raise MeshError(f"{rows.shape[1]} columns instead of 6 (x,y,z,nx,ny,nz)")
+    return rows.reshape(-1, 6)

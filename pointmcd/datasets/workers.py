@@ -1,0 +1,132 @@
+"""Runs the preparation of single shapes in worker processes; one bad shape harms no other."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pointmcd.datasets.prepared import PreparedShape, write_json
+from pointmcd.datasets.processing import Settings, prepare_shape
+from pointmcd.datasets.sources import Source
+from pointmcd.geometry.mesh import MeshError
+
+KILLED = "its worker process was killed (out of memory, or a fault in a library)"
+
+
+@dataclass(frozen=True)
+class ShapeJob:
+    """What is done to each shape of a source, and the folder that takes the results.
+
+    A shape leaves ``<index>.npz`` or, where it was rejected, ``<index>.json`` with the reason.
+    """
+
+    source: Source
+    settings: Settings
+    folder: Path
+
+    def done(self, index: int) -> bool:
+        return self._path(index, "npz").is_file()
+
+    def run(self, index: int) -> str | None:
+        """Prepares one shape. Returns None, or the reason why it was rejected."""
+        item = self.source.items[index]
+        try:
+            shape = prepare_shape(self.source.load(item), self.settings, item.name)
+        except MeshError as error:
+            return self.reject(index, str(error))
+        except (
+            Exception
+        ) as error:  # a fault that nobody foresaw in one of many thousand files must not end the job
+            return self.reject(index, f"{type(error).__name__}: {error}")
+        sizes = np.asarray([len(view) for view in shape.views], np.int64)
+        data = np.frombuffer(b"".join(shape.views), np.uint8)
+        path = self._path(index, "npz")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with open(temporary, "wb") as file:
+            np.savez(file, _view_sizes=sizes, _view_data=data, **shape.arrays)
+        temporary.replace(path)
+        return None
+
+    def reject(self, index: int, reason: str) -> str:
+        write_json(self._path(index, "json"), reason)
+        return reason
+
+    def read(self, index: int) -> PreparedShape:
+        with np.load(self._path(index, "npz")) as stored:
+            arrays = {name: stored[name] for name in stored.files if not name.startswith("_")}
+            data, ends = stored["_view_data"].tobytes(), np.cumsum(stored["_view_sizes"])
+        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+        return PreparedShape(arrays, [data[a:b] for a, b in zip(starts, ends, strict=True)])
+
+    def reason(self, index: int) -> str:
+        return json.loads(self._path(index, "json").read_text("utf-8"))
+
+    def _path(self, index: int, suffix: str) -> Path:
+        return self.folder / f"{index:07d}.{suffix}"
+
+
+def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tuple[int, str | None]]:
+    """Prepares the shapes ``indices`` and yields each with its reason for rejection or None, as they finish.
+
+    Args:
+        workers: processes; 0 works in this one.
+    """
+    if workers == 0 or not indices:
+        yield from ((index, job.run(index)) for index in indices)
+        return
+    todo = deque(indices)
+    while todo:
+        # After a worker's death all that was in flight is suspect, and tried again one by one.
+        for suspect in (yield from _in_pool(job, todo, workers)):
+            alone = deque([suspect])
+            if (yield from _in_pool(job, alone, 1)):
+                yield suspect, job.reject(suspect, KILLED)
+
+
+def _in_pool(job: ShapeJob, todo: deque[int], workers: int) -> Iterator[tuple[int, str | None]]:
+    """Works through ``todo`` until it is empty or a worker dies; returns what was in flight then."""
+    spawn = multiprocessing.get_context("spawn")  # forked processes would share OpenMP's state
+    with ProcessPoolExecutor(min(workers, len(todo)), spawn, _start_worker, (job,)) as pool:
+        flying: dict[Future, int] = {}
+        try:
+            while todo or flying:
+                while todo and len(flying) < 2 * workers:
+                    flying[pool.submit(_run_in_worker, todo[0])] = todo.popleft()
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    reason = future.result()
+                    yield flying.pop(future), reason
+        except BrokenProcessPool:
+            return list(flying.values())
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return []
+
+
+_job: ShapeJob
+
+
+def _start_worker(job: ShapeJob) -> None:
+    global _job
+    _job = job
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the pool
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
+
+
+def _run_in_worker(index: int) -> str | None:
+    return _job.run(index)
