@@ -3,6 +3,6 @@
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.models.backbones.dgcnn import DGCNN
 from pointmcd.models.backbones.pointnet import PointNet
-from pointmcd.models.backbones.pointnet2 import PointNet2
+from pointmcd.models.backbones.pointnet2 import PointNet2, PointNet2MSG
 
-__all__ = ["DGCNN", "PointBackbone", "PointNet", "PointNet2"]
+__all__ = ["DGCNN", "PointBackbone", "PointNet", "PointNet2", "PointNet2MSG"]

@@ -12,25 +12,25 @@ from pointmcd.registry import MODELS
 
 Scales = Sequence[Sequence[dict]]
 
-SCALES: dict[str, Scales] = {
-    "ssg": (
-        ({"radius": 0.2, "k": 32, "channels": (64, 64, 128)},),
-        ({"radius": 0.4, "k": 64, "channels": (128, 128, 256)},),
+SSG: Scales = (
+    ({"radius": 0.2, "k": 32, "channels": (64, 64, 128)},),
+    ({"radius": 0.4, "k": 64, "channels": (128, 128, 256)},),
+)
+"""Single-scale grouping for classification (appendix B of the paper): levels of scales."""
+
+MSG: Scales = (
+    (
+        {"radius": 0.1, "k": 16, "channels": (32, 32, 64)},
+        {"radius": 0.2, "k": 32, "channels": (64, 64, 128)},
+        {"radius": 0.4, "k": 128, "channels": (64, 96, 128)},
     ),
-    "msg": (
-        (
-            {"radius": 0.1, "k": 16, "channels": (32, 32, 64)},
-            {"radius": 0.2, "k": 32, "channels": (64, 64, 128)},
-            {"radius": 0.4, "k": 128, "channels": (64, 96, 128)},
-        ),
-        (
-            {"radius": 0.2, "k": 32, "channels": (64, 64, 128)},
-            {"radius": 0.4, "k": 64, "channels": (128, 128, 256)},
-            {"radius": 0.8, "k": 128, "channels": (128, 128, 256)},
-        ),
+    (
+        {"radius": 0.2, "k": 32, "channels": (64, 64, 128)},
+        {"radius": 0.4, "k": 64, "channels": (128, 128, 256)},
+        {"radius": 0.8, "k": 128, "channels": (128, 128, 256)},
     ),
-}
-"""The paper's single- and multi-scale grouping for classification (appendix B): levels of scales."""
+)
+"""Multi-scale grouping for classification."""
 
 
 @MODELS.register_module()
@@ -38,15 +38,15 @@ class PointNet2(PointBackbone):
     """Set abstraction levels, then a shared MLP on the points that are left.
 
     Its point features are those before the last global max: with the defaults 128 points of 1024 channels.
-    Unlike the other backbones, this one is not invariant to the order of points in general: sampling starts at
-    the first, and of a crowded ball the first ones are taken.
+    Unlike the other backbones, this one is not invariant to the order of points in general: sampling starts
+    at the first, and of a crowded ball the first ones are taken.
 
     Args:
         in_channels: Values of a point; what follows x, y, z is a feature.
         num_points: Points that each level keeps, at most as many as it is given: the default is for 1024
             points; for 512, take fewer, such as (256, 64).
-        scales: ``ssg``, ``msg``, or for each level a list of dicts with ``radius`` (in units of the shape's
-            bounding radius), ``k`` and ``channels``.
+        scales: For each level a list of dicts with ``radius`` (in units of the shape's bounding radius),
+            ``k`` and ``channels``.
         channels: Widths of the last MLP; its last one is C.
     """
 
@@ -54,14 +54,10 @@ class PointNet2(PointBackbone):
         self,
         in_channels: int = 3,
         num_points: Sequence[int] = (512, 128),
-        scales: str | Scales = "ssg",
+        scales: Scales = SSG,
         channels: Sequence[int] = (256, 512, 1024),
     ) -> None:
         super().__init__(in_channels)
-        if isinstance(scales, str):
-            if scales not in SCALES:
-                raise ValueError(f"scales is {scales!r}; choose {' or '.join(SCALES)}, or list the levels")
-            scales = SCALES[scales]
         if len(num_points) != len(scales):
             raise ValueError(f"num_points has {len(num_points)} levels, scales has {len(scales)}")
         self.levels = nn.ModuleList()
@@ -82,3 +78,20 @@ class PointNet2(PointBackbone):
             point_index = kept if point_index is None else point_index.gather(1, kept)
         hidden = self.point_layers(torch.cat([xyz, feats], -1))
         return {"hidden": hidden, "point_index": point_index, "losses": {}}
+
+
+@MODELS.register_module()
+class PointNet2MSG(PointNet2):
+    """``PointNet2`` with the paper's multi-scale grouping.
+
+    Args: As ``PointNet2``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_points: Sequence[int] = (512, 128),
+        scales: Scales = MSG,
+        channels: Sequence[int] = (256, 512, 1024),
+    ) -> None:
+        super().__init__(in_channels, num_points, scales, channels)

@@ -1,12 +1,11 @@
-"""A teacher whose descriptors were computed once."""
+"""A teacher that was asked once."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from pointmcd.batch import TeacherRows
+from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import MODELS
 
 
@@ -19,33 +18,20 @@ class CachedTeacher(nn.Module):
         name: Name of the teacher, whose cache is ``<data_root>/teachers/<name>``.
 
     Attributes:
-        meta: What ``meta.json`` says of the teacher: ``channels``, ``accuracy`` of each split, digests ...
+        meta: What ``meta.json`` says of the teacher.
 
     Raises:
         FileNotFoundError: There is no finished cache.
-        ValueError: The cache is of other data than that of the prepared set it lies in.
+        ValueError: The cache is of other data than those of the prepared set it lies in.
     """
 
     def __init__(self, data_root: str, name: str) -> None:
         super().__init__()
-        folder = Path(data_root) / "teachers" / name
-        if not (folder / "meta.json").is_file():
-            raise FileNotFoundError(
-                f"{folder} is no finished teacher cache; train a teacher, then run\n"
-                "python tools/cache_teacher.py TEACHER_CONFIG CHECKPOINT "
-                f"--cfg-options data_root={folder.parent.parent}"
-            )
-        self.meta = json.loads((folder / "meta.json").read_text())
-        manifest = json.loads((folder.parent.parent / "manifest.json").read_text())
-        if self.meta["data_digest"] != manifest["digest"]:
-            raise ValueError(
-                f"the teacher cache {folder} is of data with digest {self.meta['data_digest']}, but "
-                f"{folder.parent.parent} has {manifest['digest']}; run tools/cache_teacher.py again"
-            )
+        self.meta = TeacherCache(data_root, name).meta
 
     @property
     def accuracy(self) -> dict[str, dict[str, float]]:
-        """Accuracies in percent of each split, by name."""
+        """The teacher's own accuracies in percent: split, then name of the figure."""
         return self.meta["accuracy"]
 
     @property
@@ -60,5 +46,5 @@ class CachedTeacher(nn.Module):
             ValueError: The dataset gave none.
         """
         if "teacher" not in batch:
-            raise ValueError("the batch has no teacher rows: give the dataset the cache of the teacher")
+            raise ValueError("the batch has no teacher rows: give the training dataset teacher='NAME'")
         return batch["teacher"]

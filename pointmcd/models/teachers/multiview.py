@@ -1,7 +1,6 @@
 """The multi-view image teacher of PointMCD."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from pointmcd.batch import TeacherRows
 from pointmcd.models.heads.classification import ClassificationHead
 from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.losses import smoothed_cross_entropy
-from pointmcd.models.teachers.trunks import build_trunk, read_state_dict
+from pointmcd.models.teachers.trunks import build_trunk, load_trunk, read_state_dict
 from pointmcd.registry import MODELS
 
 NORMALIZATIONS: dict[str, tuple[list[float], list[float]]] = {
@@ -38,12 +37,12 @@ class MultiViewTeacher(BaseModel):
         num_classes: K; filled in from the prepared data where a config leaves it None.
         trunk: Name of a timm model.
         trunk_options: Further arguments of ``timm.create_model``, such as ``pad_type='same'``.
-        pretrained: Weights of the trunk: False for none, True for timm's, or a ``.safetensors`` or ``.pth``
-            file.
+        pretrained: Take the trunk's weights from timm.
+        checkpoint: A ``.safetensors`` or ``.pth`` file to start from: weights of the trunk as timm names
+            them, or a whole teacher, as one that teaches online needs.
         channels: D, width of the descriptors.
         normalization: ``unit`` for images in 0..1 (official), ``symmetric`` for -1..1, or ``imagenet``.
         smoothing: Label smoothing of both loss terms.
-        checkpoint: A trained teacher to start from, as one that teaches online does.
         data_preprocessor: Config of the preprocessor.
     """
 
@@ -52,14 +51,14 @@ class MultiViewTeacher(BaseModel):
         num_classes: int,
         trunk: str = "mobilenetv2_100",
         trunk_options: dict[str, Any] | None = None,
-        pretrained: bool | str = False,
+        pretrained: bool = False,
+        checkpoint: str | None = None,
         channels: int = 512,
         normalization: str = "unit",
         smoothing: float = 0.2,
-        checkpoint: str | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or {"type": "PointPreprocessor"})
+        super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization is {normalization!r}; choose {', '.join(NORMALIZATIONS)}")
         self.settings = {
@@ -67,12 +66,24 @@ class MultiViewTeacher(BaseModel):
             "trunk_options": dict(trunk_options or {}),
             "normalization": normalization,
         }
-        self.register_buffer("saved_settings", _encode(self.settings))
+        if pretrained and checkpoint is not None:
+            raise ValueError(
+                "pretrained takes the trunk's weights from timm, checkpoint from a file; choose one"
+            )
+        self.register_buffer("saved_settings", encode_settings(self.settings))
         self.trunk = build_trunk(trunk, pretrained, **self.settings["trunk_options"])
+        self.trunk.to(memory_format=torch.channels_last)  # depthwise convolutions run a third faster on a CPU
         self.view_embed = LinearNormAct(self.trunk.out_channels, channels)
         self.head = ClassificationHead(channels, num_classes, channels, smoothing=smoothing, loss_weight=1.0)
         if checkpoint is not None:
-            self.load_state_dict(read_state_dict(Path(checkpoint)))
+            self._start_from(checkpoint)
+
+    def _start_from(self, checkpoint: str) -> None:
+        state = read_state_dict(checkpoint)
+        if "view_embed.linear.weight" in state:
+            self.load_state_dict(state)
+        else:
+            load_trunk(self.trunk, state, checkpoint)
 
     @property
     def out_channels(self) -> int:
@@ -105,7 +116,8 @@ class MultiViewTeacher(BaseModel):
         return self._say(batch["views"])
 
     def _say(self, views: Tensor) -> TeacherRows:
-        features = self.trunk(self._normalize(views.flatten(0, 1)))
+        images = self._normalize(views.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+        features = self.trunk(images)
         descriptors = self.view_embed(features.unflatten(0, views.shape[:2]))
         return {
             "view_descriptors": descriptors,
@@ -122,7 +134,7 @@ class MultiViewTeacher(BaseModel):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}saved_settings")
         if saved is not None:
-            theirs = _decode(saved)
+            theirs = decode_settings(saved)
             for name, ours in self.settings.items():
                 if theirs[name] != ours:
                     raise ValueError(
@@ -132,10 +144,10 @@ class MultiViewTeacher(BaseModel):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _encode(settings: dict[str, Any]) -> Tensor:
+def encode_settings(settings: dict[str, Any]) -> Tensor:
     """JSON as bytes: a buffer goes wherever a state dict goes and needs no pickle."""
     return torch.tensor(list(json.dumps(settings, sort_keys=True).encode()), dtype=torch.uint8)
 
 
-def _decode(saved: Tensor) -> dict[str, Any]:
+def decode_settings(saved: Tensor) -> dict[str, Any]:
     return json.loads(bytes(saved.tolist()))

@@ -40,47 +40,53 @@ def import_timm() -> ModuleType:
     return timm
 
 
-def build_trunk(name: str, pretrained: bool | str = False, **options: Any) -> nn.Module:
+def build_trunk(name: str, pretrained: bool = False, **options: Any) -> nn.Module:
     """A timm network without its classifier: images (B, 3, H, W) to features (B, C), pooled as timm does.
 
     Args:
         name: A timm model name, such as ``mobilenetv2_100``.
-        pretrained: True for timm's weights, or a ``.safetensors`` or ``.pth`` file of weights for this
-            network.
+        pretrained: Take timm's weights (a download).
         options: Further arguments of ``timm.create_model``, such as ``pad_type``.
 
     Returns:
         The network, with an attribute ``out_channels`` (C).
 
     Raises:
-        ValueError: The name is not known, or the file does not fit the network.
+        ValueError: The name is not known.
     """
     timm = import_timm()
     if ":" not in name and not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f"; is it {' or '.join(near)}?" if near else ""
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"timm {timm.__version__} has no model {name!r}{hint}")
-    trunk = timm.create_model(name, pretrained=pretrained is True, num_classes=0, **options)
-    if isinstance(pretrained, str):
-        _load_weights(trunk, Path(pretrained))
-    trunk.out_channels = getattr(trunk, "head_hidden_size", None) or trunk.num_features
+    trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    trunk.out_channels = trunk.head_hidden_size
     return trunk
 
 
-def _load_weights(trunk: nn.Module, path: Path) -> None:
-    state = read_state_dict(path)
+def load_trunk(trunk: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load a timm state dict, of which a classifier is left out.
+
+    Args:
+        trunk: From ``build_trunk``.
+        state: Named as timm names it.
+        source: Where it is from, for the error.
+
+    Raises:
+        ValueError: It does not fit.
+    """
     classifier = trunk.pretrained_cfg.get("classifier") or ()
     classifiers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     state = {key: value for key, value in state.items() if key.rpartition(".")[0] not in classifiers}
     try:
         trunk.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"the weights of {path} do not fit this trunk: {error}") from error
+        raise ValueError(f"the weights of {source} do not fit this trunk: {error}") from error
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a ``.safetensors`` file, or of a torch file with a state dict."""
-    if path.suffix == ".safetensors":
+    if Path(path).suffix == ".safetensors":
         from safetensors.torch import load_file
 
         return load_file(path)
