@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -14,3 +15,36 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder ../shared (real meshes, weights, official outputs)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of OFF meshes, ModelNet's layout: 4 classes with 6 shapes to train on and 3 to test on."""
+    from trimesh import creation
+
+    draws = {
+        "box": lambda a, b, c: creation.box((a, b, c)),
+        "cone": lambda a, b, c: creation.cone(a, 2 * b, sections=12),
+        "cylinder": lambda a, b, c: creation.cylinder(a, 2 * b, sections=12),
+        "torus": lambda a, b, c: creation.torus(a + 1, 0.7 * b, major_sections=12, minor_sections=8),
+    }
+    root = tmp_path_factory.mktemp("tiny") / "meshes"
+    rng = np.random.default_rng(0)
+    for name, draw in draws.items():
+        for number in range(1, 10):
+            path = root / name / ("train" if number <= 6 else "test") / f"{name}_{number:04d}.off"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(*rng.uniform(0.4, 1, 3)).export(path)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tiny_meshes: Path) -> Path:
+    """``tiny_meshes`` prepared: 128 points, 4 views of 32 pixels, exact masks. Copy it before writing into it."""
+    from pointmcd.datasets.prepare import Request, prepare
+    from pointmcd.geometry import CameraRig
+
+    out = tiny_meshes.with_name("set")
+    cameras = CameraRig((0.0, 90.0, 180.0, 270.0), (30.0,) * 4)
+    prepare(Request("mesh-folder", {"source": tiny_meshes}, num_points=128, rig=cameras, image_size=32), out)
+    return out

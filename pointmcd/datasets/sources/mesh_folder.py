@@ -80,8 +80,8 @@ def visible_folders(folder: Path) -> list[Path]:
 def class_root(folder: Path) -> Path:
     """Descends through folders that hold one folder, as unpacked archives have, to the class folders."""
     while len(inner := visible_folders(folder)) == 1:
-        below = visible_folders(inner[0])
-        if not below or {p.name for p in below} & set(SPLITS):
+        # One class alone has nothing but splits inside; a class may well be called "train".
+        if all(below.name in SPLITS for below in visible_folders(inner[0])):
             break
         folder = inner[0]
     return folder
