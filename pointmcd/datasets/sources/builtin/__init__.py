@@ -6,28 +6,28 @@ import numpy as np
 import trimesh
 
 from ..base import Item, Shape, Source, SourceError
-from . import furniture, vessels
+from . import seats, tables, vessels
 from .solids import assemble
 
 __all__ = ["CATEGORIES", "BuiltinShapes", "generate"]
 
 CATEGORIES = {
-    "bench": (furniture.bench, ("seat", "leg", "back")),
-    "bookshelf": (furniture.bookshelf, ("frame", "shelf", "leg", "book")),
+    "bench": (seats.bench, ("seat", "leg", "back")),
+    "bookshelf": (tables.bookshelf, ("frame", "shelf", "leg", "book")),
     "bottle": (vessels.bottle, ("body", "cap")),
-    "bowl": (vessels.bowl, ("body", "foot", "saucer")),
-    "chair": (furniture.chair, ("seat", "leg", "back", "arm")),
+    "bowl": (vessels.bowl, ("body", "saucer")),
+    "chair": (seats.chair, ("seat", "leg", "back", "arm")),
     "cup": (vessels.cup, ("body", "handle", "saucer")),
-    "desk": (furniture.desk, ("top", "leg", "drawer")),
-    "dresser": (furniture.dresser, ("body", "leg", "drawer", "handle")),
+    "desk": (tables.desk, ("top", "leg", "drawer")),
+    "dresser": (tables.dresser, ("body", "leg", "drawer", "handle")),
     "jar": (vessels.jar, ("body", "lid")),
     "jug": (vessels.jug, ("body", "handle")),
     "lamp": (vessels.lamp, ("base", "pole", "shade")),
-    "stool": (furniture.stool, ("seat", "leg")),
-    "table": (furniture.table, ("top", "leg", "apron")),
+    "stool": (seats.stool, ("seat", "leg")),
+    "table": (tables.table, ("top", "leg", "apron")),
     "teapot": (vessels.teapot, ("body", "lid", "handle", "spout")),
-    "vase": (vessels.vase, ("body", "foot")),
-    "wardrobe": (furniture.wardrobe, ("body", "leg", "door", "handle")),
+    "vase": (vessels.vase, ("body",)),
+    "wardrobe": (tables.wardrobe, ("body", "leg", "door", "handle")),
 }
 """What draws a shape of each category, and the parts that it may have."""
 

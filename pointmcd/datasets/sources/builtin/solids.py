@@ -1,9 +1,9 @@
 """The surfaces that built-in shapes are made of: every one is a stack of closed rings.
 
 A slab, a table leg, a bowl with its inner wall and a bent handle are all ``rings``, an array (R, S, 3) of R
-closed rings of S points, neighbours joined by quads and both ends closed by a fan. Rings run counter-clockwise
-about the direction in which they are stacked, so that faces look outwards. Lengths are arbitrary: a shape is
-normalised when it is prepared. z is up.
+closed rings of S points, neighbours joined by quads and both ends closed by a fan. Rings turn anticlockwise
+about the direction they are stacked in, so that faces look outwards. Lengths are arbitrary, since preparation
+normalises a shape. z is up.
 """
 
 from collections.abc import Iterable, Sequence
@@ -104,7 +104,7 @@ def bar(
     bow: ArrayLike = (0, 0, 0),
     side: ArrayLike | None = None,
 ) -> np.ndarray:
-    """A member from ``start`` to ``end``, its section scaled by ``taper`` and its middle displaced by ``bow``."""
+    """A member from ``start`` to ``end``, its section scaled by ``taper``, its middle moved by ``bow``."""
     start, end = np.asarray(start, float), np.asarray(end, float)
     t = np.linspace(0, 1, SLICES)[:, None]
     path = start + t * (end - start) + 4 * t * (1 - t) * np.asarray(bow, float)

@@ -1,7 +1,8 @@
 """Built-in vessels and the lamp: bodies of revolution that share their profiles.
 
-An open rim, a handle, a spout, a lid or a cap is all that tells neighbours apart: a bowl has no handle and a cup
-has one, a jug is a vase with a handle and a lip, a bottle is a vase that is closed.
+Details tell neighbours apart: a cup is a bowl with a handle, a jar one with a lid, a teapot a jar with handle
+and spout; a jug is a vase with a handle and a lip, a bottle a vase that is closed. Each category's function
+draws one shape and yields its parts. A profile is (R, 2), radius and height, from the foot to the rim.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from .solids import Part, bezier, lathe, outline, polygon, slab, sweep
 
 
 def _section(rng: np.random.Generator) -> np.ndarray:
-    """The horizontal section of a vessel, of radius about 1: round, or else a soft square or a polygon."""
+    """The horizontal section (S, 2) of a vessel, of radius about 1: round, or a soft square, or a polygon."""
     draw = rng.random()
     if draw < 0.7:
         return polygon(28)
@@ -21,228 +22,174 @@ def _section(rng: np.random.Generator) -> np.ndarray:
     return polygon(rng.integers(6, 9), rng.uniform(0, 1))
 
 
-def _wall(outer: np.ndarray, thickness: float) -> np.ndarray:
-    """The profile of an open vessel: up the ``outer`` wall (R, 2) from foot to rim, and down inside."""
-    inner = outer[::-1] - (thickness, 0)
-    inner[:, 1] = np.maximum(inner[:, 1], outer[0, 1] + thickness)
-    return np.vstack([outer, inner])
-
-
-def _side(rng: np.random.Generator, height: float) -> np.ndarray:
-    """The wall of a wide vessel (bowl, cup): radius and height from the foot to a rim of radius 0.5."""
+def _wide(rng: np.random.Generator, height: float) -> np.ndarray:
+    """The profile of a wide vessel: round, conical or stepped, with a rim of radius 0.5."""
     foot = rng.uniform(0.2, 0.48)
     belly = rng.uniform(max(0.38, foot), 0.6)
-    style = rng.choice(["bezier", "cone", "steps"])
+    style = rng.choice(["round", "cone", "step"])
     if style == "cone":
-        return np.column_stack([np.linspace(foot, 0.5, 8), np.linspace(0, height, 8)])
-    if style == "steps":
-        return np.array([(foot, 0), (belly * 0.98, 0.25 * height), (belly, 0.6 * height), (0.5, height)])
+        return np.linspace((foot, 0), (0.5, height), 8)
+    if style == "step":
+        return np.array([(foot, 0), (0.98 * belly, 0.25 * height), (belly, 0.6 * height), (0.5, height)])
     return bezier([(foot, 0), (belly, 0), (belly, 0.6 * height), (0.5, height)])
 
 
-def _necked(rng: np.random.Generator, height: float) -> np.ndarray:
-    """The wall of a tall vessel (vase, jug, bottle): foot, belly, neck and mouth."""
+def _tall(rng: np.random.Generator, height: float) -> np.ndarray:
+    """The profile of a tall vessel: foot, belly, neck and mouth, or straight sides with a hard shoulder."""
     foot, belly = rng.uniform(0.22, 0.42), rng.uniform(0.45, 0.75)
     neck, mouth = rng.uniform(0.08, 0.26), rng.uniform(0.14, 0.3)
     shoulder = rng.uniform(0.45, 0.7) * height
-    if rng.random() < 0.3:  # straight sides and a hard shoulder
-        straight = rng.uniform(0.3, 0.45)
-        return np.array(
-            [
-                (straight, 0),
-                (straight, shoulder),
-                (neck, shoulder + 0.12 * height),
-                (neck, 0.9 * height),
-                (mouth, height),
-            ]
-        )
-    return bezier(
-        [
-            (foot, 0),
-            (belly, 0.15 * height),
-            (belly * 1.2, shoulder),
-            (neck * 0.5, shoulder + 0.1 * height),
-            (mouth, height),
-        ],
-        16,
-    )
+    above = shoulder + 0.1 * height
+    if rng.random() < 0.3:
+        side = rng.uniform(0.3, 0.45)
+        return np.array([(side, 0), (side, shoulder), (neck, above), (neck, 0.9 * height), (mouth, height)])
+    control = [
+        (foot, 0),
+        (belly, 0.15 * height),
+        (1.2 * belly, shoulder),
+        (0.5 * neck, above),
+        (mouth, height),
+    ]
+    return bezier(control, 16)
 
 
-def _radius_at(wall: np.ndarray, z: float) -> float:
-    return float(np.interp(z, wall[:, 1], wall[:, 0]))
+def _open(profile: np.ndarray, thickness: float) -> np.ndarray:
+    """Follows a profile up and comes back down inside, ``thickness`` away: a vessel that is open above."""
+    inner = profile[::-1] - (thickness, 0)
+    inner[:, 1] = np.maximum(inner[:, 1], profile[0, 1] + thickness)
+    return np.vstack([profile, inner])
 
 
-def _handle(rng: np.random.Generator, wall: np.ndarray, low: float, high: float, thick: float) -> np.ndarray:
-    """A grip on the +x side between two heights: a loop, an ear or an angular bracket."""
-    bottom, top = (_radius_at(wall, low) * 0.95, low), (_radius_at(wall, high) * 0.95, high)
-    reach = max(bottom[0], top[0]) + rng.uniform(0.6, 1.1) * (high - low) * 0.6
+def _radius(profile: np.ndarray, height: float) -> float:
+    return float(np.interp(height, profile[:, 1], profile[:, 0]))
+
+
+def _handle(rng: np.random.Generator, profile: np.ndarray) -> Iterator[Part]:
+    """A loop, an ear that rises above its roots, or an angular bracket, on the +x side."""
+    height, thick = profile[-1, 1], rng.uniform(0.06, 0.1)
+    low, high = rng.uniform(0.15, 0.38) * height, rng.uniform(0.68, 0.94) * height
+    start, end = (0.95 * _radius(profile, low), low), (0.95 * _radius(profile, high), high)
+    reach = max(start[0], end[0]) + rng.uniform(0.35, 0.65) * (high - low)
     style = rng.choice(["loop", "ear", "bracket"])
     if style == "bracket":
         drop = 0.1 * (high - low)
-        path = np.array(
-            [
-                bottom,
-                (0.9 * reach, low),
-                (0.9 * reach, low + drop),
-                (0.9 * reach, high - drop),
-                (0.9 * reach, high),
-                top,
-            ]
-        )
+        outer = [(reach, low), (reach, low + drop), (reach, high - drop), (reach, high)]
+        path = np.array([start, *outer, end])
     else:
-        lift = rng.uniform(-0.2, 0.25) * (high - low) if style == "ear" else 0
-        path = bezier([bottom, (1.15 * reach, low), (1.15 * reach, high + lift), top])
-    path = np.insert(path, 1, 0.0, axis=1)
-    return sweep(path, outline(rng.uniform(1, 2) * thick, thick, rng.choice([0.4, 1.0])), side=(0, 1, 0))
+        lift = rng.uniform(-0.2, 0.25) * (high - low) if style == "ear" else 0.0
+        path = bezier([start, (1.15 * reach, low), (1.15 * reach, high + lift), end])
+    section = outline(rng.uniform(1, 2) * thick, thick, rng.choice([0.4, 1.0]))
+    yield "handle", sweep(np.insert(path, 1, 0.0, axis=1), section, side=(0, 1, 0))
 
 
-def _foot_ring(rng: np.random.Generator, wall: np.ndarray, chance: float, part: str) -> Iterator[Part]:
+def _foot(rng: np.random.Generator, profile: np.ndarray, chance: float) -> Iterator[Part]:
     if rng.random() < chance:
-        radius = wall[0, 0] * rng.uniform(0.8, 1.1)
-        yield part, slab(radius * polygon(24), -rng.uniform(0.03, 0.12), 0.01)
+        radius = profile[0, 0] * rng.uniform(0.8, 1.1)
+        yield "body", slab(radius * polygon(24), -rng.uniform(0.03, 0.12), 0.01)
+
+
+def _saucer(rng: np.random.Generator, chance: float) -> Iterator[Part]:
+    if rng.random() < chance:
+        rim = (rng.uniform(0.6, 0.8), 0.03)
+        yield "saucer", lathe(_open(np.array([(0.35, -0.06), rim]), 0.03), polygon(28))
+
+
+def _lid(rng: np.random.Generator, profile: np.ndarray, section: np.ndarray) -> Iterator[Part]:
+    radius, height = profile[-1]
+    top = height + rng.uniform(0.03, 0.25)
+    dome = [(1.05 * radius, height), (1.05 * radius, height + 0.05), (radius, top), (0, top)]
+    yield "lid", lathe(bezier(dome, 8), section)
+    if rng.random() < 0.7:
+        knob = rng.uniform(0.06, 0.12)
+        ball = [
+            (0.5 * knob, top - 0.02),
+            (0.4 * knob, top + knob),
+            (2 * knob, top + knob),
+            (0, top + 2 * knob),
+        ]
+        yield "lid", lathe(bezier(ball), polygon(16))
 
 
 def bowl(rng: np.random.Generator) -> Iterator[Part]:
-    wall = _side(rng, rng.uniform(0.3, 0.9))
-    yield "body", lathe(_wall(wall, rng.uniform(0.02, 0.06)), _section(rng))
-    yield from _foot_ring(rng, wall, 0.5, "foot")
-    if rng.random() < 0.2:
-        yield from _saucer(rng)
-
-
-def _saucer(rng: np.random.Generator) -> Iterator[Part]:
-    radius = rng.uniform(0.6, 0.8)
-    yield "saucer", lathe(_wall(np.array([(0.35, -0.06), (radius, 0.03)]), 0.03), polygon(28))
+    profile = _wide(rng, rng.uniform(0.3, 0.9))
+    yield "body", lathe(_open(profile, rng.uniform(0.02, 0.06)), _section(rng))
+    yield from _foot(rng, profile, 0.5)
+    yield from _saucer(rng, 0.2)
 
 
 def cup(rng: np.random.Generator) -> Iterator[Part]:
-    height = rng.uniform(0.45, 1.3)
-    wall = _side(rng, height)
-    yield "body", lathe(_wall(wall, rng.uniform(0.02, 0.06)), _section(rng))
-    low, high = rng.uniform(0.15, 0.35) * height, rng.uniform(0.65, 0.92) * height
-    yield "handle", _handle(rng, wall, low, high, rng.uniform(0.06, 0.1))
-    yield from _foot_ring(rng, wall, 0.3, "body")
-    if rng.random() < 0.3:
-        yield from _saucer(rng)
+    profile = _wide(rng, rng.uniform(0.4, 1.2))
+    yield "body", lathe(_open(profile, rng.uniform(0.02, 0.06)), _section(rng))
+    yield from _handle(rng, profile)
+    yield from _foot(rng, profile, 0.3)
+    yield from _saucer(rng, 0.3)
 
 
 def vase(rng: np.random.Generator) -> Iterator[Part]:
     height = rng.uniform(1.0, 2.0)
-    wall = _necked(rng, height)
-    yield "body", lathe(_wall(wall, 0.03), _section(rng))
-    yield from _foot_ring(rng, wall, 0.4, "foot")
+    if rng.random() < 0.7:
+        profile = _tall(rng, height)
+    else:  # a trumpet: slender, opening upwards
+        foot, waist, mouth = rng.uniform(0.2, 0.35), rng.uniform(0.1, 0.25), rng.uniform(0.35, 0.5)
+        profile = bezier([(foot, 0), (waist, 0.3 * height), (waist, 0.7 * height), (mouth, height)])
+    yield "body", lathe(_open(profile, 0.03), _section(rng))
+    yield from _foot(rng, profile, 0.4)
 
 
 def jug(rng: np.random.Generator) -> Iterator[Part]:
     height = rng.uniform(0.9, 1.8)
-    wall = _necked(rng, height) if rng.random() < 0.6 else _side(rng, height)
-    body = lathe(_wall(wall, 0.03), _section(rng))
+    profile = _tall(rng, height) if rng.random() < 0.6 else _wide(rng, height)
+    body = lathe(_open(profile, 0.03), _section(rng))
     # the rim is drawn out to a lip on the side away from the handle
     angle = np.arctan2(body[..., 1], -body[..., 0])
-    rise = np.clip((body[..., 2] / height - 0.8) / 0.2, 0, 1) ** 2
-    lip = 1 + rng.uniform(0.4, 0.9) * rise * np.exp(-((angle / 0.5) ** 2))
-    body[..., :2] *= lip[..., None]
+    near_rim = np.clip((body[..., 2] / height - 0.8) / 0.2, 0, 1) ** 2
+    lip = rng.uniform(0.4, 0.9) * near_rim * np.exp(-((angle / 0.5) ** 2))
+    body[..., :2] *= 1 + lip[..., None]
     yield "body", body
-    low, high = rng.uniform(0.2, 0.4) * height, rng.uniform(0.75, 0.95) * height
-    yield "handle", _handle(rng, wall, low, high, rng.uniform(0.06, 0.1))
-    yield from _foot_ring(rng, wall, 0.3, "body")
+    yield from _handle(rng, profile)
+    yield from _foot(rng, profile, 0.3)
 
 
 def bottle(rng: np.random.Generator) -> Iterator[Part]:
-    height = rng.uniform(1.0, 2.0)
-    wall = _necked(rng, height)
-    yield "body", lathe(wall, _section(rng))
-    mouth = wall[-1, 0]
+    profile = _tall(rng, rng.uniform(1.0, 2.0))
+    yield "body", lathe(profile, _section(rng))
+    mouth, height = profile[-1]
     if rng.random() < 0.5:
-        cap = mouth * rng.uniform(1.0, 1.25)
-        yield "cap", slab(cap * polygon(20), height, height + rng.uniform(0.08, 0.2), 0.02)
-    else:  # a stopper
-        yield (
-            "cap",
-            lathe(
-                bezier([(0.8 * mouth, height), (1.6 * mouth, height + 0.1), (0, height + 0.25)], 8),
-                polygon(20),
-            ),
-        )
-    yield from _foot_ring(rng, wall, 0.2, "body")
-
-
-def _lid(rng: np.random.Generator, radius: float, height: float, section: np.ndarray) -> Iterator[Part]:
-    rise = rng.uniform(0.03, 0.25)
-    dome = bezier(
-        [
-            (radius * 1.05, height),
-            (radius * 1.05, height + 0.05),
-            (radius, height + rise),
-            (0.02, height + rise),
-        ],
-        8,
-    )
-    yield "lid", lathe(dome, section)
-    knob, top = rng.uniform(0.06, 0.12), height + rise
-    if rng.random() < 0.7:
-        yield (
-            "lid",
-            lathe(
-                bezier(
-                    [
-                        (0.5 * knob, top - 0.02),
-                        (0.4 * knob, top + knob),
-                        (2 * knob, top + knob),
-                        (0, top + 2 * knob),
-                    ]
-                ),
-                polygon(16),
-            ),
-        )
+        radius, length = mouth * rng.uniform(1.0, 1.25), rng.uniform(0.08, 0.2)
+        yield "cap", slab(radius * polygon(20), height, height + length, 0.02)
+    else:
+        stopper = [(0.8 * mouth, height), (1.6 * mouth, height + 0.1), (0, height + 0.25)]
+        yield "cap", lathe(bezier(stopper, 8), polygon(20))
+    yield from _foot(rng, profile, 0.2)
 
 
 def jar(rng: np.random.Generator) -> Iterator[Part]:
-    height = rng.uniform(0.5, 1.4)
-    section = _section(rng)
-    wall = _side(rng, height)
-    yield "body", lathe(wall, section)
-    yield from _lid(rng, wall[-1, 0], height, section)
-    yield from _foot_ring(rng, wall, 0.4, "body")
+    profile, section = _wide(rng, rng.uniform(0.5, 1.4)), _section(rng)
+    yield "body", lathe(profile, section)
+    yield from _lid(rng, profile, section)
+    yield from _foot(rng, profile, 0.4)
 
 
 def teapot(rng: np.random.Generator) -> Iterator[Part]:
     height = rng.uniform(0.6, 1.3)
-    section = _section(rng)
-    wall = _side(rng, height)
-    yield "body", lathe(wall, section)
-    yield from _lid(rng, wall[-1, 0], height, section)
-    low, high = rng.uniform(0.15, 0.35) * height, rng.uniform(0.7, 0.92) * height
-    yield "handle", _handle(rng, wall, low, high, rng.uniform(0.06, 0.1))
-    start, reach, tip = (
-        rng.uniform(0.15, 0.4) * height,
-        rng.uniform(0.75, 1.1),
-        height * rng.uniform(0.85, 1.1),
-    )
-    root = _radius_at(wall, start) * 0.8
-    path = bezier(
-        [(-root, 0, start), (-0.85 * reach, 0, start), (-0.8 * reach, 0, 0.8 * tip), (-reach, 0, tip)]
-    )
-    thick = rng.uniform(0.2, 0.32)
+    profile, section = _wide(rng, height), _section(rng)
+    yield "body", lathe(profile, section)
+    yield from _lid(rng, profile, section)
+    yield from _handle(rng, profile)
+    low, reach = rng.uniform(0.15, 0.4) * height, rng.uniform(0.75, 1.1)
+    tip, thick = rng.uniform(0.85, 1.1) * height, rng.uniform(0.2, 0.32)
+    root = 0.8 * _radius(profile, low)
+    path = bezier([(-root, 0, low), (-0.85 * reach, 0, low), (-0.8 * reach, 0, 0.8 * tip), (-reach, 0, tip)])
     yield "spout", sweep(path, outline(thick, thick, 1), np.linspace(1, 0.35, len(path)), side=(0, 1, 0))
-    yield from _foot_ring(rng, wall, 0.4, "body")
+    yield from _foot(rng, profile, 0.4)
 
 
 def lamp(rng: np.random.Generator) -> Iterator[Part]:
-    height = rng.uniform(1.0, 2.2)
-    shade = (
-        rng.uniform(0.35, 0.6),
-        rng.uniform(0.12, 0.4),
-        rng.uniform(0.35, 0.6),
-    )  # lower and upper radius, height
-    foot = rng.uniform(0.25, 0.5)
-    middle = height - 0.5 * shade[2]
-    if rng.random() < 0.5:  # a base like a vase
-        wall = _necked(rng, 0.75 * height) * (0.7, 1)
-        yield "base", lathe(wall, _section(rng))
+    height, shade = rng.uniform(1.0, 2.2), rng.uniform(0.35, 0.6)
+    if rng.random() < 0.5:
+        yield "base", lathe(_tall(rng, 0.75 * height) * (0.7, 1), _section(rng))
     else:
-        yield "base", slab(foot * polygon(24), 0, rng.uniform(0.05, 0.15), 0.03)
-    pole = rng.uniform(0.03, 0.06)
-    yield "pole", slab(pole * polygon(12), 0.02, middle)
-    cone = np.array([(shade[0], height - shade[2]), (shade[1], height)])
+        yield "base", slab(rng.uniform(0.25, 0.5) * polygon(24), 0, rng.uniform(0.05, 0.15), 0.03)
+    yield "pole", slab(rng.uniform(0.03, 0.06) * polygon(12), 0.02, height - 0.5 * shade)
+    cone = np.array([(rng.uniform(0.35, 0.6), height - shade), (rng.uniform(0.12, 0.4), height)])
     yield "shade", lathe(np.vstack([cone, cone[::-1] - (0.02, 0)]), _section(rng))
