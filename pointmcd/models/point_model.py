@@ -20,7 +20,7 @@ class PointModel(BaseModel):
     """
 
     def __init__(self, backbone: dict, head: dict, data_preprocessor: dict | None = None) -> None:
-        super().__init__(data_preprocessor or {"type": "PointPreprocessor"})
+        super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build({**head, "in_channels": self.backbone.out_channels})
 
