@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 MESH_SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb")
 
-# The keyword may run into the counts (``OFF490 518 0``), as in some files of ModelNet40.
-_OFF_HEADER = re.compile(r"\s*(?:ST)?C?N?OFF(?!\s+BINARY)")
+# The keyword may be missing, and may run into the counts (``OFF490 518 0``), as in some files of ModelNet40.
+_OFF_HEADER = re.compile(r"\A\s*(?:(?:ST)?C?N?OFF)?")
 
 # Below this share of its squared extent the area of a mesh is rounding error.
 _LEAST_RELATIVE_AREA = 1e-10
@@ -92,7 +92,11 @@ def normalize(vertices: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDAr
 
 def face_geometry(mesh: trimesh.Trimesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Unit normals (F, 3), by winding and zero for a face without area, and areas (F,) of the faces."""
-    corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
+    return _normals_and_areas(np.asarray(mesh.vertices)[np.asarray(mesh.faces)])
+
+
+def _normals_and_areas(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same of corners (F, 3, 3)."""
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1)
     normals = np.divide(cross, length[:, None], out=np.zeros_like(cross), where=length[:, None] > 0)
@@ -123,11 +127,8 @@ def _read_off(text: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
     trimesh reads OFF too, but takes a file that was cut off among its faces for a whole one.
     """
-    text = re.sub(r"#.*", "", text)
-    header = _OFF_HEADER.match(text)
-    if header is None:
-        raise MeshError("unreadable OFF: does not start with OFF (text, three dimensions)")
-    lines = [line.split() for line in text[header.end() :].splitlines() if line.strip()]
+    text = _OFF_HEADER.sub("", re.sub(r"#.*", "", text))
+    lines = [words for line in text.splitlines() if (words := line.split())]
     if not lines or len(lines[0]) < 2:
         raise MeshError("unreadable OFF: no vertex and face counts")
     num_vertices, num_faces = int(lines[0][0]), int(lines[0][1])
@@ -138,12 +139,11 @@ def _read_off(text: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         )
     vertices = np.array([line[:3] for line in lines[1 : num_vertices + 1]], dtype=np.float64).reshape(-1, 3)
     polygons = lines[num_vertices + 1 : num_vertices + num_faces + 1]
-    corners = np.array([line[0] for line in polygons], dtype=np.int64)
+    num_corners = np.array([line[0] for line in polygons], dtype=np.int64)
     triangles = [np.zeros((0, 3), dtype=np.int64)]
-    for count in np.unique(corners[corners >= 3]):
-        polygon = np.array(
-            [polygons[i][1 : count + 1] for i in np.flatnonzero(corners == count)], dtype=np.int64
-        )
+    for count in np.unique(num_corners[num_corners >= 3]):
+        alike = [polygons[i][1 : count + 1] for i in np.flatnonzero(num_corners == count)]
+        polygon = np.array(alike, dtype=np.int64).reshape(-1, count)
         fan = [polygon[:, (0, k, k + 1)] for k in range(1, count - 1)]
         triangles.append(np.stack(fan, axis=1).reshape(-1, 3))
     return vertices, np.concatenate(triangles)
@@ -154,14 +154,18 @@ def _clean(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> trimesh.T
     if len(vertices) == 0 or len(faces) == 0:
         raise MeshError(f"empty: {len(vertices)} vertices, {len(faces)} faces")
     if faces.min() < 0 or faces.max() >= len(vertices):
-        raise MeshError(f"a face names vertex {faces.max()} or {faces.min()} of {len(vertices)} vertices")
-    if not np.isfinite(vertices).all():
+        raise MeshError(
+            f"vertices 0 to {len(vertices) - 1} exist, the faces name {faces.min()} to {faces.max()}"
+        )
+    extent = float(np.ptp(vertices, axis=0).max())
+    if not np.isfinite(extent):
         raise MeshError("coordinates are not finite")
-    mesh = trimesh.Trimesh(vertices, faces, process=False)
-    area = face_geometry(mesh)[1]
-    if not area.sum() > _LEAST_RELATIVE_AREA * float(np.ptp(vertices[faces], axis=(0, 1)).max()) ** 2:
+    # Relative to the extent, so that no unit is too small or too large.
+    area = _normals_and_areas((vertices / (extent or 1.0))[faces])[1]
+    if area.sum() < _LEAST_RELATIVE_AREA:
         raise MeshError("zero area: the faces are points or lines")
-    mesh.update_faces(area > 0)
-    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    # Not trimesh's own merging, whose tolerance is absolute.
+    merged, merged_index = np.unique(vertices, axis=0, return_inverse=True)
+    mesh = trimesh.Trimesh(merged, merged_index.ravel()[faces[area > 0]], process=False)
     mesh.remove_unreferenced_vertices()
     return mesh

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -18,6 +19,9 @@ _AMBIENT, _HEAD, _KEY, _SPECULAR, _SHININESS = 0.18, 0.34, 0.36, 0.10, 24
 # Where the key light stands, in the camera's axes (x right, y down, z forward): over the viewer's left
 # shoulder.
 _KEY_LIGHT = np.array((-0.5, -0.7, -0.5)) / np.linalg.norm((-0.5, -0.7, -0.5))
+
+# Doubled sheets have four faces at an edge; edges with more are smoothed between the nearest in order only.
+_MOST_FACES_AT_EDGE = 4
 
 
 @dataclass(frozen=True)
@@ -94,46 +98,50 @@ def render_views(
 def corner_normals(mesh: trimesh.Trimesh, crease_deg: float) -> NDArray[np.float64]:
     """(F, 3, 3) unit normals of the corners of every face, smooth except across creases.
 
-    A corner's normal is the area-weighted mean over the faces about its vertex that are joined to it by edges
-    of less than ``crease_deg``. Each is taken with the sign that agrees with the others, so that an
-    inconsistent winding does no harm; the sign of the result means nothing.
+    A corner's normal is the area-weighted mean over the faces about its vertex that are joined to it by
+    edges that bend by less than ``crease_deg``. Neither the bend nor the mean depends on the winding, which
+    need not be consistent: the result has the sign of the face's own normal.
     """
-    faces = np.asarray(mesh.faces)
+    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
     normals, area = face_geometry(mesh)
-    # Two corners belong together where their faces share a smooth edge at their vertex.
-    start, end = faces, np.roll(faces, -1, axis=1)
-    key = (np.minimum(start, end) * np.int64(len(mesh.vertices)) + np.maximum(start, end)).ravel()
-    order = np.argsort(key, kind="stable")
-    same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
-    one, other = order[same], order[same + 1]
-    smooth = np.abs(np.einsum("ed,ed->e", normals[one // 3], normals[other // 3])) > np.cos(
-        np.radians(crease_deg)
-    )
+    num_corners = faces.size
+    # Half-edge 3 f + i runs from corner 3 f + i to the next corner of face f.
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    following = np.roll(np.arange(num_corners).reshape(-1, 3), -1, axis=1).ravel()
+    # In the face, perpendicular to the edge, away from it: opposite across a flat edge, equal where a sheet
+    # is folded back onto itself or doubled.
+    inward = np.cross(np.repeat(normals, 3, axis=0), vertices[end] - vertices[start])
+    inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), np.finfo(float).tiny)
+    edge = np.minimum(start, end) * np.int64(len(vertices)) + np.maximum(start, end)
+    order = np.argsort(edge, kind="stable")
+    one, other = np.concatenate([(order[:-k], order[k:]) for k in range(1, _MOST_FACES_AT_EDGE)], axis=1)
+    shared = edge[one] == edge[other]
+    one, other = one[shared], other[shared]
+    smooth = -_dot(inward[one], inward[other]) > np.cos(np.radians(crease_deg))
     one, other = one[smooth], other[smooth]
-    # Half-edge 3 f + i runs from corner i of face f to the next one.
-    following = np.arange(faces.size).reshape(-1, 3)[:, (1, 2, 0)].ravel()
-    same_way = faces.ravel()[one] == faces.ravel()[other]
-    links = (
-        np.concatenate((one, following[one])),
-        np.concatenate(
-            (np.where(same_way, other, following[other]), np.where(same_way, following[other], other))
-        ),
+
+    # Each corner is there twice, with its face's normal and with the opposite one, and is linked to the copy
+    # of its neighbour that looks to the same side; the connected parts then have one side each.
+    same_way = start[one] == start[other]
+    tail = one, np.where(same_way, other, following[other])
+    head = following[one], np.where(same_way, following[other], other)
+    near, far = np.concatenate((tail, head), axis=1)
+    flip = np.tile(_dot(normals[one // 3], normals[other // 3]) < 0, 2)
+    links = np.concatenate(
+        ((near, far + num_corners * flip), (near + num_corners, far + num_corners * ~flip)), axis=1
     )
-    graph = coo_array((np.ones(len(links[0]), dtype=bool), links), shape=(faces.size, faces.size))
+    graph = coo_array((np.ones(links.shape[1], dtype=bool), tuple(links)), shape=(2 * num_corners,) * 2)
     num_groups, group = connected_components(graph, directed=False)
 
     weighted = np.repeat(normals * area[:, None], 3, axis=0)
-    # The first corner of a group decides the sign.
-    first = np.zeros(num_groups, dtype=np.int64)
-    first[group[::-1]] = np.arange(faces.size)[::-1]
-    agrees = np.einsum("cd,cd->c", weighted, weighted[first[group]]) >= 0
-    weighted[~agrees] *= -1
-    mean = np.stack([np.bincount(group, weighted[:, axis], num_groups) for axis in range(3)], axis=1)
+    both_sides = np.concatenate((weighted, -weighted))
+    total = np.stack([np.bincount(group, both_sides[:, axis], num_groups) for axis in range(3)], axis=1)
+    mean = total[group[:num_corners]]
     length = np.linalg.norm(mean, axis=1, keepdims=True)
-    mean = np.divide(mean, length, out=np.zeros_like(mean), where=length > 0)[group]
-    # Blending in a face needs the signs of its own three corners to agree.
-    mean[np.einsum("cd,cd->c", mean, np.repeat(normals, 3, axis=0)) < 0] *= -1
-    return mean.reshape(-1, 3, 3)
+    # On a surface with one side only (a Moebius strip) the two copies meet and cancel.
+    cancelled = length <= 1e-6 * np.linalg.norm(weighted, axis=1, keepdims=True)
+    own = np.repeat(normals, 3, axis=0)
+    return np.divide(mean, length, out=own, where=~cancelled).reshape(-1, 3, 3)
 
 
 def _windows(mesh: trimesh.Trimesh, rig: CameraRig, size: int) -> Iterator[tuple[slice, slice]]:
@@ -166,5 +174,6 @@ def _shade(
     return (255 * np.minimum(grey, 1) + 0.5).astype(np.uint8)
 
 
-def _dot(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+def _dot(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Dot products (R,) of rows (R, 3)."""
     return np.einsum("rd,rd->r", one, other)

@@ -36,7 +36,7 @@ def sample_surface(
     if len(area) == 0 or not 0 < cumulative[-1] < np.inf:
         raise MeshError("zero area: no surface to sample")
     draw = np.random.default_rng(seed).random((count, 3))
-    face = np.searchsorted(cumulative, draw[:, 0] * cumulative[-1], side="right")
+    face = np.searchsorted(cumulative[:-1], draw[:, 0] * cumulative[-1], side="right")
     # Uniform in the triangle: Osada et al., Shape Distributions, 2002, formula 1.
     root = np.sqrt(draw[:, 1:2])
     weights = np.concatenate((1 - root, root * (1 - draw[:, 2:]), root * draw[:, 2:]), axis=1)

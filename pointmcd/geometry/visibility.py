@@ -51,7 +51,7 @@ def visible_by_ray(
         points: (P, 3) on the mesh.
         rig: The cameras, at most 32.
         normals: (P, 3) unit normals of the faces that the points lie on, of either sign.
-        eps: In bounding radii; 1e-5 with normals, 1e-3 without.
+        eps: In bounding radii; 1e-5 with normals, 1e-4 without.
 
     Returns:
         (P,) uint32 masks.
@@ -64,7 +64,7 @@ def visible_by_ray(
     else:
         facing = np.einsum("pvd,pd->pv", to_camera, normals)
         lift = np.where(facing < 0, -1, 1)[..., None] * np.asarray(normals)[:, None]
-    lift = lift * (eps if eps is not None else 1e-3 if normals is None else 1e-5)
+    lift = lift * (eps if eps is not None else 1e-4 if normals is None else 1e-5)
     origins = (points[:, None] + lift).reshape(-1, 3)
     hidden = scene.occluded(origins, (to_camera - lift).reshape(-1, 3))
     return pack_masks(~hidden.reshape(len(points), rig.num_views))
@@ -76,7 +76,7 @@ def visible_by_depth(
     depth: NDArray[np.float32],
     face: NDArray[np.int32] | None = None,
     mesh: trimesh.Trimesh | RayScene | None = None,
-    eps: float = 1e-2,
+    eps: float = 5e-3,
 ) -> NDArray[np.uint32]:
     """Visibility by the depth buffer: the point is at most ``eps`` behind what its pixel shows.
 
@@ -97,12 +97,14 @@ def visible_by_depth(
     """
     points = _cloud(points)
     size = depth.shape[-1]
+    if depth.shape != (rig.num_views, size, size):
+        raise ValueError(f"depth must be (V, H, H) with V = {rig.num_views}, not {depth.shape}")
+    if (face is None) != (mesh is None):
+        raise ValueError("face and mesh go together: the faces seen, and the mesh that they are of")
     pixel, point_depth = rig.project(points, size)
     column, row = np.clip(pixel.astype(np.int64), 0, size - 1).transpose(2, 0, 1)
     view = np.arange(rig.num_views)[:, None]
     seen_depth = depth[view, row, column].astype(np.float64)
-    if (face is None) != (mesh is None):
-        raise ValueError("face and mesh go together: the faces seen, and the mesh that they are of")
     if face is not None and mesh is not None:
         triangles = mesh.mesh if isinstance(mesh, RayScene) else mesh
         seen = face[view, row, column]
@@ -134,24 +136,31 @@ def visible_by_hpr(
 
     Returns:
         (P,) uint32 masks.
+
+    Raises:
+        ValueError: Fewer than 4 points, a radius below 1 or an unknown rule.
     """
     points = _cloud(points)
+    if len(points) < 4:
+        raise ValueError(f"a hull needs 4 points or more, got {len(points)}")
+    if isinstance(radius, str) and radius != "pointvst":
+        raise ValueError(f"radius must be a number or 'pointvst', not {radius!r}")
+    if not isinstance(radius, str) and not 1 <= radius < np.inf:
+        raise ValueError(f"radius must be 1 or more, in units of the largest distance, got {radius}")
     visible = np.zeros((len(points), rig.num_views), dtype=bool)
     for view, eye in enumerate(rig.positions()):
         offset = points - eye
         distance = np.linalg.norm(offset, axis=1, keepdims=True)
         if isinstance(radius, str):
-            if radius != "pointvst":
-                raise ValueError(f"radius must be a number or 'pointvst', not {radius!r}")
-            reach = 0.05 * len(points) * float(np.linalg.norm(np.ptp(points, axis=0)))
+            reach = 0.05 * len(points) * np.linalg.norm(np.ptp(points, axis=0))
         else:
-            reach = radius * float(distance.max())
+            reach = radius * distance.max()
         flipped = offset + 2 * (reach - distance) * offset / distance
         corners = np.concatenate((flipped, np.zeros((1, 3))))
         try:
             hull = ConvexHull(corners).vertices
         except QhullError:
-            # All in one plane with the camera, or too few for a solid: qhull joggles them into one.
+            # The points lie in one plane with the camera; qhull joggles them out of it.
             hull = ConvexHull(corners, qhull_options="QJ").vertices
         visible[hull[hull < len(points)], view] = True
     return pack_masks(visible)
