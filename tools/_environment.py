@@ -1,7 +1,10 @@
-"""Imported first by every tool: where packages are missing, say how to get them."""
+"""Imported first by every tool: says how to get missing packages, and turns user errors into plain words."""
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 missing = [name for name in ("torch", "mmengine", "pointmcd") if importlib.util.find_spec(name) is None]
 if missing:
@@ -10,3 +13,12 @@ if missing:
         "make venv\n"
         "source .venv/bin/activate"
     )
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End with the message alone where what the user gave is wrong or missing."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The main job on built-in shapes: prepare, train a teacher, cache it, train a student without and with it, compare.
+"""The main job on built-in shapes: prepare, train a teacher, cache it, train a student without and with it.
 
 Every step is one of the other tools, printed as it could be typed.
 """
@@ -28,9 +28,13 @@ CONFIGS = TOOLS.parent / "configs"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"), help="default: %(default)s")
-    parser.add_argument("--per-class", type=int, default=30, help="training shapes a class (default: %(default)s)")
+    parser.add_argument(
+        "--per-class", type=int, default=30, help="training shapes a class (default: %(default)s)"
+    )
     parser.add_argument("--teacher-epochs", type=int, help="default: the config's")
     parser.add_argument("--epochs", type=int, help="epochs of the students; default: the config's")
     args = parser.parse_args()
@@ -51,17 +55,37 @@ class Demo:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.step("Shapes, views and visibility")
         self.tool(
-            "prepare_data.py", "builtin", "--out", self.data, "--image-size", 64, "--train", self.args.per_class
+            "prepare_data.py",
+            "builtin",
+            "--out",
+            self.data,
+            "--image-size",
+            64,
+            "--train",
+            self.args.per_class,
         )
         self.step("The image teacher")
         teacher = self.train(TEACHER, self.args.teacher_epochs)
-        self.tool("cache_teacher.py", CONFIGS / f"{TEACHER}.py", teacher, "--name", "resnet10t", *self.options())
+        self.tool(
+            "cache_teacher.py", CONFIGS / f"{TEACHER}.py", teacher, "--name", "resnet10t", *self.options()
+        )
         self.step("The student without the teacher, then with it")
         for name in (BASELINE, DISTILLED):
             checkpoint = self.train(name, self.args.epochs)
-            self.tool("test.py", CONFIGS / f"{name}.py", checkpoint, "--work-dir", self.folder / name, *self.options())
+            self.tool(
+                "test.py",
+                CONFIGS / f"{name}.py",
+                checkpoint,
+                "--work-dir",
+                self.folder / name,
+                *self.options(),
+            )
         self.tool(
-            "export_student.py", CONFIGS / f"{DISTILLED}.py", checkpoint, self.folder / "student.pth", *self.options()
+            "export_student.py",
+            CONFIGS / f"{DISTILLED}.py",
+            checkpoint,
+            self.folder / "student.pth",
+            *self.options(),
         )
         self.report()
 
@@ -81,10 +105,14 @@ class Demo:
 
     def tool(self, name: str, *arguments: object) -> None:
         words = [str(word) for word in arguments]
-        self.console.print(f"[dim]$ python tools/{name} {' '.join(words)}[/]", soft_wrap=True, highlight=False)
+        self.console.print(
+            f"[dim]$ python tools/{name} {' '.join(words)}[/]", soft_wrap=True, highlight=False
+        )
         done = subprocess.run([sys.executable, str(TOOLS / name), *words], check=False)
         if done.returncode:
-            raise SystemExit(f"tools/demo.py: tools/{name} failed (exit code {done.returncode}); its message is above")
+            raise SystemExit(
+                f"tools/demo.py: tools/{name} failed (exit code {done.returncode}); its message is above"
+            )
 
     def report(self) -> None:
         """The table and the picture."""
@@ -102,14 +130,17 @@ class Demo:
         with open(self.folder / "results.txt", "w") as file:
             Console(file=file, width=100).print(table)
         prepared = PreparedSet(self.data)
-        draw_shapes(prepared, "test", list(range(0, len(prepared.split("test")), 40))).savefig(self.folder / "shapes.png")
+        draw_shapes(prepared, "test", list(range(0, len(prepared.split("test")), 40))).savefig(
+            self.folder / "shapes.png"
+        )
         self.step("Done")
         self.console.print(table)
         test_shapes = len(prepared.split("test"))
         self.console.print(
-            f"On {test_shapes} shapes one run is uncertain by about {150 / test_shapes**0.5:.1f} points; "
-            "docs/results.md compares over several seeds.\n"
-            f"Table: {self.folder}/results.txt, picture: {self.folder}/shapes.png, student: {self.folder}/student.pth"
+            f"One run on {test_shapes} shapes is uncertain by several points; docs/results.md compares over "
+            "several seeds.\n"
+            f"In {self.folder}: results.txt (this table), shapes.png (shapes, their views and visible points), "
+            "student.pth (the exported student)"
         )
 
 

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-import _environment  # noqa: F401
+from _environment import plain_errors
 
 from pointmcd.apis import export_student
 from pointmcd.engine import load_config
@@ -23,12 +23,10 @@ def main() -> None:
         help="override the config, as in training",
     )
     args = parser.parse_args()
-    if not args.checkpoint.is_file():
-        raise SystemExit(f"tools/export_student.py: there is no checkpoint {args.checkpoint}")
-    try:
+    with plain_errors():
+        if not args.checkpoint.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
         exported = export_student(load_config(args.config, args.cfg_options), args.checkpoint, args.out)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"tools/export_student.py: {error}") from error
     size = args.out.stat().st_size / 2**20
     print(f"wrote {args.out}: {len(exported['class_names'])} classes, {size:.1f} MiB")
 

@@ -6,7 +6,7 @@ prepared data.
 import argparse
 from pathlib import Path
 
-import _environment  # noqa: F401
+from _environment import plain_errors
 
 from pointmcd.engine import load_config
 
@@ -18,10 +18,8 @@ def main() -> None:
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config"
     )
     args = parser.parse_args()
-    try:
+    with plain_errors():
         print(load_config(args.config, args.cfg_options).pretty_text)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"tools/print_config.py: {error}") from error
 
 
 if __name__ == "__main__":

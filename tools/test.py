@@ -7,14 +7,14 @@ import argparse
 import json
 from pathlib import Path
 
-import _environment  # noqa: F401
 import numpy as np
+from _environment import plain_errors
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.engine import distribute, load_config
+from pointmcd.engine import build_runner, load_config
 from pointmcd.evaluation.classification import class_accuracy
 from pointmcd.visualization import draw_confusion
 
@@ -54,16 +54,14 @@ def class_table(confusion: np.ndarray, names: list[str]) -> Table:
 
 def main() -> None:
     args = parse_args()
-    if not args.checkpoint.is_file():
-        raise SystemExit(f"tools/test.py: there is no checkpoint {args.checkpoint}")
-    try:
+    with plain_errors():
+        if not args.checkpoint.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
         config = load_config(args.config, args.cfg_options)
         config.work_dir = str(args.work_dir or args.checkpoint.parent)
         config.load_from = str(args.checkpoint)
         config.resume = False
-        runner = Runner.from_cfg(distribute(config))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"tools/test.py: {error}") from error
+        runner = build_runner(config)
     metrics = runner.test()
     if is_main_process():
         report(runner, metrics, args.checkpoint, Path(config.work_dir))

@@ -4,10 +4,9 @@
 import argparse
 from pathlib import Path
 
-import _environment  # noqa: F401
-from mmengine.runner import Runner
+from _environment import plain_errors
 
-from pointmcd.engine import distribute, load_config
+from pointmcd.engine import build_runner, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,7 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    try:
+    with plain_errors():
         config = load_config(args.config, args.cfg_options)
         config.work_dir = str(args.work_dir or Path("work_dirs") / args.config.stem)
         if args.seed is not None:
@@ -54,9 +53,7 @@ def main() -> None:
         if args.resume:
             config.resume = True
             config.load_from = None if args.resume is True else args.resume
-        runner = Runner.from_cfg(distribute(config))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"tools/train.py: {error}") from error
+        runner = build_runner(config)
     runner.train()
 
 

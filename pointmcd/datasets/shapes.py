@@ -76,7 +76,7 @@ class PreparedShapes(Dataset):
             for name, wanted, there in (
                 ("visibility", self.with_visibility, self._data.visibility is not None),
                 ("parts", self.with_parts, self._data.parts is not None),
-                ("views", self.views > 0, self.prepared.num_views > 0),
+                ("views", self.views > 0, self.prepared.has_views),
             )
             if wanted and not there
         ]

@@ -1,6 +1,6 @@
 """Configs, hooks and what MMEngine's Runner needs besides."""
 
 from pointmcd.engine.config import load_config
-from pointmcd.engine.dist import distribute
+from pointmcd.engine.runner import build_runner
 
-__all__ = ["distribute", "load_config"]
+__all__ = ["build_runner", "load_config"]

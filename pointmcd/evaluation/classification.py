@@ -57,6 +57,8 @@ class ClassificationMetric(BaseMetric):
         predictions: (S,) predicted classes of the last evaluation, in the order of the split.
     """
 
+    default_prefix = ""  # plain names, where MMEngine would warn of None
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes

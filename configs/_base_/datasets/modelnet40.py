@@ -7,14 +7,14 @@ train_dataloader = dict(
     num_workers=0,  # arrays are memory-mapped: reading a batch takes less than handing it over
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    collate_fn=dict(type="whole_batch"),
+    collate_fn=dict(type="pointmcd.whole_batch"),
     dataset=dict(type="PreparedShapes", data_root=None, split="train", num_points=1024),
 )
 val_dataloader = dict(
     batch_size=32,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="whole_batch"),
+    collate_fn=dict(type="pointmcd.whole_batch"),
     dataset=dict(type="PreparedShapes", data_root=None, split="test", num_points=1024),
 )
 test_dataloader = val_dataloader
