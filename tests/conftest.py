@@ -40,7 +40,7 @@ def tiny_meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_set(tiny_meshes: Path) -> Path:
-    """``tiny_meshes`` prepared: 128 points, 4 views of 32 pixels, exact masks. Copy it before writing into it."""
+    """``tiny_meshes`` prepared: 128 points, 4 views of 32 pixels, exact masks. Copy it to write into it."""
     from pointmcd.datasets.prepare import Request, prepare
     from pointmcd.geometry import CameraRig
 

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -80,28 +80,41 @@ def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tu
 
     Args:
         workers: processes; 0 works in this one.
+
+    Raises:
+        RuntimeError: worker processes do not start at all.
     """
-    if workers == 0 or not indices:
+    if workers == 0:
         yield from ((index, job.run(index)) for index in indices)
         return
     todo = deque(indices)
     while todo:
-        # After a worker's death all that was in flight is suspect, and tried again one by one.
-        for suspect in (yield from _in_pool(job, todo, workers)):
-            alone = deque([suspect])
-            if (yield from _in_pool(job, alone, 1)):
-                yield suspect, job.reject(suspect, KILLED)
+        # After the death of a worker all that was in flight is suspect, and is tried again one by one.
+        suspects = deque((yield from _in_pool(job, todo, workers, 2 * workers)))
+        while suspects:
+            for index in (yield from _in_pool(job, suspects, 1, 1)):
+                yield index, job.reject(index, KILLED)
 
 
-def _in_pool(job: ShapeJob, todo: deque[int], workers: int) -> Iterator[tuple[int, str | None]]:
+def _in_pool(
+    job: ShapeJob, todo: deque[int], workers: int, most_in_flight: int
+) -> Generator[tuple[int, str | None], None, list[int]]:
     """Works through ``todo`` until it is empty or a worker dies; returns what was in flight then."""
     spawn = multiprocessing.get_context("spawn")  # forked processes would share OpenMP's state
+    flying: dict[Future, int] = {}
     with ProcessPoolExecutor(min(workers, len(todo)), spawn, _start_worker, (job,)) as pool:
-        flying: dict[Future, int] = {}
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "worker processes end as they start; a script that prepares with workers needs the guard "
+                "`if __name__ == '__main__':`, and 0 workers do without it"
+            ) from error
         try:
             while todo or flying:
-                while todo and len(flying) < 2 * workers:
-                    flying[pool.submit(_run_in_worker, todo[0])] = todo.popleft()
+                while todo and len(flying) < most_in_flight:
+                    future = pool.submit(_run_in_worker, todo[0])
+                    flying[future] = todo.popleft()
                 for future in wait(flying, return_when=FIRST_COMPLETED).done:
                     reason = future.result()
                     yield flying.pop(future), reason
