@@ -3,8 +3,8 @@
 
     python tools/cache_teacher.py configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
 
-All views of every split are described. The cache is <data_root>/teachers/<name>/, the name being that which the
-students' configs give to CachedTeacher: by default the middle of the config's own, here mobilenetv2.
+All views of every split are described. The cache is <data_root>/teachers/<name>/; students' configs ask for
+it by that name, which is by default the middle of the teacher's config: here mobilenetv2.
 """
 
 import argparse
@@ -109,9 +109,7 @@ def cache(
             predicted = writer.write_split(split, described(teacher, batches))["logits"].argmax(1)
             labels = prepared.split(split).labels
             parts = {split: np.arange(len(labels))}
-            if (
-                split == "train"
-            ):  # where hyper-parameters are chosen, the teacher stands beside the student too
+            if split == "train":  # its parts, on which hyper-parameters are chosen
                 parts |= {part: PreparedShapes(root, part, num_points=1).rows for part in ("fit", "held_out")}
             for part, rows in parts.items():
                 confusion = confusion_matrix(labels[rows], predicted[rows], teacher.head.num_classes)
