@@ -36,10 +36,13 @@ def test_rings2x8():
 def test_dodecahedron20_is_a_regular_dodecahedron():
     position = rig("dodecahedron20").positions() / 3
     apart = np.linalg.norm(position[:, None] - position, axis=2)
-    # Distances between the corners of a dodecahedron of radius 1: the edge and four more, each so often a corner.
+    # Distances between the corners of a dodecahedron of radius 1: the edge and four more, each so often a
+    # corner.
     edge = 4 / (3**0.5 * (1 + 5**0.5))
     golden = (1 + 5**0.5) / 2
-    expected = np.repeat([0, edge, edge * golden, edge * 2**0.5 * golden, edge * golden**2, 2], [1, 3, 6, 6, 3, 1])
+    expected = np.repeat(
+        [0, edge, edge * golden, edge * 2**0.5 * golden, edge * golden**2, 2], [1, 3, 6, 6, 3, 1]
+    )
     np.testing.assert_allclose(np.sort(apart, axis=1), np.tile(expected, (20, 1)), atol=1e-7)
 
 
@@ -99,12 +102,14 @@ def test_dict_round_trip(name):
 
 
 def test_explicit_angles_take_single_numbers_and_defaults():
-    assert rig({"azimuth_deg": [0, 90], "elevation_deg": 20}) == CameraRig((0.0, 90.0), (20.0, 20.0), 3.0, 40.0)
+    assert rig({"azimuth_deg": [0, 90], "elevation_deg": 20}) == CameraRig(
+        (0.0, 90.0), (20.0, 20.0), 3.0, 40.0
+    )
     assert rig({"azimuth_deg": 10, "elevation_deg": [-90, 90]}).num_views == 2
 
 
 @pytest.mark.parametrize(
-    "values, reason",
+    ("values", "reason"),
     [
         ("circle13", "unknown camera rig 'circle13'; known are circle12"),
         ({"azimuth_deg": [0]}, "needs elevation_deg"),

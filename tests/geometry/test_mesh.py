@@ -83,7 +83,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("text, reason", BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("text", "reason"), BAD.values(), ids=BAD.keys())
 def test_bad_off_says_why(text, reason):
     with pytest.raises(MeshError, match=reason):
         load_off(text)
@@ -108,7 +108,9 @@ def test_other_formats_and_scenes(tmp_path, suffix):
 def test_bad_files_of_other_formats(suffix, content):
     if content is None:
         content = trimesh.creation.box().export(file_type=suffix)
-        content = (content.encode() if isinstance(content, str) else content)[: 60 if suffix == "obj" else -60]
+        content = (content.encode() if isinstance(content, str) else content)[
+            : 60 if suffix == "obj" else -60
+        ]
     with pytest.raises(MeshError):
         load_mesh((io.BytesIO(content), suffix))
 
@@ -151,7 +153,10 @@ def test_real_meshes_load(shared):
         for member in archive:
             if member.name.endswith(".off"):
                 data = archive.extractfile(member).read()
-                mesh, theirs = load_mesh((io.BytesIO(data), "off")), trimesh.load_mesh(io.BytesIO(data), "off")
+                mesh, theirs = (
+                    load_mesh((io.BytesIO(data), "off")),
+                    trimesh.load_mesh(io.BytesIO(data), "off"),
+                )
                 assert mesh.area == pytest.approx(theirs.area, rel=1e-9)
                 count += 1
             if count == 5:
@@ -159,7 +164,7 @@ def test_real_meshes_load(shared):
     assert count == 5
 
 
-@pytest.mark.parametrize("up, axis", [("x", 0), ("y", 1), ("z", 2)])
+@pytest.mark.parametrize(("up", "axis"), [("x", 0), ("y", 1), ("z", 2)])
 def test_to_z_up_is_a_rotation_to_z(up, axis):
     turned = to_z_up(np.eye(3), up)
     assert turned[axis].tolist() == [0, 0, 1]
@@ -189,7 +194,7 @@ def test_normalize_centres_scales_and_repeats(points):
 
 
 @pytest.mark.parametrize(
-    "vertices, reason",
+    ("vertices", "reason"),
     [
         (np.zeros((0, 3)), "P > 0"),
         (np.zeros((4, 2)), r"not \(4, 2\)"),

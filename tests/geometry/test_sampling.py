@@ -31,7 +31,17 @@ def test_normals_follow_the_winding_of_the_face():
 
 def test_uniform_by_area_over_faces():
     """Counts by face against their shares: chi square with 2 degrees of freedom, 20 is p = 5e-5."""
-    vertices = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 0, 0], [8, 0, 0], [5, 1, 0], [0, 0, 9], [0, 6, 9], [1, 0, 9]]
+    vertices = [
+        [0, 0, 0],
+        [1, 0, 0],
+        [0, 1, 0],
+        [5, 0, 0],
+        [8, 0, 0],
+        [5, 1, 0],
+        [0, 0, 9],
+        [0, 6, 9],
+        [1, 0, 9],
+    ]
     mesh = trimesh.Trimesh(vertices, np.arange(9).reshape(3, 3), process=False)
     _, _, face = sample_surface(mesh, 100_000, seed=0)
     expected = 100_000 * np.array([1, 3, 6]) / 10
@@ -43,7 +53,9 @@ def test_uniform_within_a_triangle():
     mesh = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], process=False)
     points = sample_surface(mesh, 200_000, seed=1)[0].astype(np.float64)
     np.testing.assert_allclose(points.mean(axis=0), (1 / 3, 1 / 3, 0), atol=3e-3)
-    np.testing.assert_allclose((points.T @ points / len(points))[:2, :2], [[1 / 6, 1 / 12], [1 / 12, 1 / 6]], atol=3e-3)
+    np.testing.assert_allclose(
+        (points.T @ points / len(points))[:2, :2], [[1 / 6, 1 / 12], [1 / 12, 1 / 6]], atol=3e-3
+    )
 
 
 def test_seed_decides(torus):
@@ -54,7 +66,9 @@ def test_seed_decides(torus):
 
 
 def test_faces_without_area_get_no_points():
-    mesh = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 0, 1], [0, 1, 2], [2, 2, 2]], process=False)
+    mesh = trimesh.Trimesh(
+        [[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 0, 1], [0, 1, 2], [2, 2, 2]], process=False
+    )
     assert set(sample_surface(mesh, 100, seed=0)[2]) == {1}
 
 
