@@ -80,18 +80,19 @@ def render_views(
     origins, directions = rig.rays(size)
     key_light = (_KEY_LIGHT @ rig.world_to_camera()[:, :, :3]).astype(np.float32)
     for view, (rows, columns) in enumerate(_windows(scene.mesh, rig, size)):
-        ray = directions[view, rows, columns]
-        hits = scene.first_hit(np.broadcast_to(origins[view], ray.shape).reshape(-1, 3), ray.reshape(-1, 3))
-        depth[view, rows, columns] = hits.distance.reshape(ray.shape[:2])
-        face[view, rows, columns] = hits.face.reshape(ray.shape[:2])
+        window = directions[view, rows, columns].shape[:2]
+        ray = directions[view, rows, columns].reshape(-1, 3)
+        hits = scene.first_hit(np.broadcast_to(origins[view], ray.shape), ray)
+        depth[view, rows, columns] = hits.distance.reshape(window)
+        face[view, rows, columns] = hits.face.reshape(window)
         seen = np.flatnonzero(hits.face >= 0)
         normal = normals[hits.face[seen]]
         if shading == "smooth":
             second, third = hits.barycentric[seen].T[..., None]
             normal = (1 - second - third) * normal[:, 0] + second * normal[:, 1] + third * normal[:, 2]
-        grey = np.full(len(hits.face), background, dtype=np.uint8)
-        grey[seen] = _shade(normal, -ray.reshape(-1, 3)[seen], key_light[view])
-        images[view, rows, columns] = grey.reshape(*ray.shape[:2], 1)
+        grey = np.full(len(ray), background, dtype=np.uint8)
+        grey[seen] = _shade(normal, -ray[seen], key_light[view])
+        images[view, rows, columns] = grey.reshape(*window, 1)
     return Views(images, depth, face)
 
 
