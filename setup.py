@@ -1,5 +1,54 @@
-"""Package data and metadata are in pyproject.toml; this file exists to build the optional C++ operators."""
+"""Builds the C++ kernels of pointmcd.ops, once for each instruction set; everything else is in pyproject.toml.
 
-from setuptools import setup
+They are optional: where they do not compile, the installation goes on without them and the torch forms run.
+"""
 
-setup()
+import platform
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = sorted(str(path) for path in Path("pointmcd/ops/cpu").glob("*.cpp"))
+FLAGS = (
+    "-std=c++17 -O3 -fopenmp -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math".split()
+)
+INSTRUCTION_SETS = {"default": []}
+if platform.machine().lower() in ("x86_64", "amd64"):
+    INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]
+    INSTRUCTION_SETS["avx512"] = [
+        *("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
+        "-mprefer-vector-width=512",
+    ]
+
+
+class BuildKernels(build_ext):
+    """Gives each instruction set its own folder of objects: the sources are the same."""
+
+    def build_extension(self, ext: Extension) -> None:
+        objects = self.compiler.compile(
+            ext.sources,
+            output_dir=str(Path(self.build_temp) / ext.name),
+            extra_postargs=ext.extra_compile_args,
+            depends=ext.depends,
+        )
+        self.compiler.link_shared_object(
+            objects, self.get_ext_fullpath(ext.name), extra_postargs=ext.extra_link_args, target_lang="c++"
+        )
+
+
+setup(
+    cmdclass={"build_ext": BuildKernels},
+    options={"build_ext": {"parallel": True}},
+    ext_modules=[
+        Extension(
+            f"pointmcd.ops.cpu.kernels_{name}",
+            SOURCES,
+            depends=["pointmcd/ops/cpu/common.h"],
+            extra_compile_args=FLAGS + flags,
+            extra_link_args=["-fopenmp"],
+            optional=True,
+        )
+        for name, flags in INSTRUCTION_SETS.items()
+    ],
+)

@@ -26,8 +26,8 @@ def batch_norm_act(
 ) -> Tensor:
     """Batch norm over all leading dimensions (Ioffe and Szegedy 2015, algorithm 1), then leaky ReLU.
 
-    ``torch.nn.functional.batch_norm`` sums rows in plain float32 on the CPU and loses three digits on long inputs;
-    here statistics are summed in double.
+    ``torch.nn.functional.batch_norm`` sums rows in plain float32 on the CPU and loses three digits on long
+    inputs; here statistics are summed in double.
 
     Args:
         x: (..., C) floating point.

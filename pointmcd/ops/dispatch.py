@@ -1,8 +1,9 @@
 """Which backend runs a kernel: native C++ for CPU tensors, pycuda for CUDA tensors, torch for whatever these lack.
 
-A *kernel* is a piece of an operation that nothing needs to look into: an operator ``torch.ops.pointmcd.<name>`` with a
-fake implementation, so that ``torch.compile`` traces it. Its torch form stands beside the operation that uses it; a
-backend is a module with a function of the same name and arguments for each kernel that it has.
+A *kernel* is a piece of an operation that nothing needs to look into: an operator
+``torch.ops.pointmcd.<name>`` with a fake implementation, so that ``torch.compile`` traces it. Its torch form
+stands beside the operation that uses it; a backend is a module with a function of the same name and arguments
+for each kernel that it has.
 
 ``POINTMCD_OPS=torch|native|pycuda`` forces a backend; a forced backend that cannot run is an error.
 """
@@ -30,8 +31,8 @@ def kernel(schema: str, fake: Callable[..., Any]) -> Callable[[Callable[..., Any
     """Declare the operator ``pointmcd::<schema>``; the decorated function is its torch form.
 
     Args:
-        schema: Name and types as in ``torch.library.Library.define``; the first argument is a tensor, whose device
-            chooses the backend.
+        schema: Name and types as in ``torch.library.Library.define``; the first argument is a tensor, whose
+            device chooses the backend.
         fake: Makes the outputs' shapes and dtypes from the arguments, without data.
 
     Returns:

@@ -24,15 +24,17 @@ def edge_conv(
 ) -> Tensor:
     """Max over the neighbours j of ``leaky_relu(norm(W [x_i, x_j - x_i]))`` (DGCNN, Wang et al. 2019, equation 8).
 
-    With W = [W1, W2] an edge's value is ``P_i + Q_j``, ``P = (W1 - W2) x`` and ``Q = W2 x``, so one linear layer on
-    the points replaces that on the edges. Normalisation and activation grow with their argument (for a negative scale
-    they fall: its sign is moved into W), so the maximum is taken before them. Statistics run over the edges.
+    With W = [W1, W2] an edge's value is ``P_i + Q_j``, ``P = (W1 - W2) x`` and ``Q = W2 x``, so one linear
+    layer on the points replaces that on the edges. Normalisation and activation grow with their argument (for
+    a negative scale they fall: its sign is moved into W), so the maximum is taken before them. Statistics run
+    over the edges.
 
     Args:
         x: (B, N, C) floating point.
         neighbors: (B, N, k) int64 in [0, N), k >= 1; an index may occur twice and then counts twice.
         weight: (O, 2C), acting on [x_i, x_j - x_i].
-        norm_weight: (O,) scale of the batch norm; may be negative. The remaining arguments as in ``batch_norm_act``.
+        norm_weight: (O,) scale of the batch norm; may be negative. The remaining arguments as in
+            ``batch_norm_act``.
 
     Returns:
         (B, N, O), dtype of ``x``. Among equal neighbours the first in ``neighbors`` takes the gradient.
@@ -119,8 +121,8 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Max over the neighbours j of y_ij = P_i + Q_j for pq = [P, Q] (B, N, 2O).
 
     Returns:
-        The maxima (B, N, O); the neighbour that gave each, (B, N, O) int32 in [0, N); and the sums over all edges of y
-        and of y * y, (2, O) float64.
+        The maxima (B, N, O); the neighbour that gave each, (B, N, O) int32 in [0, N); and the sums over all
+        edges of y and of y * y, (2, O) float64.
     """
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
     shape = (batch, points, channels)
@@ -156,8 +158,8 @@ def edge_max_backward(
 ) -> Tensor:
     """Gradient at pq, (B, N, 2O), of ``leaky_relu(scale * edge_max(pq) + shift)`` after batch norm over the edges.
 
-    ``affine`` is [scale, shift, slope, offset] (4, O): every edge's gradient is ``slope * y + offset``, and that of the
-    edge that gave the maximum has ``scale * g`` more.
+    ``affine`` is [scale, shift, slope, offset] (4, O): every edge's gradient is ``slope * y + offset``, and
+    that of the edge that gave the maximum has ``scale * g`` more.
     """
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
     if batch * points == 0:

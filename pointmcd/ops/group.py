@@ -10,8 +10,8 @@ from .dispatch import kernel
 def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
     """The first k points, in order of index, within ``radius`` of each center (PointNet++, section 3.2).
 
-    Not differentiable. Where fewer than k are within reach the first of them fills up; where none is, the point
-    nearest to the center does.
+    Not differentiable. Where fewer than k are within reach the first of them fills up; where none is, the
+    point nearest to the center does.
 
     Args:
         points: (B, N, 3) floating point, N >= 1.
@@ -58,8 +58,8 @@ def _ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tenso
 def group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
     """``per_point[index] - per_center``: set abstraction's grouping, after its first linear layer.
 
-    A linear layer on [x_j - c_m, f_j] is one on [x_j, f_j] less one on c_m, so that it runs once a point, not once a
-    group member.
+    A linear layer on [x_j - c_m, f_j] is one on [x_j, f_j] less one on c_m, so that it runs once a point, not
+    once a group member.
 
     Args:
         per_point: (B, N, O) floating point.

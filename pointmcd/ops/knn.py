@@ -18,8 +18,9 @@ def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
         queries: (B, Q, C); None: the points.
 
     Returns:
-        (B, Q, k) int64, nearest first, equally near ones by index. Distances nearer to each other than the rounding of
-        their sum of squares (about 1e-6 of the distance in float32) may be taken for equal or exchanged.
+        (B, Q, k) int64, nearest first, equally near ones by index. Distances nearer to each other than the
+        rounding of their sum of squares (about 1e-6 of the distance in float32) may be taken for equal or
+        exchanged.
 
     Raises:
         ValueError: A shape or dtype does not fit, or ``k`` is not in [1, N].

@@ -26,21 +26,23 @@ def linear_norm_pool(
 ) -> Tensor:
     """``visibility_pool(relu(norm(x @ weight.T)), visibility, num_views, with_global=True)``, pooled before the norm.
 
-    Norm and ReLU grow with their argument (a negative scale has its sign moved into ``weight``), so that pooling the
-    linear layer's output and normalising what is left is exact. Its statistics come from the mean and covariance of
-    ``x``. The gradient at that output is a few entries plus ``slope * y + offset`` in every row, which needs no pass
-    over (B, M, O) either; neither the output nor its activation is kept.
+    Norm and ReLU grow with their argument (a negative scale has its sign moved into ``weight``), so that
+    pooling the linear layer's output and normalising what is left is exact. Its statistics come from the mean
+    and covariance of ``x``. The gradient at that output is a few entries plus ``slope * y + offset`` in every
+    row, which needs no pass over (B, M, O) either; neither the output nor its activation is kept.
 
     Args:
         x: (B, M, I) floating point, M >= 1.
         weight: (O, I).
         norm_weight: (O,) scale of the batch norm; may be negative. Other arguments of the norm as in
             ``batch_norm_act``.
-        visibility: (B, M) int32 bit masks, or None, which goes with ``num_views = 0``: the global maximum alone.
+        visibility: (B, M) int32 bit masks, or None, which goes with ``num_views = 0``: the global maximum
+            alone.
         num_views: V, at most 31.
 
     Returns:
-        (B, V + 1, O), the maximum over all points last; dtype of ``x``. A view that sees no point gives zeros.
+        (B, V + 1, O), the maximum over all points last; dtype of ``x``. A view that sees no point gives
+        zeros.
 
     Raises:
         ValueError: A shape, dtype or number of views does not fit, or ``training`` with fewer than two rows.

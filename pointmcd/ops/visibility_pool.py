@@ -12,9 +12,10 @@ MAX_VIEWS = 32
 def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_global: bool = False) -> Tensor:
     """Max over the points that each view sees: ``max_n visible[v, n] * feats[n]`` (PointMCD, method of VAFP).
 
-    Hidden points count as zero, so a view's descriptor is never negative; where features are non-negative, as after a
-    ReLU, it is the plain maximum over the visible points. A view that sees no point gives zeros. The gradient goes to
-    the point that gave the maximum, of equal ones to that of the lowest index, and nowhere where zero won.
+    Hidden points count as zero, so a view's descriptor is never negative; where features are non-negative, as
+    after a ReLU, it is the plain maximum over the visible points. A view that sees no point gives zeros. The
+    gradient goes to the point that gave the maximum, of equal ones to that of the lowest index, and nowhere
+    where zero won.
 
     Args:
         feats: (B, M, C) floating point, M >= 1.

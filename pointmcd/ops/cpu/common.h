@@ -1,0 +1,108 @@
+// What every kernel shares: SIMD vectors of the widest kind that this build may use, threads, scratch memory.
+//
+// Each .cpp is compiled once for every instruction set (setup.py), each time into a library of its own; native.py loads
+// the one for the processor at hand. Built without contraction, so that a * b + c rounds as the plain formula does; where
+// a fused multiply-add may be used, fma() says so. No sum depends on the number of threads.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <vector>
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+constexpr int VECTOR_BYTES = 64;
+constexpr int REGISTERS = 32;
+#elif defined(__AVX__)
+constexpr int VECTOR_BYTES = 32;
+constexpr int REGISTERS = 16;
+#else
+constexpr int VECTOR_BYTES = 16;
+constexpr int REGISTERS = 16;
+#endif
+
+template <class T> struct Simd;
+template <> struct Simd<float> {
+    typedef float V __attribute__((vector_size(VECTOR_BYTES)));
+    typedef int32_t I __attribute__((vector_size(VECTOR_BYTES)));
+    typedef int32_t Index;
+};
+template <> struct Simd<double> {
+    typedef double V __attribute__((vector_size(VECTOR_BYTES)));
+    typedef int64_t I __attribute__((vector_size(VECTOR_BYTES)));
+    typedef int64_t Index;
+};
+template <class T> using Vec = typename Simd<T>::V;
+template <class T> using IndexVec = typename Simd<T>::I;  // comparisons give this too: -1 true, 0 false
+template <class T> using Index = typename Simd<T>::Index;
+template <class T> constexpr int LANES = VECTOR_BYTES / static_cast<int>(sizeof(T));
+constexpr int TILE = 4;  // vectors of channels (or points) that a kernel holds in registers at once
+
+template <class V, class T> inline V load(const T* from) {
+    V v;
+    std::memcpy(&v, from, sizeof(V));
+    return v;
+}
+template <class V, class T> inline void store(T* to, V v) { std::memcpy(to, &v, sizeof(V)); }
+template <class T> inline Vec<T> splat(T x) { return x - Vec<T>{}; }
+template <class T> inline IndexVec<T> splat_index(int64_t i) { return static_cast<Index<T>>(i) - IndexVec<T>{}; }
+
+#if defined(__AVX512F__)
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a, b, c); }
+inline unsigned lane_bits(IndexVec<float> m) { return _mm512_movepi32_mask((__m512i)m); }
+inline unsigned lane_bits(IndexVec<double> m) { return _mm512_movepi64_mask((__m512i)m); }
+#elif defined(__AVX__) && defined(__FMA__)
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a, b, c); }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a, b, c); }
+inline unsigned lane_bits(IndexVec<float> m) { return _mm256_movemask_ps((__m256)m); }
+inline unsigned lane_bits(IndexVec<double> m) { return _mm256_movemask_pd((__m256d)m); }
+#else
+template <class V> inline V fma(V a, V b, V c) { return a * b + c; }
+template <class M> inline unsigned lane_bits(M m) {
+    unsigned bits = 0;
+    for (unsigned i = 0; i < sizeof(M) / sizeof(m[0]); ++i) bits |= (m[i] ? 1u : 0u) << i;
+    return bits;
+}
+#endif
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// body(i) for i in [0, n). Tasks share nothing that is written, so that the schedule cannot change a result.
+template <class F> void parallel_for(int64_t n, int64_t threads, F body) {
+    if (threads <= 1 || n <= 1) {
+        for (int64_t i = 0; i < n; ++i) body(i);
+        return;
+    }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast<int>(std::min(threads, n)))
+    for (int64_t i = 0; i < n; ++i) body(i);
+}
+
+// Aligned memory that a thread keeps, by slot: a fresh allocation of this size would be paid in page faults each time.
+template <class T> T* scratch(int slot, int64_t count) {
+    struct Block {
+        void* data = nullptr;
+        size_t bytes = 0;
+        ~Block() { std::free(data); }
+    };
+    thread_local Block blocks[8];
+    Block& block = blocks[slot];
+    const size_t bytes = round_up(static_cast<int64_t>(count * sizeof(T)) + 1, 4096);
+    if (block.bytes < bytes) {
+        std::free(block.data);
+        block.data = std::aligned_alloc(64, bytes);
+        block.bytes = bytes;
+    }
+    return static_cast<T*>(block.data);
+}
+
+// A kernel template becomes two pointers that ctypes finds by name.
+#define EXPORT(name)                                                                     \
+    extern "C" {                                                                         \
+    __attribute__((visibility("default"))) auto* pointmcd_##name##_f32 = &name<float>;   \
+    __attribute__((visibility("default"))) auto* pointmcd_##name##_f64 = &name<double>;  \
+    }

@@ -1,0 +1,150 @@
+// EdgeConv's maximum over the neighbours, with sums over all edges, and its backward. Nothing is stored per edge.
+#include "common.h"
+
+namespace {
+
+
+// Columns [c0, c0 + width) of pq's half (0: P, 1: Q) of one cloud, in dense rows of W, zero beyond.
+template <class T>
+void copy_tile(const T* pq, T* tile, int half, int64_t c0, int64_t width, int64_t points, int64_t channels, int64_t stride) {
+    for (int64_t i = 0; i < points; ++i) {
+        T* row = tile + i * stride;
+        std::memcpy(row, pq + (2 * i + half) * channels + c0, width * sizeof(T));
+        std::fill(row + width, row + TILE * LANES<T>, T(0));
+    }
+}
+
+// extremum, source (B, N, O) and sums (2, O): see edge_max in edge_conv.py.
+template <class T>
+void edge_max(const T* pq, const int64_t* neighbors, T* extremum, int32_t* source, double* sums, int64_t batch,
+              int64_t points, int64_t k, int64_t channels, int64_t threads) {
+    constexpr int L = LANES<T>;
+    constexpr int64_t W = TILE * L;
+    const int64_t tiles = (channels + W - 1) / W;
+    std::vector<double> partial(batch * 2 * channels);
+    parallel_for(batch * tiles, threads, [&](int64_t task) {
+        const int64_t b = task / tiles, c0 = task % tiles * W, width = std::min(W, channels - c0);
+        const T* cloud = pq + b * points * 2 * channels;
+        T* p_tile = scratch<T>(0, points * W);
+        T* q_tile = scratch<T>(1, points * W);
+        copy_tile(cloud, p_tile, 0, c0, width, points, channels, W);
+        copy_tile(cloud, q_tile, 1, c0, width, points, channels, W);
+        Vec<T> shift[TILE];  // near the mean of y, so that the squares keep their digits
+        for (int t = 0; t < TILE; ++t)
+            shift[t] = load<Vec<T>>(p_tile + t * L) + load<Vec<T>>(q_tile + neighbors[b * points * k] * W + t * L);
+        double sum[W] = {}, square[W] = {};
+        for (int64_t i = 0; i < points; ++i) {
+            const int64_t* to = neighbors + (b * points + i) * k;
+            Vec<T> p[TILE], q_best[TILE], s1[TILE], s2[TILE];
+            IndexVec<T> from[TILE];
+            for (int t = 0; t < TILE; ++t) {
+                p[t] = load<Vec<T>>(p_tile + i * W + t * L) - shift[t];
+                q_best[t] = load<Vec<T>>(q_tile + to[0] * W + t * L);
+                from[t] = splat_index<T>(to[0]);
+                s1[t] = p[t] + q_best[t];
+                s2[t] = s1[t] * s1[t];
+            }
+            for (int64_t j = 1; j < k; ++j) {
+                const T* row = q_tile + to[j] * W;
+                const IndexVec<T> index = splat_index<T>(to[j]);
+                for (int t = 0; t < TILE; ++t) {
+                    const Vec<T> q = load<Vec<T>>(row + t * L), y = p[t] + q;
+                    const auto keep = q <= q_best[t];
+                    q_best[t] = keep ? q_best[t] : q;
+                    from[t] = keep ? from[t] : index;
+                    s1[t] += y;
+                    s2[t] = fma(y, y, s2[t]);
+                }
+            }
+            T value[W], a[W], s[W];
+            Index<T> index[W];
+            for (int t = 0; t < TILE; ++t) {
+                store(value + t * L, load<Vec<T>>(p_tile + i * W + t * L) + q_best[t]);
+                store(index + t * L, from[t]);
+                store(a + t * L, s1[t]);
+                store(s + t * L, s2[t]);
+            }
+            for (int64_t c = 0; c < W; ++c) {
+                sum[c] += a[c];
+                square[c] += s[c];
+            }
+            const int64_t at = (b * points + i) * channels + c0;
+            std::memcpy(extremum + at, value, width * sizeof(T));
+            for (int64_t c = 0; c < width; ++c) source[at + c] = static_cast<int32_t>(index[c]);
+        }
+        T shifted[W];
+        for (int t = 0; t < TILE; ++t) store(shifted + t * L, shift[t]);
+        const double edges = static_cast<double>(points * k);
+        for (int64_t c = 0; c < width; ++c) {
+            const double h = shifted[c];
+            partial[b * 2 * channels + c0 + c] = sum[c] + edges * h;
+            partial[(b * 2 + 1) * channels + c0 + c] = square[c] + h * (2 * sum[c] + edges * h);
+        }
+    });
+    std::fill(sums, sums + 2 * channels, 0.0);
+    for (int64_t b = 0; b < batch; ++b)
+        for (int64_t c = 0; c < 2 * channels; ++c) sums[c] += partial[b * 2 * channels + c];
+}
+
+// dpq (B, N, 2O); affine is [scale, shift, slope, offset] (4, O): see edge_max_backward in edge_conv.py.
+template <class T>
+void edge_max_backward(const T* grad, const T* pq, const int64_t* neighbors, const T* extremum, const int32_t* source,
+                       const T* affine, T* dpq, double negative_slope, int64_t batch, int64_t points, int64_t k,
+                       int64_t channels, int64_t threads) {
+    constexpr int L = LANES<T>;
+    constexpr int64_t W = TILE * L;
+    const int64_t tiles = (channels + W - 1) / W;
+    parallel_for(batch * tiles, threads, [&](int64_t task) {
+        const int64_t b = task / tiles, c0 = task % tiles * W, width = std::min(W, channels - c0);
+        const T* cloud = pq + b * points * 2 * channels;
+        T* dcloud = dpq + b * points * 2 * channels;
+        T* p_tile = scratch<T>(0, points * W);
+        T* q_tile = scratch<T>(1, points * 2 * W);  // rows [Q, gradient of Q]
+        auto* degree = scratch<int32_t>(2, points);
+        copy_tile(cloud, p_tile, 0, c0, width, points, channels, W);
+        copy_tile(cloud, q_tile, 1, c0, width, points, channels, 2 * W);
+        for (int64_t i = 0; i < points; ++i) {
+            std::fill(q_tile + i * 2 * W + W, q_tile + (i + 1) * 2 * W, T(0));
+            degree[i] = 0;
+        }
+        T row[4][W] = {};
+        for (int n = 0; n < 4; ++n) std::memcpy(row[n], affine + n * channels + c0, width * sizeof(T));
+        const T *scale = row[0], *shift = row[1], *slope = row[2], *offset = row[3];
+        for (int64_t i = 0; i < points; ++i) {
+            const int64_t at = (b * points + i) * channels + c0;
+            const int64_t* to = neighbors + (b * points + i) * k;
+            Vec<T> p[TILE], q_sum[TILE];
+            for (int t = 0; t < TILE; ++t) {
+                p[t] = load<Vec<T>>(slope + t * L) * load<Vec<T>>(p_tile + i * W + t * L);
+                q_sum[t] = Vec<T>{};
+            }
+            for (int64_t j = 0; j < k; ++j) {
+                T* q = q_tile + to[j] * 2 * W;
+                ++degree[to[j]];
+                for (int t = 0; t < TILE; ++t) {
+                    q_sum[t] += load<Vec<T>>(q + t * L);
+                    store(q + W + t * L, load<Vec<T>>(q + W + t * L) + p[t]);
+                }
+            }
+            T s[W];
+            for (int t = 0; t < TILE; ++t) store(s + t * L, q_sum[t]);
+            for (int64_t c = 0; c < width; ++c) {
+                const bool active = extremum[at + c] * scale[c] + shift[c] > 0;
+                const T g = (active ? grad[at + c] : grad[at + c] * static_cast<T>(negative_slope)) * scale[c];
+                const T dense = k * (slope[c] * p_tile[i * W + c] + offset[c]) + slope[c] * s[c];
+                dcloud[2 * i * channels + c0 + c] = g + dense;
+                q_tile[source[at + c] * 2 * W + W + c] += g;
+            }
+        }
+        for (int64_t i = 0; i < points; ++i) {
+            const T *q = q_tile + i * 2 * W, *dq = q + W;
+            for (int64_t c = 0; c < width; ++c)
+                dcloud[(2 * i + 1) * channels + c0 + c] = dq[c] + degree[i] * (slope[c] * q[c] + offset[c]);
+        }
+    });
+}
+
+}  // namespace
+
+EXPORT(edge_max)
+EXPORT(edge_max_backward)
