@@ -85,7 +85,7 @@ def draw_shapes(
 
 
 class _Canvas:
-    """A figure of ``width`` x ``height`` inches whose places are measured in inches from its upper left corner."""
+    """A figure of ``width`` x ``height`` inches; places are in inches from its upper left corner."""
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height

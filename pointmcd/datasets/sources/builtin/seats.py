@@ -26,7 +26,7 @@ def legs(
         stretchers: the chance of bars between the legs (a foot ring where there is one column).
     """
     thick = rng.uniform(0.06, 0.11) * min(1.0, width, depth)
-    section = outline(thick, thick, rng.choice([0.0, 0.4, 1.0]))
+    section = outline(thick, thick, rng.choice([0.0, 0.4, 1.0]), corner=3)
     half = np.array([width - thick, depth - thick]) / 2
     joined = rng.random() < stretchers
     level = rng.uniform(0.2, 0.5) * height
@@ -90,7 +90,7 @@ def back_rest(
     lean = rng.uniform(0, 0.25)
     bow = (0, rng.choice([0.0, rng.uniform(0.03, 0.1)]), 0)
     half = (width - thick) / 2
-    post = outline(thick, thick, rng.choice([0.0, 1.0]))
+    post = outline(thick, thick, rng.choice([0.0, 1.0]), corner=3)
 
     def at(x: float, z: float) -> tuple[float, float, float]:
         return x, y + lean * z, bottom + z
@@ -106,7 +106,7 @@ def back_rest(
         return
     for x in (-half, half):
         yield "back", bar(at(x, 0), at(x, height), post)
-    rail = outline(0.8 * thick, rng.uniform(1.2, 2.5) * thick, rng.choice([0.0, 0.5]))
+    rail = outline(0.8 * thick, rng.uniform(1.2, 2.5) * thick, rng.choice([0.0, 0.5]), corner=3)
     rungs = rng.integers(2, 5) if style == "ladder" else 1
     for z in np.linspace(height, 0, rungs, endpoint=False):
         yield "back", bar(at(-half, z), at(half, z), rail, bow=bow, side=(0, 1, 0))
@@ -140,7 +140,7 @@ def chair(rng: np.random.Generator) -> Iterator[Part]:
         for x in (-width / 2, width / 2):
             front = (x, -0.4 * depth)
             yield "arm", block((x, 0, top + rise), (1.3 * thick, 0.95 * depth, thick), thick / 4)
-            yield "arm", bar((*front, top - 0.05), (*front, top + rise), outline(thick, thick, 1))
+            yield "arm", bar((*front, top - 0.05), (*front, top + rise), outline(thick, thick, 1, corner=3))
 
 
 def stool(rng: np.random.Generator) -> Iterator[Part]:

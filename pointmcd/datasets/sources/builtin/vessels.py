@@ -78,7 +78,7 @@ def _handle(rng: np.random.Generator, profile: np.ndarray) -> Iterator[Part]:
     else:
         lift = rng.uniform(-0.2, 0.25) * (high - low) if style == "ear" else 0.0
         path = bezier([start, (1.15 * reach, low), (1.15 * reach, high + lift), end])
-    section = outline(rng.uniform(1, 2) * thick, thick, rng.choice([0.4, 1.0]))
+    section = outline(rng.uniform(1, 2) * thick, thick, rng.choice([0.4, 1.0]), corner=4)
     yield "handle", sweep(np.insert(path, 1, 0.0, axis=1), section, side=(0, 1, 0))
 
 
@@ -180,7 +180,10 @@ def teapot(rng: np.random.Generator) -> Iterator[Part]:
     tip, thick = rng.uniform(0.85, 1.1) * height, rng.uniform(0.2, 0.32)
     root = 0.8 * _radius(profile, low)
     path = bezier([(-root, 0, low), (-0.85 * reach, 0, low), (-0.8 * reach, 0, 0.8 * tip), (-reach, 0, tip)])
-    yield "spout", sweep(path, outline(thick, thick, 1), np.linspace(1, 0.35, len(path)), side=(0, 1, 0))
+    yield (
+        "spout",
+        sweep(path, outline(thick, thick, 1, corner=4), np.linspace(1, 0.35, len(path)), side=(0, 1, 0)),
+    )
     yield from _foot(rng, profile, 0.4)
 
 
