@@ -1,0 +1,176 @@
+"""One contract, tested on every registered backbone."""
+
+import inspect
+
+import pytest
+import torch
+
+from pointmcd.models import backbones
+from pointmcd.models.backbones import DGCNN, PointBackbone, PointNet, PointNet2
+from pointmcd.models.backbones.pointnet import orthogonality
+from pointmcd.registry import MODELS
+
+BACKBONES = sorted(
+    name
+    for name, value in vars(backbones).items()
+    if inspect.isclass(value) and issubclass(value, PointBackbone) and MODELS.get(name) is value
+)
+# N is 96 here, too few for what is made for 1024 points
+SMALL = {
+    "DGCNN": {"k": 8},
+    "PointNet2": {"num_points": (48, 16)},
+    "PointNet2MSG": {"num_points": (48, 16)},
+}
+
+
+@pytest.fixture(params=BACKBONES)
+def name(request):
+    return request.param
+
+
+def build(name, **options):
+    torch.manual_seed(0)
+    return MODELS.build({"type": name, **SMALL.get(name, {}), **options}).double()
+
+
+def cloud(batch=2, channels=3):
+    generator = torch.Generator().manual_seed(1)
+    points = torch.rand(batch, 96, channels, dtype=torch.double, generator=generator)
+    return 0.6 * points - 0.3  # PointNet++'s smallest balls hold neighbours, its largest are not full
+
+
+def loss_of(features):
+    return features["point_feats"].amax(1).square().mean() + sum(features["losses"].values())
+
+
+def test_all_are_here():
+    assert {"DGCNN", "PointNet", "PointNet2", "PointNet2MSG"} <= set(BACKBONES)
+
+
+def test_contract(name):
+    backbone = build(name)
+    features = backbone(cloud())
+    assert features.keys() == {"point_feats", "point_index", "losses"}
+    feats, index = features["point_feats"], features["point_index"]
+    assert feats.dtype == torch.double
+    assert feats.shape[0] == 2
+    assert feats.shape[2] == backbone.out_channels
+    assert (feats >= 0).all()
+    assert (feats > 0).any()
+    if index is None:
+        assert feats.shape[1] == 96
+    else:
+        assert index.shape == feats.shape[:2]
+        assert all(row.unique().numel() == row.numel() and row.min() >= 0 and row.max() < 96 for row in index)
+    for key, value in features["losses"].items():
+        assert key.startswith("loss_")
+        assert value.ndim == 0
+
+
+def test_forward_is_encode_and_fusion(name):
+    backbone = build(name).eval()
+    features, encoded = backbone(cloud()), backbone.encode(cloud())
+    assert torch.equal(features["point_feats"], backbone.fusion(encoded["hidden"]))
+
+
+def test_eval_is_deterministic_and_clouds_are_independent(name):
+    backbone = build(name).eval()
+    both, again, alone = backbone(cloud()), backbone(cloud()), backbone(cloud()[1:])
+    assert torch.equal(both["point_feats"], again["point_feats"])
+    torch.testing.assert_close(both["point_feats"][1:], alone["point_feats"])
+
+
+def test_order_of_points_does_not_matter(name):
+    """Features move with their points. Point 0 stays first, since PointNet++ samples from it."""
+    backbone = build(name).eval()
+    order = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(95)])
+    before, after = backbone(cloud()), backbone(cloud()[:, order])
+    if before["point_index"] is None:
+        torch.testing.assert_close(after["point_feats"], before["point_feats"][:, order])
+    else:
+        assert torch.equal(order[after["point_index"]], before["point_index"])
+        torch.testing.assert_close(after["point_feats"], before["point_feats"])
+
+
+def test_every_parameter_gets_a_gradient(name):
+    backbone = build(name).eval()  # in training, batch norm cancels some
+    loss_of(backbone(cloud())).backward()
+    for key, parameter in backbone.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.abs().sum() > 0, key
+
+
+def test_training_step_lowers_the_loss(name):
+    backbone = build(name)
+    points = cloud(4)
+    before = loss_of(backbone(points))
+    gradients = torch.autograd.grad(before, list(backbone.parameters()))
+    size = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
+    with torch.no_grad():
+        for parameter, gradient in zip(backbone.parameters(), gradients, strict=True):
+            parameter -= 1e-3 * before / size * gradient  # should lower the loss by a thousandth
+    drop = (before - loss_of(backbone(points))) / before
+    assert 5e-4 < drop < 2e-3
+
+
+def test_more_channels_than_coordinates(name):
+    backbone = build(name, in_channels=6).eval()
+    points = cloud(channels=6)
+    feats = backbone(points)["point_feats"]
+    points[..., 5] += 1
+    assert not torch.allclose(backbone(points)["point_feats"], feats)
+
+
+def test_wrong_shapes_are_named(name):
+    with pytest.raises(ValueError, match=rf"{name} takes points of shape \(B, N, 3\), not \(2, 96, 6\)"):
+        build(name)(cloud(channels=6))
+    with pytest.raises(ValueError, match="in_channels is 2"):
+        build(name, in_channels=2)
+
+
+def test_bfloat16_autocast_stays_near(name):
+    backbone = build(name).float()
+    points = cloud(4).float()
+    exact = backbone(points)["point_feats"].amax(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = backbone(points)
+        pooled = features["point_feats"].amax(1).float()
+    loss_of(features).backward()
+    similarity = torch.nn.functional.cosine_similarity(exact, pooled)
+    assert (similarity > 0.98).all()
+    assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters())
+
+
+def test_tnet_regulariser():
+    matrices = torch.stack([torch.eye(4), 2 * torch.eye(4)])  # 0, and 3 on each of 4 diagonal places
+    assert orthogonality(matrices) == pytest.approx(3.0)
+    assert "loss_tnet" not in PointNet(tnet_reg_weight=0)(cloud().float())["losses"]
+    one, two = (build("PointNet", tnet_reg_weight=w).eval()(cloud())["losses"]["loss_tnet"] for w in (1, 2))
+    torch.testing.assert_close(2 * one, two)
+
+
+@pytest.mark.parametrize(
+    ("tnet", "widths"),
+    [("official", (3, 64, 64, 256, 64, 64, 9)), ("original", (3, 64, 128, 1024, 512, 256, 9))],
+)
+def test_tnet_widths(tnet, widths):
+    tnet = PointNet(tnet=tnet).point_tnet
+    layers = [layer for layer in tnet.modules() if isinstance(layer, torch.nn.Linear)]
+    assert (layers[0].in_features, *(layer.out_features for layer in layers)) == widths
+
+
+def test_unknown_tnet():
+    with pytest.raises(ValueError, match="choose official or original"):
+        PointNet(tnet="thin")
+
+
+def test_too_few_points_are_named():
+    with pytest.raises(ValueError, match="keeps 512 points, but is given 96"):
+        PointNet2().double()(cloud())
+    with pytest.raises(ValueError, match="got 20"):
+        DGCNN().double()(cloud()[:, :19])
+
+
+def test_pointnet2_levels_must_agree():
+    with pytest.raises(ValueError, match="num_points has 1 levels, scales has 2"):
+        PointNet2(num_points=(64,))
