@@ -1,4 +1,4 @@
-"""A small image teacher for the built-in shapes, from random weights: a few of the views a step, no download."""
+"""A small image teacher for the built-in shapes: from random weights, 3 views drawn each step."""
 
 _base_ = ["_base_/datasets/builtin.py", "_base_/schedules/adamw_80e.py", "_base_/default_runtime.py"]
 
