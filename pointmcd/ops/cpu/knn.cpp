@@ -6,7 +6,7 @@ namespace {
 
 constexpr int ROWS = REGISTERS == 32 ? 6 : 2;  // queries: ROWS * TILE accumulators stay in registers
 constexpr int64_t DIRECT = 8;                 // up to so many channels, differences cost no more than products
-constexpr int BISECTIONS = 7;
+constexpr int SPARE = 2;                      // groups more than k whose minimum may meet the threshold
 
 // rows (ROWS, stride) of squared distances to `panels` panels of points, and for each row the minima of `sets` * W
 // groups of points. Expanded: norms of points, queries times -2 and norms of queries; else plain differences.
@@ -49,8 +49,8 @@ void distances(const T* packed, const T* norms, const T* query, const T* query_n
     }
 }
 
-// A value that at least k of the n non-negative minima do not exceed, near the least such. Non-negative floats compare
-// like the integers of the same bits, which bisection halves whatever their scale.
+// A value that at least k of the n non-negative minima do not exceed, and few more do. Non-negative floats compare like
+// the integers of the same bits, which bisection halves whatever their scale.
 template <class T> T threshold(const T* minima, int64_t n, int64_t k) {
     Index<T> low = std::numeric_limits<Index<T>>::max(), high = 0;
     auto* bits = scratch<Index<T>>(6, n);
@@ -59,14 +59,16 @@ template <class T> T threshold(const T* minima, int64_t n, int64_t k) {
         low = std::min(low, bits[i]);
         high = std::max(high, bits[i]);
     }
-    for (int step = 0; step < BISECTIONS && low < high; ++step) {
+    while (low < high) {
         const Index<T> middle = low + (high - low) / 2;
-        int64_t count = 0;
+        Index<T> count = 0;
         for (int64_t i = 0; i < n; ++i) count += bits[i] <= middle;
-        if (count >= k)
-            high = middle;
-        else
+        if (count < k) {
             low = middle + 1;
+        } else {
+            high = middle;
+            if (count <= k + SPARE) break;
+        }
     }
     T value;
     std::memcpy(&value, &high, sizeof(T));
