@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +49,32 @@ def tiny_set(tiny_meshes: Path) -> Path:
     cameras = CameraRig((0.0, 90.0, 180.0, 270.0), (30.0,) * 4)
     prepare(Request("mesh-folder", {"source": tiny_meshes}, num_points=128, rig=cameras, image_size=32), out)
     return out
+
+
+@pytest.fixture(scope="session")
+def taught_set(tiny_set: Path) -> Path:
+    """A copy of ``tiny_set`` with caches of made-up teachers under the names that the configs use."""
+    import torch
+
+    from pointmcd.datasets.prepared import PreparedSet
+    from pointmcd.datasets.teacher_cache import TeacherCacheWriter
+
+    root = tiny_set.with_name("taught")
+    shutil.copytree(tiny_set, root)
+    generator = torch.Generator().manual_seed(0)
+    for name in ("mobilenetv2", "resnet10t"):
+        writer, accuracy = TeacherCacheWriter(root, name), {}
+        for split in PreparedSet(root).splits:
+            size = len(PreparedSet(root).split(split))
+            descriptors = torch.randn(size, 4, 24, generator=generator).relu()
+            logits = torch.randn(size, 4, 4, generator=generator)
+            rows = {
+                "view_descriptors": descriptors,
+                "descriptor": descriptors.amax(1),
+                "logits": logits.mean(1),
+                "view_logits": logits,
+            }
+            writer.write_split(split, iter([rows]))
+            accuracy[split] = {"overall_accuracy": 75.0, "mean_class_accuracy": 70.0}
+        writer.finish({"accuracy": accuracy})
+    return root

@@ -64,6 +64,6 @@ def _regular_files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 def _inside(name: str, archive: Path) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise SourceError(f"{archive} is not safe to unpack: its member {name!r} leaves the folder")
     return path

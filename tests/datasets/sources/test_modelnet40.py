@@ -1,0 +1,97 @@
+"""ModelNet40 as meshes and as text."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pointmcd.datasets.archive import unpack
+from pointmcd.datasets.prepare import PreparationError, Request
+from pointmcd.datasets.sources import SourceError
+from pointmcd.datasets.sources.modelnet40 import ModelNet40
+from pointmcd.geometry import MeshError
+
+CLASSES = [f"class_{number:02d}" for number in range(40)]
+
+
+def text_folder(root: Path) -> Path:
+    """The layout of modelnet40_normal_resampled with two of its listed shapes there."""
+    (root / "class_01").mkdir(parents=True)
+    (root / "class_39").mkdir()
+    (root / "modelnet40_shape_names.txt").write_text("\n".join(CLASSES) + "\n")
+    (root / "modelnet40_train.txt").write_text("class_01_0001\nclass_39_0007\n")
+    (root / "modelnet40_test.txt").write_text("class_39_0008\n")
+    rows = np.random.default_rng(0).normal(size=(50, 6))
+    np.savetxt(root / "class_01/class_01_0001.txt", rows, fmt="%.6f", delimiter=",")
+    (root / "class_39/class_39_0007.txt").write_text("0.1,0.2,0.3\n")
+    return root
+
+
+def test_text_format(tmp_path):
+    source = ModelNet40(text_folder(tmp_path / "modelnet40_normal_resampled").parent)
+    assert (source.surfaces, source.up, source.class_names) == (False, "y", CLASSES)
+    assert [(item.name, item.label, item.split) for item in source.items] == [
+        ("class_01/class_01_0001", 1, "train"),
+        ("class_39/class_39_0007", 39, "train"),
+        ("class_39/class_39_0008", 39, "test"),
+    ]
+    shape = source.load(source.items[0])
+    expected = np.random.default_rng(0).normal(size=(50, 6))
+    np.testing.assert_allclose(np.hstack([shape.points, shape.normals]), expected, atol=1e-6)
+    with pytest.raises(MeshError, match="3 columns instead of 6"):
+        source.load(source.items[1])
+    with pytest.raises(MeshError, match="the file is missing"):
+        source.load(source.items[2])
+    (tmp_path / "modelnet40_normal_resampled/class_39/class_39_0008.txt").write_text("what is this\n")
+    with pytest.raises(MeshError, match="unreadable"):
+        source.load(source.items[2])
+
+
+def test_text_format_has_no_surface_to_render(tmp_path):
+    source = ModelNet40(text_folder(tmp_path))
+    settings = Request("modelnet40", {}).settings(source)
+    assert (settings.rig, settings.image_size, settings.visibility) == (None, None, "none")
+    assert settings.points.up == "y"
+    masked = Request("modelnet40", {}, up="z", visibility="hpr").settings(source)
+    assert (masked.rig.num_views, masked.image_size, masked.points.up) == (12, None, "z")
+    with pytest.raises(PreparationError, match="--visibility ray needs meshes"):
+        Request("modelnet40", {}, visibility="ray").settings(source)
+
+
+def test_broken_lists_are_named(tmp_path):
+    root = text_folder(tmp_path)
+    (root / "modelnet40_test.txt").write_text("boat_0001\n")
+    with pytest.raises(SourceError, match="lists boat_0001, whose class is not in"):
+        ModelNet40(root)
+    (root / "modelnet40_test.txt").unlink()
+    with pytest.raises(SourceError, match=r"modelnet40_test\.txt is missing"):
+        ModelNet40(root)
+
+
+def test_princeton_meshes(tmp_path):
+    for name in CLASSES:
+        for split in ("train", "test"):
+            (tmp_path / name / split).mkdir(parents=True)
+            (tmp_path / name / split / f"{name}_{split}.off").touch()
+    source = ModelNet40(tmp_path)
+    assert (source.surfaces, source.up, len(source.items)) == (True, "z", 80)
+    (tmp_path / CLASSES[0]).rename(tmp_path / ".gone")
+    with pytest.raises(SourceError, match="39 classes, ModelNet40 has 40"):
+        ModelNet40(tmp_path)
+
+
+def test_real_text_sample(shared, tmp_path):
+    unpack(shared / "data/modelnet40_normal_resampled_sample.tar.xz", tmp_path / "source")
+    source = ModelNet40(tmp_path / "source")
+    names = (shared / "data/modelnet40_shape_names.txt").read_text().split()
+    assert source.class_names == names
+    listed = {
+        split: {i.name.split("/")[1] for i in source.items if i.split == split} for split in ("train", "test")
+    }
+    for split in listed:
+        assert listed[split] <= set(
+            (shared / f"data/modelnet40_{split}_reconstructed.txt").read_text().split()
+        )
+    shape = source.load(source.items[0])
+    assert shape.points.shape == (10_000, 3)
+    np.testing.assert_allclose(np.linalg.norm(shape.normals, axis=1), 1, atol=1e-3)

@@ -1,0 +1,97 @@
+"""The command line of prepare_data.py, run as a user runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pointmcd.datasets.prepared import PreparedSet
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOOL = REPOSITORY / "tools/prepare_data.py"
+SMALL = [
+    "--points",
+    "64",
+    "--azimuth",
+    "0",
+    "180",
+    "--elevation",
+    "30",
+    "--image-size",
+    "16",
+    "--workers",
+    "0",
+]
+
+
+def run(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    command = [sys.executable, *launcher, str(TOOL), *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture
+def meshes(tiny_meshes: Path, tmp_path: Path) -> Path:
+    for name in ("box", "cone"):
+        shutil.copytree(tiny_meshes / name, tmp_path / "meshes" / name)
+    return tmp_path / "meshes"
+
+
+def test_prepare_check_and_damage(meshes, tmp_path):
+    out = tmp_path / "out"
+    done = run("mesh-folder", "--source", meshes, "--out", out, *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "12 train, 6 test shapes" in done.stdout
+    prepared = PreparedSet(out)
+    assert prepared.manifest["rig"]["azimuth_deg"] == [0, 180]
+    assert prepared.manifest["rig"]["elevation_deg"] == [30, 30]
+
+    assert "already prepared" in run("mesh-folder", "--source", meshes, "--out", out, *SMALL).stdout
+    done = run("--check", out)
+    assert (done.returncode, prepared.digest in done.stdout) == (0, True)
+    path = out / "test/points.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    done = run("--check", out)
+    assert done.returncode == 1
+    assert "test/points.npy was changed" in done.stderr
+
+
+def test_exit_code_tells_rejected_shapes(meshes, tmp_path):
+    (meshes / "box/train/bad.off").write_text("OFF\n")
+    done = run("mesh-folder", "--source", meshes, "--out", tmp_path / "out", *SMALL)
+    assert done.returncode == 3
+    assert "rejected train/box/bad: " in done.stderr
+    assert "1 shapes were rejected" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mesh-folder", "--source", "nowhere"], "nowhere"),
+        (["builtin", "--rig", "tripod"], "unknown camera rig 'tripod'"),
+        (["builtin", "--azimuth", "0"], "--azimuth and --elevation go together"),
+    ],
+)
+def test_failure_is_one_line_and_exit_code_1(tmp_path, arguments, message):
+    done = run(*arguments, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ranks_of_torchrun_share_the_work(meshes, tmp_path):
+    arguments = ["mesh-folder", "--source", meshes, *SMALL]
+    together = run(
+        *arguments,
+        "--out",
+        tmp_path / "together",
+        launcher=("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    )
+    assert together.returncode == 0, together.stderr
+    assert "9/9" in together.stderr
+    alone = run(*arguments, "--out", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    assert PreparedSet(tmp_path / "together").digest == PreparedSet(tmp_path / "alone").digest
