@@ -1,11 +1,14 @@
 """Built-in shapes: closed surfaces of known measure, upright, labelled, and the same for the same seed."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 
+from pointmcd.datasets.prepare import Request, prepare
+from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.datasets.sources import SourceError, source_class
 from pointmcd.datasets.sources.builtin import CATEGORIES, BuiltinShapes, generate
 from pointmcd.datasets.sources.builtin.solids import (
@@ -19,6 +22,7 @@ from pointmcd.datasets.sources.builtin.solids import (
     slab,
     sweep,
 )
+from pointmcd.geometry.cameras import CameraRig
 
 
 def solid(rings: np.ndarray) -> trimesh.Trimesh:
@@ -188,6 +192,20 @@ def test_face_parts_name_the_category():
         assert len(shape.face_parts) == len(shape.mesh.faces)
         category = source.class_names[item.label]
         assert all(source.part_names[part].startswith(f"{category}-") for part in np.unique(shape.face_parts))
+
+
+def test_prepared_points_carry_parts_of_their_category(tmp_path: Path):
+    rig = CameraRig((0.0, 180.0), (30.0, 30.0))
+    prepare(
+        Request("builtin", {"train": 1, "test": 1}, num_points=64, rig=rig, image_size=16), tmp_path / "set"
+    )
+    prepared = PreparedSet(tmp_path / "set")
+    assert not prepared.manifest["rejected"]
+    for shapes in map(prepared.split, prepared.splits):
+        for label, parts, masks in zip(shapes.labels, shapes.parts, shapes.visibility, strict=True):
+            names = {prepared.part_names[part] for part in parts}
+            assert all(name.startswith(f"{prepared.class_names[label]}-") for name in names)
+            assert (masks > 0).mean() > 0.2
 
 
 @pytest.mark.parametrize(

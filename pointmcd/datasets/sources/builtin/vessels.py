@@ -176,7 +176,7 @@ def teapot(rng: np.random.Generator) -> Iterator[Part]:
     yield "body", lathe(profile, section)
     yield from _lid(rng, profile, section)
     yield from _handle(rng, profile)
-    low, reach = rng.uniform(0.15, 0.4) * height, rng.uniform(0.75, 1.1)
+    low, reach = rng.uniform(0.15, 0.4) * height, rng.uniform(0.9, 1.2)
     tip, thick = rng.uniform(0.85, 1.1) * height, rng.uniform(0.2, 0.32)
     root = 0.8 * _radius(profile, low)
     path = bezier([(-root, 0, low), (-0.85 * reach, 0, low), (-0.8 * reach, 0, 0.8 * tip), (-reach, 0, tip)])
