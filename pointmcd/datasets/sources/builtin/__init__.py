@@ -63,7 +63,7 @@ def deform(vertices: np.ndarray, rng: np.random.Generator, yaw_deg: float) -> np
 
 
 class BuiltinShapes(Source):
-    """Generated shapes of ``CATEGORIES``; the same arguments always give the same shapes.
+    """Sixteen kinds of everyday things, generated: the same arguments always give the same shapes.
 
     Args:
         train: shapes a category in the train split.
