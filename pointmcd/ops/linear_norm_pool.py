@@ -62,14 +62,14 @@ def linear_norm_pool(
     norm = Norm(norm_weight * sign, norm_bias, running_mean, running_var, training, momentum, eps, 0.0, group)
     signed = (weight * sign[:, None]).to(x.dtype)
     masks = add_global_view(visibility, num_views)
-    return _LinearNormPool.apply(
-        computable(x), computable(signed), norm.weight, norm_bias, masks, num_views + 1, norm, sign
-    ).to(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):  # types are chosen here, and stay as they are inside
+        return _LinearNormPool.apply(
+            computable(x), computable(signed), norm.weight, norm_bias, masks, num_views + 1, norm, sign
+        ).to(x.dtype)
 
 
 class _LinearNormPool(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu")
     def forward(ctx, x, weight, norm_weight, norm_bias, masks, views, norm, sign):
         pooled, source = _pool(x @ weight.T, masks, views, 0)
         mean_x, gram, sums = None, None, None
