@@ -27,18 +27,18 @@ from pointmcd.datasets.sources.mesh_folder import MeshFolder
 from pointmcd.geometry import CameraRig
 
 def load(self, item, load=MeshFolder.load):
-    if item.name.endswith("0005"):
+    if item.name.endswith(killer):
         os.kill(os.getpid(), signal.SIGKILL)
     return load(self, item)
 
+source, out, workers, killer = sys.argv[1:]
 MeshFolder.load = load
 if __name__ == "__main__":
-    source, out, workers = sys.argv[1:]
     rig = CameraRig((0.0, 180.0), (30.0, 30.0))
     request = Request("mesh-folder", {"source": Path(source)}, 64, rig=rig, image_size=16)
     prepare(request, Path(out), int(workers))
 """
-"""A job in which the fifth mesh of each class kills the process that loads it."""
+"""A job in which a mesh kills the process that loads it."""
 
 
 def small(source: Path, **changes) -> Request:
@@ -60,10 +60,10 @@ def expected(meshes: Path) -> str:
     return prepare(small(meshes), meshes.with_name("expected")).digest
 
 
-def run_suicide(tmp_path: Path, meshes: Path, workers: int) -> subprocess.CompletedProcess:
+def run_suicide(tmp_path: Path, meshes: Path, workers: int, killer: str) -> subprocess.CompletedProcess:
     script = tmp_path / "suicide.py"
     script.write_text(SUICIDE)
-    command = [sys.executable, str(script), str(meshes), str(tmp_path / "out"), str(workers)]
+    command = [sys.executable, str(script), str(meshes), str(tmp_path / "out"), str(workers), killer]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -133,7 +133,7 @@ def test_seed_and_settings_change_the_digest(meshes, expected, tmp_path):
 
 
 def test_killed_run_goes_on_where_it_stopped(meshes, expected, tmp_path):
-    done = run_suicide(tmp_path, meshes, workers=0)
+    done = run_suicide(tmp_path, meshes, 0, "box_0005")
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
     finished = sorted((tmp_path / "out.partial/shapes").glob("*.npz"))
@@ -154,14 +154,12 @@ def test_killed_run_goes_on_where_it_stopped(meshes, expected, tmp_path):
 
 
 def test_a_mesh_that_kills_its_worker_is_rejected_alone(meshes, tmp_path):
-    done = run_suicide(tmp_path, meshes, workers=1)
+    box = shutil.copytree(meshes / "box", tmp_path / "meshes/box").parent
+    done = run_suicide(tmp_path, box, 1, "box_0008")
     assert done.returncode == 0, done.stderr
     manifest = PreparedSet(tmp_path / "out").manifest
-    assert [(r["name"], r["reason"]) for r in manifest["rejected"]] == [
-        ("box/box_0005", KILLED),
-        ("cone/cone_0005", KILLED),
-    ]
-    assert manifest["splits"] == {"train": 10, "test": 6}
+    assert [(r["name"], r["reason"]) for r in manifest["rejected"]] == [("box/box_0008", KILLED)]
+    assert manifest["splits"] == {"train": 6, "test": 2}
 
 
 def test_finished_set_is_left_alone(meshes, expected, tmp_path):
@@ -192,7 +190,7 @@ def test_other_settings_are_an_error_until_overwritten(meshes, tmp_path):
 
 
 def test_unfinished_work_with_other_settings(meshes, expected, tmp_path):
-    run_suicide(tmp_path, meshes, workers=0)
+    run_suicide(tmp_path, meshes, 0, "box_0002")
     with pytest.raises(PreparationError, match=r"(?s)unfinished work.*seed: 0 there, 7 asked for"):
         prepare(small(meshes, seed=7), tmp_path / "out")
     prepare(small(meshes, seed=7), tmp_path / "out", overwrite=True)

@@ -1,10 +1,13 @@
 """The command line of prepare_data.py, run as a user runs it."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -27,10 +30,24 @@ SMALL = [
 ]
 
 
-def run(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    command = [sys.executable, *launcher, str(TOOL), *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+class Run(NamedTuple):
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(monkeypatch, capsys) -> Callable[..., Run]:
+    """Runs the tool in this process and gives its exit code and what it printed."""
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+
+    def call(*arguments: object) -> Run:
+        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(TOOL), run_name="__main__")
+        return Run(end.value.code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture
@@ -40,10 +57,10 @@ def meshes(tiny_meshes: Path, tmp_path: Path) -> Path:
     return tmp_path / "meshes"
 
 
-def test_prepare_check_and_damage(meshes, tmp_path):
+def test_prepare_check_and_damage(run, meshes, tmp_path):
     out = tmp_path / "out"
     done = run("mesh-folder", "--source", meshes, "--out", out, *SMALL)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     assert "12 train, 6 test shapes" in done.stdout
     prepared = PreparedSet(out)
     assert prepared.manifest["rig"]["azimuth_deg"] == [0, 180]
@@ -51,18 +68,18 @@ def test_prepare_check_and_damage(meshes, tmp_path):
 
     assert "already prepared" in run("mesh-folder", "--source", meshes, "--out", out, *SMALL).stdout
     done = run("--check", out)
-    assert (done.returncode, prepared.digest in done.stdout) == (0, True)
+    assert (done.code, prepared.digest in done.stdout) == (0, True)
     path = out / "test/points.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     done = run("--check", out)
-    assert done.returncode == 1
+    assert done.code == 1
     assert "test/points.npy was changed" in done.stderr
 
 
-def test_exit_code_tells_rejected_shapes(meshes, tmp_path):
+def test_exit_code_tells_rejected_shapes(run, meshes, tmp_path):
     (meshes / "box/train/bad.off").write_text("OFF\n")
     done = run("mesh-folder", "--source", meshes, "--out", tmp_path / "out", *SMALL)
-    assert done.returncode == 3
+    assert done.code == 3
     assert "rejected train/box/bad: " in done.stderr
     assert "1 shapes were rejected" in done.stdout
 
@@ -75,23 +92,24 @@ def test_exit_code_tells_rejected_shapes(meshes, tmp_path):
         (["builtin", "--azimuth", "0"], "--azimuth and --elevation go together"),
     ],
 )
-def test_failure_is_one_line_and_exit_code_1(tmp_path, arguments, message):
+def test_failure_is_one_line_and_exit_code_1(run, tmp_path, arguments, message):
     done = run(*arguments, "--out", tmp_path / "out")
-    assert done.returncode == 1
+    assert done.code == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_ranks_of_torchrun_share_the_work(meshes, tmp_path):
-    arguments = ["mesh-folder", "--source", meshes, *SMALL]
-    together = run(
-        *arguments,
-        "--out",
-        tmp_path / "together",
-        launcher=("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+def test_ranks_of_torchrun_share_the_work(run, meshes, tmp_path):
+    arguments = ["mesh-folder", "--source", str(meshes), *SMALL, "--out"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    together = subprocess.run(
+        [*launcher, str(TOOL), *arguments, str(tmp_path / "together")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert together.returncode == 0, together.stderr
     assert "9/9" in together.stderr
-    alone = run(*arguments, "--out", tmp_path / "alone")
-    assert alone.returncode == 0, alone.stderr
+    assert run(*arguments, tmp_path / "alone").code == 0
     assert PreparedSet(tmp_path / "together").digest == PreparedSet(tmp_path / "alone").digest
