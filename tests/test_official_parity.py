@@ -175,3 +175,18 @@ def test_teacher(mode, outputs, networks):
 def test_other_weights_are_refused():
     with pytest.raises(ValueError, match=r"not the weights of an official .*conv1\.weight"):
         convert({"conv1.weight": torch.zeros(2, 2)})
+
+
+def test_tool_writes_a_checkpoint_that_loads(networks, tmp_path, monkeypatch):
+    """``tools/convert_official.py``, from a state dict as ``DataParallel`` saves it."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "tools"))
+    import convert_official
+
+    state = weights(networks["dgcnn_cls"]["keys"])
+    official, ours = tmp_path / "official.pth", tmp_path / "ours.pth"
+    torch.save({f"module.{key}": value for key, value in state.items()}, official)
+    monkeypatch.setattr("sys.argv", ["convert_official.py", str(official), str(ours)])
+    convert_official.main()
+    saved = torch.load(ours, weights_only=True)
+    assert saved["meta"]["converted_from"] == "DGCNN classification student"
+    MODELS.build(student("DGCNN")).load_state_dict(saved["state_dict"])

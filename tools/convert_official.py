@@ -1,8 +1,16 @@
-"""Turn a classification checkpoint of the official PointMCD release (PointNet, DGCNN, teacher) into ours."""
+#!/usr/bin/env python
+"""Turn an official PointMCD checkpoint (classification: PointNet, DGCNN or the teacher) into ours.
+
+    python tools/convert_official.py IN.pth OUT.pth
+
+OUT is a checkpoint of configs/pointmcd_pointnet_modelnet.py, configs/pointmcd_dgcnn_modelnet.py or
+configs/teacher_mobilenetv2_modelnet.py.
+"""
 
 import argparse
 from pathlib import Path
 
+import _environment  # noqa: F401
 import torch
 
 from pointmcd.models.official import convert
@@ -10,14 +18,19 @@ from pointmcd.models.teachers.trunks import read_state_dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("input", type=Path, metavar="IN", help="state dict of the official release (.pth)")
-    parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write (.pth)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("input", type=Path, metavar="IN", help="state dict of the official release")
+    parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write")
     args = parser.parse_args()
-    network, state = convert(read_state_dict(args.input))
+    try:
+        network, state = convert(read_state_dict(args.input))
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"tools/convert_official.py: {error}") from error
     temporary = args.output.with_name(f"{args.output.name}.tmp")
     torch.save({"state_dict": state, "meta": {"converted_from": network}}, temporary)
-    temporary.rename(args.output)
+    temporary.replace(args.output)
     print(f"{network}: {len(state)} tensors written to {args.output}")
 
 

@@ -137,7 +137,7 @@ def test_bfloat16_autocast_stays_near(name):
         pooled = features["point_feats"].amax(1).float()
     loss_of(features).backward()
     similarity = torch.nn.functional.cosine_similarity(exact, pooled)
-    assert (similarity > 0.98).all()
+    assert (similarity > 0.95).all()
     assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters())
 
 
