@@ -50,13 +50,19 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="folder of the prepared set")
     add("--points", type=int, default=2048, help="points a shape, drawn from twice as many (2048)")
     add("--up", choices=["x", "y", "z"], help="the axis that points up in the source; default: the source's")
-    add("--rig", default="circle12", help="cameras: circle12, rings2x8 or dodecahedron20")
+    add("--rig", help="cameras: circle12 (default), rings2x8 or dodecahedron20")
     add("--azimuth", type=float, nargs="+", metavar="DEG", help="cameras by angles, with --elevation")
     add("--elevation", type=float, nargs="+", metavar="DEG", help="one for all cameras, or one for each")
     add("--image-size", type=int, default=224, help="side of the views in pixels (224)")
     add("--shading", choices=["smooth", "flat"], default="smooth")
     add("--background", type=int, default=255, help="grey level 0 to 255 (255)")
     add("--visibility", choices=["ray", "depth", "hpr", "none"], help="test that makes the masks (ray)")
+    add(
+        "--hpr-radius",
+        type=lambda text: text if text == "pointvst" else float(text),
+        default=100.0,
+        help="of hpr, in largest distances to the camera (100), or pointvst for that method's rule",
+    )
     add("--seed", type=int, default=0, help="seed of the sampling, and of what the source draws (0)")
     add("--workers", type=int, help="processes; default: one a core; 0: in this one")
     add(
@@ -69,7 +75,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def make_request(args: argparse.Namespace) -> Request:
     if (args.azimuth is None) != (args.elevation is None):
         raise ValueError("--azimuth and --elevation go together")
-    cameras = args.rig
+    if args.rig is not None and args.azimuth is not None:
+        raise ValueError("the cameras are given by --rig or by --azimuth and --elevation, not by both")
+    cameras = args.rig or "circle12"
     if args.azimuth is not None:
         elevation = args.elevation * len(args.azimuth) if len(args.elevation) == 1 else args.elevation
         cameras = {"azimuth_deg": args.azimuth, "elevation_deg": elevation}
@@ -84,6 +92,7 @@ def make_request(args: argparse.Namespace) -> Request:
         shading=args.shading,
         background=args.background,
         visibility=args.visibility,
+        hpr_radius=args.hpr_radius,
     )
 
 
@@ -92,7 +101,7 @@ def report(result: Result, out: Path) -> None:
     state = "was already prepared with these settings; nothing was done" if result.was_ready else "is ready"
     print(f"{out} {state}: {counts} shapes, digest {result.digest[:16]}")
     if result.rejected:
-        print(f"{len(result.rejected)} shapes were rejected; {out}/manifest.json has the reasons")
+        print(f"rejected: {len(result.rejected)}; {out}/manifest.json has the reasons")
     if not PreparedSet(out).has_views:
         print(
             "Made from points alone, it has no views: baseline_* configs train on it; teachers and\n"
@@ -113,7 +122,8 @@ def main() -> int:
             return 0
         workers = args.workers
         if workers is None:
-            workers = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            workers = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
         result = prepare(make_request(args), args.out, workers, args.overwrite)
     except (ValueError, OSError) as error:
         print(f"tools/prepare_data.py: {error}", file=sys.stderr)

@@ -5,88 +5,28 @@ run, the same command goes on where it stopped. When all are there they are put 
 ``<out>.partial/set``, which is renamed to ``<out>`` at last.
 """
 
+import contextlib
+import errno
+import fcntl
 import json
 import shutil
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from pointmcd.datasets.archive import fingerprint, is_archive, unpack
+from pointmcd.datasets.archive import is_archive, unpack
 from pointmcd.datasets.prepared import MANIFEST, PreparedSet, SplitWriter, seal, write_json
-from pointmcd.datasets.processing import PointSettings, Settings
 from pointmcd.datasets.ranks import Ranks
-from pointmcd.datasets.sources import Source, source_class
+from pointmcd.datasets.request import PreparationError, Request
+from pointmcd.datasets.sources import source_class
 from pointmcd.datasets.workers import ShapeJob, prepare_each
-from pointmcd.geometry import CameraRig, rig
 
 JOB = "job.json"
-
-
-class PreparationError(ValueError):
-    """The set cannot be prepared as asked; the message has the remedy."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for. Whoever asks for the same of the same files gets the same set.
-
-    Attributes:
-        source: key of ``SOURCES``.
-        options: the source's own arguments. The path ``source`` among them may be an archive.
-        up: None leaves it to the source.
-        visibility: None takes ``ray`` where there are meshes, and no masks where there are points alone.
-        seed: seeds the sampling.
-
-    The others are those of ``PointSettings`` and ``Settings``.
-    """
-
-    source: str
-    options: dict[str, Any]
-    num_points: int = 2048
-    up: str | None = None
-    seed: int = 0
-    rig: CameraRig = field(default_factory=lambda: rig("circle12"))
-    image_size: int = 224
-    shading: str = "smooth"
-    background: int = 255
-    visibility: str | None = None
-
-    @property
-    def path(self) -> Path | None:
-        return self.options.get("source")
-
-    def settings(self, source: Source) -> Settings:
-        """The settings with what ``source`` decides filled in."""
-        points = PointSettings(self.num_points, self.up or source.up, self.seed)
-        if source.surfaces:
-            visibility = self.visibility or "ray"
-            return Settings(points, self.rig, self.image_size, self.shading, self.background, visibility)
-        if self.visibility in ("ray", "depth"):
-            raise PreparationError(
-                f"--visibility {self.visibility} needs meshes; from points alone there is hpr"
-            )
-        masks = self.visibility == "hpr"
-        return Settings(points, self.rig if masks else None, None, visibility="hpr" if masks else "none")
-
-    def record(self) -> dict[str, Any]:
-        """Plain values that tell this request from others; the source's files count, not where they lie."""
-        return {
-            "source": self.source,
-            "source_files": None if self.path is None else fingerprint(self.path),
-            **{key: value for key, value in self.options.items() if key != "source"},
-            "points": self.num_points,
-            "up": self.up,
-            "seed": self.seed,
-            "rig": self.rig.to_dict(),
-            "image_size": self.image_size,
-            "shading": self.shading,
-            "background": self.background,
-            "visibility": self.visibility,
-        }
 
 
 @dataclass(frozen=True)
@@ -118,26 +58,28 @@ def prepare(request: Request, out: Path, workers: int = 0, overwrite: bool = Fal
     ranks = Ranks.from_environment()
     work = out.with_name(out.name + ".partial")
     ready = None
-    if ranks.first:
-        record = request.record()
-        ready = _finished(out, work, record, overwrite)
-        if ready is None:
-            _open_work_folder(request.path, work, record, overwrite)
-    if ranks.told_by_first(ready is not None):
-        return ready
+    with contextlib.ExitStack() as held:
+        if ranks.first:
+            record = request.record()
+            ready = _finished(out, work, record, overwrite)
+            if ready is None:
+                held.enter_context(_sole_run(work))
+                _open_work_folder(request.path, work, record, overwrite)
+        if ranks.told_by_first(ready is not None):
+            return ready
 
-    options = dict(request.options)
-    if request.path is not None and is_archive(request.path):
-        options["source"] = work / "source"
-    source = source_class(request.source)(**options)
-    job = ShapeJob(source, request.settings(source), work / "shapes")
-    _prepare_share(job, ranks, workers)
-    ranks.wait()
-    if not ranks.first:
-        return None
-    result = _assemble(job, work / "set", record)
-    _replace(out, work)
-    return result
+        options = dict(request.options)
+        if request.path is not None and is_archive(request.path):
+            options["source"] = work / "source"
+        source = source_class(request.source)(**options)
+        job = ShapeJob(source, request.settings(source), work / "shapes")
+        _prepare_share(job, ranks, workers)
+        ranks.wait()
+        if not ranks.first:
+            return None
+        result = _assemble(job, work / "set", record)
+        _replace(out, work)
+        return result
 
 
 def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) -> Result | None:
@@ -172,6 +114,25 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@contextlib.contextmanager
+def _sole_run(work: Path) -> Iterator[None]:
+    """Holds the work folder: two runs at once would tidy away each other's files."""
+    work.mkdir(parents=True, exist_ok=True)
+    with open(work / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PreparationError(f"another run is at work in {work}") from None
+        except OSError as error:
+            if error.errno not in (
+                errno.ENOLCK,
+                errno.ENOTSUP,
+                errno.ENOSYS,
+            ):  # some network disks have no locks
+                raise
+        yield
+
+
 def _open_work_folder(path: Path | None, work: Path, record: dict[str, Any], overwrite: bool) -> None:
     """Makes the folder of an unfinished job, or goes on with the one that is there."""
     if (work / JOB).is_file():
@@ -182,7 +143,8 @@ def _open_work_folder(path: Path | None, work: Path, record: dict[str, Any], ove
                 "Finish it with those, or begin anew with --overwrite."
             )
         if differing:
-            shutil.rmtree(work)
+            shutil.rmtree(work / "shapes")
+            shutil.rmtree(work / "source", ignore_errors=True)
     shutil.rmtree(work / "set", ignore_errors=True)
     (work / "shapes").mkdir(parents=True, exist_ok=True)
     write_json(work / JOB, record)

@@ -5,7 +5,7 @@
                    labels.npy        (S,) int64
                    points.npy        (S, P, 3) float32, unit ball, z up, in farthest-point order
                    normals.npy       (S, P, 3) float32                 | where the source has them
-                   parts.npy         (S, P) uint8 or uint16            |
+                   parts.npy         (S, P) uint16                     |
                    visibility.npy    (S, P) uint32, bit v: seen by view v
                    views.bin         S * V encoded images, one after the other
                    view_offsets.npy  (S * V + 1,) int64 offsets into views.bin
@@ -196,7 +196,7 @@ class PreparedSplit:
 
     @cached_property
     def parts(self) -> np.ndarray | None:
-        """(S, P) uint8 or uint16 indices into the set's part names."""
+        """(S, P) uint16 indices into the set's part names."""
         return self._optional("parts")
 
     @cached_property

@@ -71,6 +71,7 @@ class Settings:
         shading: ``smooth`` or ``flat``.
         background: grey level 0 to 255 behind the shape.
         visibility: the test that makes the masks, ``ray``, ``depth``, ``hpr`` or ``none``.
+        hpr_radius: of hidden-point removal, in units of the largest distance to the camera, or ``pointvst``.
     """
 
     points: PointSettings = field(default_factory=PointSettings)
@@ -79,6 +80,7 @@ class Settings:
     shading: str = "smooth"
     background: int = 255
     visibility: str = "ray"
+    hpr_radius: float | str = 100.0
 
     def __post_init__(self) -> None:
         if self.rig is None:
@@ -98,13 +100,16 @@ class Settings:
         """For the manifest."""
         rig = None if self.rig is None else self.rig.to_dict()
         views = {"size": self.image_size, "shading": self.shading, "background": self.background}
-        return {
+        kept = {
             "points": asdict(self.points),
             "num_views": 0 if self.rig is None else self.rig.num_views,
             "rig": rig,
             "views": None if self.image_size is None else views,
             "visibility": self.visibility,
         }
+        if self.visibility == "hpr":
+            kept["hpr_radius"] = self.hpr_radius
+        return kept
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ def prepare_shape(shape: Shape, settings: Settings, name: str) -> PreparedShape:
     if sample.normals is not None:
         arrays["normals"] = sample.normals
     if sample.parts is not None:
-        arrays["parts"] = sample.parts
+        arrays["parts"] = sample.parts.astype(np.uint16)
     views = None
     if settings.image_size is not None:
         views = render_views(scene, settings.rig, settings.image_size, settings.shading, settings.background)
@@ -171,7 +176,7 @@ def prepare_shape(shape: Shape, settings: Settings, name: str) -> PreparedShape:
     elif settings.visibility == "depth":
         arrays["visibility"] = visible_by_depth(sample.points, settings.rig, views.depth, views.face, scene)
     elif settings.visibility == "hpr":
-        arrays["visibility"] = _visible_by_hpr(sample, settings.rig, shape_seed(name, settings.points.seed))
+        arrays["visibility"] = _visible_by_hpr(sample, settings, shape_seed(name, settings.points.seed))
     return PreparedShape(arrays, [] if views is None else [encode(image) for image in views.images])
 
 
@@ -219,11 +224,13 @@ def encode(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def _visible_by_hpr(sample: Sample, rig: CameraRig, seed: int) -> np.ndarray:
+def _visible_by_hpr(sample: Sample, settings: Settings, seed: int) -> np.ndarray:
     """(P,) masks by hidden-point removal in a dense cloud that holds the sample."""
     if sample.mesh is not None:
         extra = sample_surface(sample.mesh, HPR_POINTS, (seed, 1))[0]
-        return visible_by_hpr(np.concatenate([sample.points, extra]), rig)[: len(sample.points)]
-    if len(sample.cloud) < HPR_POINTS:
-        raise MeshError(f"{len(sample.cloud)} points; hidden-point removal needs {HPR_POINTS}")
-    return visible_by_hpr(sample.cloud, rig)[sample.rows]
+        cloud, rows = np.concatenate([sample.points, extra]), np.arange(len(sample.points))
+    else:
+        cloud, rows = sample.cloud, sample.rows
+        if len(cloud) < HPR_POINTS:
+            raise MeshError(f"{len(cloud)} points; hidden-point removal needs {HPR_POINTS}")
+    return visible_by_hpr(cloud, settings.rig, settings.hpr_radius)[rows]

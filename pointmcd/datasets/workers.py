@@ -17,7 +17,7 @@ import torch
 
 from pointmcd.datasets.prepared import PreparedShape, write_json
 from pointmcd.datasets.processing import Settings, prepare_shape
-from pointmcd.datasets.sources import Source
+from pointmcd.datasets.sources import Shape, Source
 from pointmcd.geometry.mesh import MeshError
 
 KILLED = "its worker process was killed (out of memory, or a fault in a library)"
@@ -41,7 +41,9 @@ class ShapeJob:
         """Prepares one shape. Returns None, or the reason why it was rejected."""
         item = self.source.items[index]
         try:
-            shape = prepare_shape(self.source.load(item), self.settings, item.name)
+            loaded = self.source.load(item)
+            _check_parts(loaded, self.source.part_names)
+            shape = prepare_shape(loaded, self.settings, item.name)
         except MeshError as error:
             return self.reject(index, str(error))
         except (
@@ -73,6 +75,15 @@ class ShapeJob:
 
     def _path(self, index: int, suffix: str) -> Path:
         return self.folder / f"{index:07d}.{suffix}"
+
+
+def _check_parts(shape: Shape, part_names: list[str] | None) -> None:
+    parts = shape.face_parts if shape.mesh is not None else shape.point_parts
+    if parts is None:
+        return
+    known = len(part_names or ())
+    if not ((parts >= 0) & (parts < known)).all():
+        raise MeshError(f"parts {parts.min()} to {parts.max()}, the source has {known} (from 0)")
 
 
 def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tuple[int, str | None]]:

@@ -1,5 +1,6 @@
 """The job: what is rejected, what survives an interruption, what is done twice."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,13 +10,16 @@ import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from trimesh import creation
 
 from pointmcd.datasets.prepare import PreparationError, Request, prepare
 from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.workers import KILLED
+from pointmcd.datasets.sources import Item, Shape, Source
+from pointmcd.datasets.workers import KILLED, ShapeJob
 from pointmcd.geometry import CameraRig
 
 TWO_VIEWS = CameraRig((0.0, 180.0), (30.0, 30.0))
@@ -121,6 +125,38 @@ def test_same_digest_from_a_folder_an_archive_and_any_number_of_workers(meshes, 
     result = prepare(small(tmp_path / "m.tar.gz"), tmp_path / "out", workers=2)
     assert result.digest == expected
     assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_second_run_at_the_same_time_is_refused(meshes, tmp_path):
+    (tmp_path / "out.partial").mkdir()
+    with open(tmp_path / "out.partial/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(PreparationError, match="another run is at work"):
+            prepare(small(meshes), tmp_path / "out")
+    prepare(small(meshes), tmp_path / "out")
+
+
+def test_parts_that_the_source_does_not_know_are_rejected(tmp_path):
+    class Labelled(Source):
+        class_names: ClassVar = ["ball"]
+        part_names: ClassVar = ["lower", "upper"]
+        items: ClassVar = [Item("good", 0, "train"), Item("bad", 0, "train")]
+
+        def load(self, item):
+            mesh = creation.icosphere(1)
+            return Shape(
+                mesh=mesh, face_parts=(mesh.triangles_center[:, 2] > 0) * (2 if item.name == "bad" else 1)
+            )
+
+    job = ShapeJob(Labelled(), small(tmp_path).settings(Labelled()), tmp_path)
+    assert job.run(0) is None
+    assert job.run(1) == "parts 0 to 2, the source has 2 (from 0)"
+    assert (job.done(0), job.done(1)) == (True, False)
+    stored = job.read(0)
+    height = stored.arrays["points"][:, 2]
+    inside = np.abs(height) > 0.6  # no face has its centre on the other side
+    np.testing.assert_array_equal(stored.arrays["parts"][inside], height[inside] > 0)
+    assert len(stored.views) == 2
 
 
 def test_seed_and_settings_change_the_digest(meshes, expected, tmp_path):

@@ -124,6 +124,7 @@ def test_parts_follow_their_faces():
     top = made["points"][:, 2].max()
     np.testing.assert_array_equal(made["parts"], made["points"][:, 2] > top - 1e-6)
     assert 0 < made["parts"].sum() < 256
+    assert made["parts"].dtype == np.uint16
 
 
 def test_views_are_stored_without_loss_and_masks_are_exact():
@@ -163,6 +164,8 @@ def test_hidden_points_of_a_dense_cloud():
     seen = (made["visibility"][:, None] >> np.arange(4)) & 1
     assert seen[height > 1 / 3 + 0.02].mean() > 0.99
     assert seen[height < 1 / 3 - 0.2].mean() < 0.01
+    generous = prepare_shape(Shape(points=cloud), replace(wanted, hpr_radius=1000.0), "sphere").arrays
+    assert generous["visibility"].sum() != made["visibility"].sum()
     with pytest.raises(MeshError, match="9999 points; hidden-point removal needs 10000"):
         prepare_shape(Shape(points=cloud[1:]), wanted, "sphere")
 

@@ -81,7 +81,7 @@ def test_exit_code_tells_rejected_shapes(run, meshes, tmp_path):
     done = run("mesh-folder", "--source", meshes, "--out", tmp_path / "out", *SMALL)
     assert done.code == 3
     assert "rejected train/box/bad: " in done.stderr
-    assert "1 shapes were rejected" in done.stdout
+    assert "rejected: 1" in done.stdout
 
 
 @pytest.mark.parametrize(
