@@ -61,16 +61,13 @@ class MultiViewTeacher(BaseModel):
         super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization is {normalization!r}; choose {', '.join(NORMALIZATIONS)}")
-        self.settings = {
-            "trunk": trunk,
-            "trunk_options": dict(trunk_options or {}),
-            "normalization": normalization,
-        }
+        settings = {"trunk": trunk, "trunk_options": trunk_options or {}, "normalization": normalization}
         if pretrained and checkpoint is not None:
             raise ValueError(
                 "pretrained takes the trunk's weights from timm, checkpoint from a file; choose one"
             )
-        self.register_buffer("saved_settings", encode_settings(self.settings))
+        self.register_buffer("saved_settings", encode_settings(settings))
+        self.settings = decode_settings(self.saved_settings)  # as a checkpoint gives them back
         self.trunk = build_trunk(trunk, pretrained, **self.settings["trunk_options"])
         self.trunk.to(memory_format=torch.channels_last)  # depthwise convolutions run a third faster on a CPU
         self.view_embed = LinearNormAct(self.trunk.out_channels, channels)
