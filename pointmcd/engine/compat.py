@@ -32,8 +32,9 @@ class AutocastOptimWrapper(OptimWrapper):
 
 
 def to_plain(value: Any) -> Any:
-    """Replace what ``torch.load(weights_only=True)`` refuses: numpy values and MMEngine's
-    ``HistoryBuffer``.
+    """Replace what ``torch.load(weights_only=True)`` refuses: numpy values and ``HistoryBuffer``.
+
+    Functions are left out of dicts: a scheduler's state lists some of its own, which it has again once built.
     """
     if isinstance(value, HistoryBuffer):
         history, counts = value.data
@@ -47,7 +48,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        return {key: to_plain(child) for key, child in value.items()}
+        return {key: to_plain(child) for key, child in value.items() if not callable(child)}
     if isinstance(value, list | tuple):
         return type(value)(to_plain(child) for child in value)
     return value

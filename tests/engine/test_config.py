@@ -90,7 +90,7 @@ def test_misspelt_config_keys_are_errors(tiny_set, tmp_path, line, message):
 
 def test_names_that_begin_with_an_underscore_are_free(tiny_set, tmp_path):
     config = tmp_path / "config.py"
-    config.write_text(f"_base_ = {str(BASELINE)!r}\n_lr = 0.05\noptim_wrapper = dict(optimizer=dict(lr=_lr))\n")
+    config.write_text(f"_base_ = {str(BASELINE)!r}\n_x = 0.05\noptim_wrapper = dict(optimizer=dict(lr=_x))\n")
     assert load(tiny_set, config=config).optim_wrapper.optimizer.lr == 0.05
 
 
