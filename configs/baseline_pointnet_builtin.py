@@ -3,7 +3,7 @@
 _base_ = [
     "_base_/models/baseline.py",
     "_base_/datasets/builtin.py",
-    "_base_/schedules/adamw_80e.py",
+    "_base_/schedules/adamw_60e.py",
     "_base_/default_runtime.py",
 ]
 

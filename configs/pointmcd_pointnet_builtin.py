@@ -1,11 +1,11 @@
-"""PointNet on the built-in shapes, learning from the small image teacher of teacher_resnet10t_builtin.py."""
+"""PointNet on the built-in shapes, learning from the small image teacher of teacher_tinyresnet_builtin.py."""
 
 _base_ = [
     "_base_/models/pointmcd.py",
     "_base_/datasets/builtin.py",
-    "_base_/schedules/adamw_80e.py",
+    "_base_/schedules/adamw_60e.py",
     "_base_/default_runtime.py",
 ]
 
-model = dict(backbone=dict(type="PointNet"), teacher=dict(name="resnet10t"))
-train_dataloader = dict(dataset=dict(visibility=True, teacher="resnet10t"))
+model = dict(backbone=dict(type="PointNet"), teacher=dict(name="tinyresnet"))
+train_dataloader = dict(dataset=dict(visibility=True, teacher="tinyresnet"))

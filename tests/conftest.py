@@ -62,7 +62,7 @@ def taught_set(tiny_set: Path) -> Path:
     root = tiny_set.with_name("taught")
     shutil.copytree(tiny_set, root)
     generator = torch.Generator().manual_seed(0)
-    for name in ("mobilenetv2", "resnet10t"):
+    for name in ("mobilenetv2", "tinyresnet"):
         writer, accuracy = TeacherCacheWriter(root, name), {}
         for split in PreparedSet(root).splits:
             size = len(PreparedSet(root).split(split))

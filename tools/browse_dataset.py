@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw prepared shapes: their views, and under each the points that it sees (red) and does not (blue).
+"""Draw prepared shapes: their views, and under each the points that it sees (red) and does not (grey).
 
 python tools/browse_dataset.py data/modelnet40                              six shapes of the test split
 python tools/browse_dataset.py data/modelnet40 --split train --class chair --count 3
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-import _environment  # noqa: F401
 import numpy as np
+from _environment import plain_errors
 
-from pointmcd.datasets.prepared import PreparedSet, PreparedSetError
+from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.visualization import draw_shapes
 
 
@@ -76,13 +76,11 @@ def choose(args: argparse.Namespace, prepared: PreparedSet) -> list[int]:
 def main() -> None:
     args = parse_args()
     out = args.out or Path("work_dirs/browse") / f"{args.data_root.resolve().name}_{args.split}.png"
-    try:
+    with plain_errors():
         prepared = PreparedSet(args.data_root)
         figure = draw_shapes(prepared, args.split, choose(args, prepared), args.views)
         out.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(out)
-    except (PreparedSetError, ValueError, OSError) as error:
-        raise SystemExit(f"tools/browse_dataset.py: {error}") from error
     print(f"wrote {out}")
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import _environment  # noqa: F401
 import numpy as np
+from _environment import plain_errors
 from mmengine.device import get_device
 from rich.console import Console
 from rich.progress import Progress
@@ -50,14 +50,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    if not args.checkpoint.is_file():
-        raise SystemExit(f"tools/cache_teacher.py: there is no checkpoint {args.checkpoint}")
-    try:
+    with plain_errors():
+        if not args.checkpoint.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
         config = load_config(args.config, args.cfg_options)
         teacher = load_teacher(config.model, args.checkpoint)
         folder, accuracy = cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"tools/cache_teacher.py: {error}") from error
     table = Table(title="Accuracy of the teacher, all views")
     for column in ("split", "overall %", "mean class %"):
         table.add_column(column, justify="left" if column == "split" else "right")
@@ -109,7 +107,8 @@ def cache(
             predicted = writer.write_split(split, described(teacher, batches))["logits"].argmax(1)
             labels = prepared.split(split).labels
             parts = {split: np.arange(len(labels))}
-            if split == "train":  # its parts, on which hyper-parameters are chosen
+            if config.train_dataloader.dataset.split == "fit" and split == "train":
+                # a teacher that was trained on one part of train has an accuracy worth knowing on the other
                 parts |= {part: PreparedShapes(root, part, num_points=1).rows for part in ("fit", "held_out")}
             for part, rows in parts.items():
                 confusion = confusion_matrix(labels[rows], predicted[rows], teacher.head.num_classes)

@@ -10,8 +10,8 @@ configs/teacher_mobilenetv2_modelnet.py.
 import argparse
 from pathlib import Path
 
-import _environment  # noqa: F401
 import torch
+from _environment import plain_errors
 
 from pointmcd.models.official import convert
 from pointmcd.models.teachers.trunks import read_state_dict
@@ -24,10 +24,8 @@ def main() -> None:
     parser.add_argument("input", type=Path, metavar="IN", help="state dict of the official release")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write")
     args = parser.parse_args()
-    try:
+    with plain_errors():
         network, state = convert(read_state_dict(args.input))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"tools/convert_official.py: {error}") from error
     temporary = args.output.with_name(f"{args.output.name}.tmp")
     torch.save({"state_dict": state, "meta": {"converted_from": network}}, temporary)
     temporary.replace(args.output)

@@ -19,7 +19,7 @@ from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.visualization import draw_shapes
 
 TEACHER, BASELINE, DISTILLED = (
-    "teacher_resnet10t_builtin",
+    "teacher_tinyresnet_builtin",
     "baseline_pointnet_builtin",
     "pointmcd_pointnet_builtin",
 )
@@ -67,7 +67,7 @@ class Demo:
         self.step("The image teacher")
         teacher = self.train(TEACHER, self.args.teacher_epochs)
         self.tool(
-            "cache_teacher.py", CONFIGS / f"{TEACHER}.py", teacher, "--name", "resnet10t", *self.options()
+            "cache_teacher.py", CONFIGS / f"{TEACHER}.py", teacher, "--name", "tinyresnet", *self.options()
         )
         self.step("The student without the teacher, then with it")
         for name in (BASELINE, DISTILLED):
@@ -110,14 +110,12 @@ class Demo:
         )
         done = subprocess.run([sys.executable, str(TOOLS / name), *words], check=False)
         if done.returncode:
-            raise SystemExit(
-                f"tools/demo.py: tools/{name} failed (exit code {done.returncode}); its message is above"
-            )
+            raise SystemExit(f"demo.py: tools/{name} failed with exit code {done.returncode}; see above")
 
     def report(self) -> None:
         """The table and the picture."""
-        accuracy = json.loads((self.data / "teachers/resnet10t/meta.json").read_text())["accuracy"]["test"]
-        rows = {"teacher (ResNet-10-T, 12 views, random start)": accuracy}
+        accuracy = json.loads((self.data / "teachers/tinyresnet/meta.json").read_text())["accuracy"]["test"]
+        rows = {"teacher (tiny ResNet, 12 views, random start)": accuracy}
         for label, name in (("PointNet alone", BASELINE), ("PointNet, distilled", DISTILLED)):
             (result,) = sorted((self.folder / name).glob("test_*.json"))[-1:]
             rows[label] = json.loads(result.read_text())
@@ -138,9 +136,8 @@ class Demo:
         test_shapes = len(prepared.split("test"))
         self.console.print(
             f"One run on {test_shapes} shapes is uncertain by several points; docs/results.md compares over "
-            "several seeds.\n"
-            f"In {self.folder}: results.txt (this table), shapes.png (shapes, their views and visible points), "
-            "student.pth (the exported student)"
+            f"several seeds.\nIn {self.folder}: results.txt (this table), shapes.png (shapes, their views and "
+            "visible points), student.pth (the exported student)"
         )
 
 

@@ -1,6 +1,6 @@
 """Registered components: backbones, teachers, necks, heads, and the two models that put them together."""
 
-from pointmcd.models.backbones import DGCNN, PointNet, PointNet2
+from pointmcd.models.backbones import DGCNN, PointNet, PointNet2, PointNet2MSG
 from pointmcd.models.heads import (
     ClassificationHead,
     DescriptorDistillationHead,
@@ -25,6 +25,7 @@ __all__ = [
     "PointModel",
     "PointNet",
     "PointNet2",
+    "PointNet2MSG",
     "PointPreprocessor",
     "ViewDistillationHead",
 ]

@@ -16,6 +16,7 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 CONFIG = """
 model = dict(type="MultiViewTeacher", trunk="test_resnet", channels=16, num_classes=None)
 data_root = None
+train_dataloader = dict(dataset=dict(split="train"))
 val_dataloader = dict(batch_size=5, num_workers=0)
 """
 
@@ -57,9 +58,14 @@ def test_rows_are_what_the_teacher_says(run, root, capsys):
             torch.testing.assert_close(value, said[name], rtol=2e-3, atol=1e-4)
         right = (said["logits"].argmax(1) == batch["label"]).float().mean()
         assert cache.meta["accuracy"][split]["overall_accuracy"] == pytest.approx(100 * float(right))
-    assert cache.meta["accuracy"].keys() == {"train", "fit", "held_out", "test"}
     assert cache.meta["teacher"]["trunk"] == "test_resnet"
+    assert "held_out" not in capsys.readouterr().out
+
+
+def test_a_teacher_of_a_part_of_train_is_tested_on_the_other(run, root, capsys):
+    run("train_dataloader.dataset.split=fit")
     assert "held_out" in capsys.readouterr().out
+    assert TeacherCache(root, "tiny").meta["accuracy"].keys() == {"train", "fit", "held_out", "test"}
 
 
 def test_what_does_not_fit_is_named(run, tmp_path):
