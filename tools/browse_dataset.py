@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw prepared shapes: their views, and under each the points that it sees (red) and does not (grey).
+"""Draw prepared shapes: their views, and under each the points that it sees (red) and does not (blue).
 
 python tools/browse_dataset.py data/modelnet40                              six shapes of the test split
 python tools/browse_dataset.py data/modelnet40 --split train --class chair --count 3

@@ -135,9 +135,9 @@ class Demo:
         self.console.print(table)
         test_shapes = len(prepared.split("test"))
         self.console.print(
-            f"One run on {test_shapes} shapes is uncertain by several points; docs/results.md compares over "
-            f"several seeds.\nIn {self.folder}: results.txt (this table), shapes.png (shapes, their views and "
-            "visible points), student.pth (the exported student)"
+            f"One run on {test_shapes} shapes is uncertain by several points; docs/results.md compares "
+            f"seeds.\nIn {self.folder}: results.txt (this table), shapes.png (shapes, their views and visible "
+            "points), student.pth (the exported student)"
         )
 
 

@@ -34,8 +34,10 @@ def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
         if kind == ".npy":
             return np.load(path, allow_pickle=False)
         if kind in TEXT_CLOUDS:
-            comma = "," in path.read_text().partition("\n")[0]
-            return np.loadtxt(path, delimiter="," if comma else None, ndmin=2)
+            lines = path.read_text().splitlines()
+            if not lines:
+                raise ValueError("the file is empty")
+            return np.loadtxt(lines, delimiter="," if "," in lines[0] else None, ndmin=2)
         if kind == ".ply" and not _has_faces(path):
             import trimesh
 
@@ -44,7 +46,10 @@ def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
         raise MeshError(f"{path} cannot be read as a point cloud: {error}") from error
     if kind not in MESH_FILES:
         raise MeshError(f"{path} is none of {', '.join((*MESH_FILES, '.npy', *TEXT_CLOUDS))}")
-    return load_mesh(path)
+    try:
+        return load_mesh(path)
+    except MeshError as error:
+        raise MeshError(f"{path}: {error}") from error
 
 
 def _has_faces(path: Path) -> bool:
