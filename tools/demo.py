@@ -136,7 +136,7 @@ class Demo:
         test_shapes = len(prepared.split("test"))
         self.console.print(
             f"One run on {test_shapes} shapes is uncertain by several points; docs/results.md compares "
-            f"seeds.\nIn {self.folder}: results.txt (this table), shapes.png (shapes, their views and visible "
+            f"seeds.\nIn {self.folder}: results.txt (this table), shapes.png (shapes, views and visible "
             "points), student.pth (the exported student)"
         )
 

@@ -59,7 +59,7 @@ def test_export_predicts_the_same_bit_for_bit(taught_set, tmp_path, backbone):
 
 def test_a_training_file_gives_the_training_points(student, taught_set, tiny_meshes):
     split = PreparedSet(taught_set).split("train")
-    row = split.names.index("torus_0003")
+    row = split.names.index("torus/torus_0003")
     points = student.points(tiny_meshes / "torus/train/torus_0003.off")
     np.testing.assert_array_equal(points, split.points[row, :100])
 
