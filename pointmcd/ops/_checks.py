@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def check_rows(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None:
-    """Raise ``ValueError`` unless ``tensor`` is floating point and of the shape, whose letters stand for any size."""
+    """Raise ``ValueError`` unless ``tensor`` is floating point and has the shape; letters fit any size."""
     check_shape(name, tensor, shape)
     if not tensor.is_floating_point():
         raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
@@ -27,10 +27,14 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None
     )
     if not fits:
         raise ValueError(f"{name} must have shape ({', '.join(map(str, shape))}), got {sizes}")
+    if any(n >= 2**31 for n in sizes):
+        raise ValueError(
+            f"{name} has shape {sizes}: no dimension may reach 2 ** 31, split the batch or the cloud"
+        )
 
 
 def computable(tensor: Tensor) -> Tensor:
-    """The tensor itself, or in float32 where it is a half-precision one on the CPU (kernels there have no half type)."""
+    """The tensor itself; in float32 where it has half precision on the CPU, whose kernels have no such type."""
     if tensor.device.type == "cpu" and tensor.dtype in (torch.bfloat16, torch.float16):
         return tensor.float()
     return tensor

@@ -77,7 +77,7 @@ class Norm(NamedTuple):
     group: Group
 
     def statistics(self, sums: Tensor, count: int) -> tuple[Tensor, Tensor, int]:
-        """Mean, 1 / std and rows over the group from the sums of x and x * x here; updates the running statistics.
+        """Mean, 1 / std and rows over the group, from the sums of x and x * x here; updates the running ones.
 
         In training the argument ``sums`` (2, C) float64 is summed over the group, else it is not looked at.
         """
@@ -190,15 +190,15 @@ def _through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative
     lambda grad, x, scale, shift, negative_slope: x.new_empty(2, x.shape[1], dtype=torch.float64),
 )
 def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
-    """Sums over the rows of g and of g * x, (2, C) float64; g is the gradient at the argument of the leaky ReLU."""
+    """Sums over the rows of g and g * x, (2, C) float64; g is the gradient at the leaky ReLU's argument."""
     g = _through_act(grad, x, scale, shift, negative_slope)
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     return torch.stack([g.sum(0, dtype=wide), (g * x).sum(0, dtype=wide)]).double()
 
 
 @kernel(
-    "affine_act_backward(Tensor grad, Tensor x, Tensor scale, Tensor shift, float negative_slope, Tensor slope, "
-    "Tensor offset) -> Tensor",
+    "affine_act_backward(Tensor grad, Tensor x, Tensor scale, Tensor shift, float negative_slope, "
+    "Tensor slope, Tensor offset) -> Tensor",
     lambda grad, x, *_: torch.empty_like(x, memory_format=torch.contiguous_format),
 )
 def affine_act_backward(

@@ -1,4 +1,4 @@
-"""Which backend runs a kernel: native C++ for CPU tensors, pycuda for CUDA tensors, torch for whatever these lack.
+"""Which backend runs a kernel: native C++ for CPU tensors, pycuda for CUDA tensors, torch for what they lack.
 
 A *kernel* is a piece of an operation that nothing needs to look into: an operator
 ``torch.ops.pointmcd.<name>`` with a fake implementation, so that ``torch.compile`` traces it. Its torch form
@@ -66,7 +66,7 @@ def use_backend(name: str | None) -> Iterator[None]:
 
 
 def backends() -> dict[str, str]:
-    """What each backend is doing: ``{'torch': 'ready', 'native': 'ready, AVX512 ...' or why not, 'pycuda': ...}``."""
+    """What each backend is doing, or why it cannot: ``{'torch': 'ready ...', 'native': ..., 'pycuda': ...}``."""
     status = {"torch": f"ready, version {torch.__version__}"}
     for name in _MODULES:
         module, reason = _load(name)
@@ -106,7 +106,7 @@ def _backend(device_type: str, forced: str | None) -> ModuleType | None:
             module, reason = _load(name)
             if module is None:
                 warnings.warn(
-                    f"pointmcd: {device_type} tensors use the torch backend, several times slower than {name}: {reason}",
+                    f"pointmcd runs {device_type} tensors on torch, several times slower than {name}: {reason}",
                     stacklevel=2,
                 )
             return module

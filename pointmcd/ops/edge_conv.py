@@ -22,7 +22,7 @@ def edge_conv(
     negative_slope: float = 0.2,
     group: Group = None,
 ) -> Tensor:
-    """Max over the neighbours j of ``leaky_relu(norm(W [x_i, x_j - x_i]))`` (DGCNN, Wang et al. 2019, equation 8).
+    """Max over the neighbours j of ``leaky_relu(norm(W [x_i, x_j - x_i]))`` (DGCNN, 2019, equation 8).
 
     With W = [W1, W2] an edge's value is ``P_i + Q_j``, ``P = (W1 - W2) x`` and ``Q = W2 x``, so one linear
     layer on the points replaces that on the edges. Normalisation and activation grow with their argument (for
@@ -68,7 +68,7 @@ def edge_conv(
 
 
 def sign_of(norm_weight: Tensor) -> Tensor:
-    """1 or -1: with the sign in the linear layer before it, a norm has no negative scale and commutes with max."""
+    """1 or -1: with its sign in the linear layer before it a norm's scale is positive and commutes with max."""
     return torch.where(norm_weight < 0, -1.0, 1.0).to(norm_weight.dtype)
 
 
@@ -143,8 +143,8 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @kernel(
-    "edge_max_backward(Tensor grad, Tensor pq, Tensor neighbors, Tensor extremum, Tensor source, Tensor affine, "
-    "float negative_slope) -> Tensor",
+    "edge_max_backward(Tensor grad, Tensor pq, Tensor neighbors, Tensor extremum, Tensor source, "
+    "Tensor affine, float negative_slope) -> Tensor",
     lambda grad, pq, *_: torch.empty_like(pq, memory_format=torch.contiguous_format),
 )
 def edge_max_backward(
@@ -156,7 +156,7 @@ def edge_max_backward(
     affine: Tensor,
     negative_slope: float,
 ) -> Tensor:
-    """Gradient at pq, (B, N, 2O), of ``leaky_relu(scale * edge_max(pq) + shift)`` after batch norm over the edges.
+    """Gradient at pq (B, N, 2O) of ``leaky_relu(scale * edge_max(pq) + shift)``, a batch norm over the edges.
 
     ``affine`` is [scale, shift, slope, offset] (4, O): every edge's gradient is ``slope * y + offset``, and
     that of the edge that gave the maximum has ``scale * g`` more.

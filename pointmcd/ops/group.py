@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ._checks import check_index, check_rows, computable
 from .dispatch import kernel
+from .knn import square_distance
 
 
 def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
@@ -42,10 +43,7 @@ def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor
 )
 def _ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
     size = points.shape[1]
-    distance = torch.zeros(*centers.shape[:2], size, dtype=points.dtype, device=points.device)
-    for axis in range(3):
-        difference = centers[:, :, None, axis] - points[:, None, :, axis]
-        distance.addcmul_(difference, difference)
+    distance = square_distance(centers, points)
     order = torch.arange(size, dtype=torch.int32, device=points.device)
     rank = torch.where(distance <= radius**2, order, size)
     found = rank.topk(min(k, size), dim=-1, largest=False).values.long()  # sorted: in order of index

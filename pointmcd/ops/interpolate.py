@@ -6,6 +6,7 @@ from torch import Tensor
 from ._checks import check_rows, computable
 from .dispatch import kernel
 from .group import flat_rows
+from .knn import square_distance
 
 
 def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> Tensor:
@@ -20,7 +21,7 @@ def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> T
         k: Neighbours, at least 1.
 
     Returns:
-        (B, Q, C), dtype of ``feats``. Of equally near points those of lowest index count.
+        (B, Q, C), dtype of ``feats``. Equally near points count as in ``knn``.
 
     Raises:
         ValueError: A shape, dtype or number does not fit.
@@ -46,13 +47,8 @@ def _fake_nearest(points, queries, k):
 @kernel("nearest_weights(Tensor points, Tensor queries, int k) -> (Tensor, Tensor)", _fake_nearest)
 def _nearest_weights(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Indices and normalised inverse-distance weights (B, Q, k) of the nearest points."""
-    distance = torch.zeros(*queries.shape[:2], points.shape[1], dtype=points.dtype, device=points.device)
-    for axis in range(
-        3
-    ):  # differences: the expanded square is wrong in the third digit where points coincide
-        difference = queries[:, :, None, axis] - points[:, None, :, axis]
-        distance.addcmul_(difference, difference)
-    nearest, index = distance.topk(k, dim=-1, largest=False)
+    # by differences: the expanded square is wrong in the third digit where a query is one of the points
+    nearest, index = square_distance(queries, points).topk(k, dim=-1, largest=False)
     weight = 1 / (nearest + 1e-8)
     return index, weight / weight.sum(-1, keepdim=True)
 

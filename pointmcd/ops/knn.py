@@ -18,9 +18,9 @@ def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
         queries: (B, Q, C); None: the points.
 
     Returns:
-        (B, Q, k) int64, nearest first, equally near ones by index. Distances nearer to each other than the
-        rounding of their sum of squares (about 1e-6 of the distance in float32) may be taken for equal or
-        exchanged.
+        (B, Q, k) int64, nearest first; equally near ones by index (on the torch backend in any order). In
+        more than 8 dimensions the torch backend may take a point for another that is nearer by 1e-6 of the
+        distance (float32).
 
     Raises:
         ValueError: A shape or dtype does not fit, or ``k`` is not in [1, N].
@@ -38,15 +38,17 @@ def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
     lambda points, queries, k: queries.new_empty(*queries.shape[:2], k, dtype=torch.int64),
 )
 def _knn(points: Tensor, queries: Tensor, k: int) -> Tensor:
-    points, queries = points.contiguous(), queries.contiguous()
-    center = points.mean(1, keepdim=True)  # near zero the expanded square loses fewest digits
+    if points.shape[2] <= 8:
+        return square_distance(queries, points).topk(k, largest=False).indices
+    center = points.mean(1, keepdim=True)  # near zero the expanded square loses the fewest digits
     points, queries = points - center, queries - center
-    spare = min(
-        k + 8, points.shape[1]
-    )  # the expanded square may exchange near ones: order again by differences
-    rough = torch.baddbmm(points.square().sum(-1)[:, None], queries, points.transpose(1, 2), alpha=-2)
-    index = rough.topk(spare, largest=False, sorted=False).indices.sort(-1).values
-    batch = torch.arange(len(points), device=points.device)[:, None, None]
-    distance = (points[batch, index] - queries[:, :, None]).square_().sum(-1)
-    order = torch.sort(distance, dim=-1, stable=True).indices[..., :k]
-    return index.gather(-1, order)
+    norms = points.square().sum(-1)[:, None]
+    return torch.baddbmm(norms, queries, points.transpose(1, 2), alpha=-2).topk(k, largest=False).indices
+
+
+def square_distance(queries: Tensor, points: Tensor) -> Tensor:
+    """(B, Q, C) and (B, N, C), C small, give (B, Q, N), by differences."""
+    total = (queries[:, :, None, 0] - points[:, None, :, 0]).square_()
+    for axis in range(1, points.shape[2]):
+        total += (queries[:, :, None, axis] - points[:, None, :, axis]).square_()
+    return total

@@ -1,13 +1,18 @@
-"""Linear layer, batch norm, ReLU and visibility pooling in one, for features that nothing but the pooling reads."""
+"""Linear layer, batch norm, ReLU and visibility pooling in one, for features that only the pooling reads."""
+
+import functools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from ._checks import check_index, check_rows, computable
-from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, check_norm
+from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, channel_sums, check_norm
 from .dispatch import kernel
 from .edge_conv import sign_of
 from .visibility_pool import _pool, add_global_view, check_views
+
+CHUNK_ROWS = 1024
 
 
 def linear_norm_pool(
@@ -24,7 +29,7 @@ def linear_norm_pool(
     eps: float = 1e-5,
     group: Group = None,
 ) -> Tensor:
-    """``visibility_pool(relu(norm(x @ weight.T)), visibility, num_views, with_global=True)``, pooled before the norm.
+    """``visibility_pool(relu(norm(x @ weight.T)), visibility, num_views, with_global=True)``, pooled first.
 
     Norm and ReLU grow with their argument (a negative scale has its sign moved into ``weight``), so that
     pooling the linear layer's output and normalising what is left is exact. Its statistics come from the mean
@@ -71,15 +76,15 @@ def linear_norm_pool(
 class _LinearNormPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, norm_weight, norm_bias, masks, views, norm, sign):
-        pooled, source = _pool(x @ weight.T, masks, views, 0)
+        pooled, source = linear_pool(x, weight, masks, views)
         mean_x, gram, sums = None, None, None
+        rows = x.shape[0] * x.shape[1]
         if norm.training:
             mean_x, gram = covariance(x)
             mean_y = weight.double() @ mean_x.double() * sign
             squares = (weight @ gram * weight).sum(1).double()
-            count = x.shape[0] * x.shape[1]
-            sums = torch.stack([mean_y * count, squares + mean_y * mean_y * count])
-        mean, inv, count = norm.statistics(sums, x.shape[0] * x.shape[1])
+            sums = torch.stack([mean_y * rows, squares + mean_y * mean_y * rows])
+        mean, inv, count = norm.statistics(sums, rows)
         mean = mean * sign
         scale, shift = norm.affine(mean, inv, x.dtype)
         ctx.norm, ctx.count = norm, count
@@ -91,63 +96,89 @@ class _LinearNormPool(torch.autograd.Function):
     def backward(ctx, grad):
         x, weight, pooled, source, scale, shift, mean, inv, mean_x, gram = ctx.saved_tensors
         norm = ctx.norm
+        rows, features = x.shape[0] * x.shape[1], x.shape[2]
         grad = grad.masked_fill(source < 0, 0)
-        rows, pooled_rows = grad.view(-1, len(weight)), pooled.view(-1, len(weight))
-        sums = affine_act_sums(rows, pooled_rows, scale, shift, 0.0)
+        sums = affine_act_sums(grad.view(-1, len(weight)), pooled.view(-1, len(weight)), scale, shift, 0.0)
         g = norm.gradients(sums, mean, inv, ctx.count)
-        at_max = torch.where(torch.addcmul(shift, pooled, scale) > 0, grad * scale, 0)
-        dx, dw = pool_scatter(at_max, source, x, weight)
         if norm.training:
-            # every row has slope * (y - mean_y) + offset more; y = W (x - mean_x) + W mean_x keeps its digits
+            # every row has slope * (y - mean_y) + offset; y = W (x - mean_x) + W mean_x keeps its digits
             slope = g.slope.to(x.dtype)
             offset = (g.offset + g.slope * (weight.double() @ mean_x.double())).to(x.dtype)
-            gram_weight = weight.T @ (slope[:, None] * weight)
-            dx = dx.view(-1, x.shape[2])
-            dx += offset @ weight - gram_weight @ mean_x
-            dx.addmm_(x.view(-1, x.shape[2]), gram_weight)
-            count = x.shape[0] * x.shape[1]
-            dw = dw.addmm_(slope[:, None] * weight, gram).addr_(offset, mean_x, alpha=count)
-        return dx.view(x.shape), dw, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), *[None] * 4
+            sloped = slope[:, None] * weight
+            both = weight.T @ sloped
+            dx = torch.addmm(offset @ weight - both @ mean_x, x.reshape(rows, features), both).view(x.shape)
+            dweight = torch.addmm(torch.outer(offset, rows * mean_x), sloped, gram)
+        else:
+            dx, dweight = torch.zeros_like(x), torch.zeros_like(weight)
+        at_max = torch.where(torch.addcmul(shift, pooled, scale) > 0, grad * scale, 0)
+        pool_scatter(dx, dweight, at_max, source, x, weight)
+        return dx, dweight, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), *[None] * 4
 
 
+def _chunks(x: Tensor) -> Iterator[slice]:
+    """Slices of the clouds in x (B, M, I) that are worked on at once: on the CPU few enough to stay in cache."""
+    step = max(1, len(x) if x.is_cuda else CHUNK_ROWS // x.shape[1])
+    return (slice(first, first + step) for first in range(0, len(x), step))
+
+
+@kernel(
+    "linear_pool(Tensor x, Tensor weight, Tensor masks, int views) -> (Tensor, Tensor)",
+    lambda x, weight, masks, views: (
+        x.new_empty(x.shape[0], views, len(weight)),
+        x.new_empty(x.shape[0], views, len(weight), dtype=torch.int32),
+    ),
+)
+def linear_pool(x: Tensor, weight: Tensor, masks: Tensor, views: int) -> tuple[Tensor, Tensor]:
+    """``visibility_pool(x @ weight.T, masks, views, 0)``, without ever holding (B, M, O)."""
+    shape = (x.shape[0], views, len(weight))
+    pooled, source = x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
+    buffer = None
+    for part in _chunks(x):
+        rows = x[part].reshape(-1, x.shape[2])
+        if buffer is None or len(buffer) != len(rows):
+            buffer = x.new_empty(len(rows), len(weight))
+        y = torch.mm(rows, weight.T, out=buffer).view(-1, x.shape[1], len(weight))
+        pooled[part], source[part] = _pool(y, masks[part], views, 0)
+    return pooled, source
+
+
+@kernel(
+    "covariance(Tensor x) -> (Tensor, Tensor)",
+    lambda x: (x.new_empty(x.shape[2]), x.new_empty(x.shape[2], x.shape[2])),
+)
 def covariance(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (I,) of x (B, M, I) over all rows, and the sum of the outer products of the rows less it, (I, I)."""
-    mean = x.mean((0, 1), dtype=torch.float64).to(x.dtype)
+    sums = channel_sums(x.reshape(-1, x.shape[2]))
+    mean = (sums[0] / (x.shape[0] * x.shape[1])).to(x.dtype)
     gram = x.new_zeros(x.shape[2], x.shape[2])
-    for cloud in x:  # one cloud less its mean stays in cache
-        centered = cloud - mean
+    for part in _chunks(x):
+        centered = (x[part] - mean).view(-1, x.shape[2])
         gram.addmm_(centered.T, centered)
     return mean, gram
 
 
 @kernel(
-    "pool_scatter(Tensor grad, Tensor source, Tensor x, Tensor weight) -> (Tensor, Tensor)",
-    lambda grad, source, x, weight: (
-        torch.empty_like(x, memory_format=torch.contiguous_format),
-        torch.empty_like(weight, memory_format=torch.contiguous_format),
-    ),
+    "pool_scatter(Tensor(a!) dx, Tensor(b!) dweight, Tensor grad, Tensor source, Tensor x, Tensor weight) -> ()",
+    lambda *_: None,
 )
-def pool_scatter(grad: Tensor, source: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of x (B, M, I) and weight (O, I) where y = x @ weight.T has the gradient ``grad`` (B, V, O) at ``source``.
+def pool_scatter(
+    dx: Tensor, dweight: Tensor, grad: Tensor, source: Tensor, x: Tensor, weight: Tensor
+) -> None:
+    """Add to dx (B, M, I) and dweight (O, I) where y = x @ weight.T has gradient ``grad`` (B, V, O) at ``source``.
 
     ``source`` (B, V, O) int32 names the point of each entry; entries of -1 count nothing.
     """
     (batch, points, features), channels = x.shape, len(weight)
     if grad.numel() == 0:
-        return torch.zeros_like(x), torch.zeros_like(weight)
+        return
     grad = grad.masked_fill(source < 0, 0)
     base = points * torch.arange(batch, device=x.device)[:, None, None]
     rows = (source.clamp_min(0) + base).view(-1, channels)
-    bag = torch.nn.functional.embedding_bag
+    bag = functools.partial(torch.nn.functional.embedding_bag, mode="sum")
     by_channel = grad.view(-1, channels).T.contiguous()
-    dw = bag(rows.T.contiguous(), x.reshape(-1, features), mode="sum", per_sample_weights=by_channel)
+    dweight += bag(rows.T.contiguous(), x.reshape(-1, features), per_sample_weights=by_channel)
     order = torch.argsort(rows.flatten(), stable=True)
     counts = torch.bincount(rows.flatten(), minlength=batch * points)
-    dx = bag(
-        order % channels,
-        weight,
-        counts.cumsum(0) - counts,
-        mode="sum",
-        per_sample_weights=grad.flatten()[order],
-    )
-    return dx.view(x.shape), dw
+    starts = counts.cumsum(0) - counts
+    per_point = bag(order % channels, weight, starts, per_sample_weights=grad.flatten()[order])
+    dx += per_point.view(x.shape)

@@ -1,4 +1,4 @@
-"""Plain torch twins of the operations: the formulas as the papers write them, slow, differentiable, any dtype.
+"""Plain torch twins of the operations: the formulas as the papers write them, slow, differentiable.
 
 They are what every backend is tested against. Arguments are those of the public functions, unchecked.
 """

@@ -8,7 +8,9 @@ from .dispatch import kernel
 
 
 def farthest_point_sample(points: Tensor, count: int) -> Tensor:
-    """Start at point 0 and add, ``count`` times in all, the point farthest from those chosen (PointNet++, section 3.2).
+    """Start at point 0 and add the point farthest from those chosen, until there are ``count``.
+
+    (PointNet++, section 3.2: its iterative farthest point sampling.)
 
     Not differentiable. Once every point coincides with a chosen one, point 0 follows.
 
@@ -39,11 +41,8 @@ def _farthest_point_sample(points: Tensor, count: int) -> Tensor:
     distance = torch.full((batch, size), torch.inf, dtype=points.dtype, device=points.device)
     last = chosen[:, :1]
     for i in range(1, count):
-        nearer = torch.zeros_like(distance)
-        for axis in xyz:
-            difference = axis - axis.gather(1, last)
-            nearer.addcmul_(difference, difference)
-        torch.minimum(distance, nearer, out=distance)
+        x, y, z = ((axis - axis.gather(1, last)).square_() for axis in xyz)
+        torch.minimum(distance, x.add_(y).add_(z), out=distance)
         last = distance.argmax(1, keepdim=True)
         chosen[:, i : i + 1] = last
     return chosen

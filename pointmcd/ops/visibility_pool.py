@@ -46,7 +46,7 @@ def check_views(count: int) -> None:
 
 
 def add_global_view(visibility: Tensor, num_views: int) -> Tensor:
-    """Masks with bit ``num_views`` set for every point, so that one pass also gives the maximum over all points."""
+    """Masks with bit ``num_views`` set for every point: one pass then gives the maximum over all of them too."""
     bit = 1 << num_views
     return visibility | (bit if bit < 2**31 else bit - 2**32)
 
@@ -58,7 +58,7 @@ def _fake_pool(feats, visibility, num_views, floored):
 
 def visible_lists(visibility: Tensor, num_views: int) -> tuple[Tensor, Tensor, Tensor]:
     """Rows of the flattened (B * M) points that each of the B * V views sees: members, starts, counts."""
-    batch, points = visibility.shape
+    points = visibility.shape[1]
     views = torch.arange(num_views, dtype=torch.int32, device=visibility.device)
     visible = ((visibility[:, None, :] >> views[None, :, None]) & 1).bool()  # (B, V, M)
     counts = visible.sum(-1).flatten()

@@ -180,12 +180,11 @@ void knn(const T* points, const T* queries, int64_t* out, T* out_distance, int64
                 if (expanded) limit += 16 * std::numeric_limits<T>::epsilon() / 2 * (largest + query_norm[r]) * 2;
                 const T* row = rows + r * stride;
                 int64_t taken = 0;
-                for (int64_t i = 0; i < stride; i += LANES<T>) {
+                for (int64_t i = 0; i < n; i += LANES<T>) {
                     unsigned bits = lane_bits((IndexVec<T>)(load<Vec<T>>(row + i) <= limit));
+                    if (i + LANES<T> > n) bits &= (1u << (n - i)) - 1;
                     for (; bits; bits &= bits - 1) found[taken++] = i + __builtin_ctz(bits);
-                    if (taken + LANES<T> > n) break;
                 }
-                while (taken && found[taken - 1] >= n) --taken;
                 if (taken < k) {  // coordinates that are not numbers
                     taken = n;
                     for (int64_t i = 0; i < n; ++i) found[i] = i;

@@ -1,7 +1,7 @@
 """The C++ kernels, bound by ctypes: a function for each kernel of ``pointmcd.ops`` that they have.
 
-Importing fails with ``ImportError`` where they were not built. Arguments are those of the torch forms beside each
-operation; other dtypes than float32 and float64 do not come here (``_checks.computable``).
+Importing fails with ``ImportError`` where they were not built. Arguments are those of the torch forms beside
+each operation; other dtypes than float32 and float64 do not come here (``_checks.computable``).
 """
 
 import ctypes
@@ -97,13 +97,12 @@ def visibility_pool_backward(grad: Tensor, source: Tensor, num_points: int) -> T
     return out
 
 
-def pool_scatter(grad: Tensor, source: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def pool_scatter(
+    dx: Tensor, dweight: Tensor, grad: Tensor, source: Tensor, x: Tensor, weight: Tensor
+) -> None:
     (batch, points, features), (_, views, channels) = x.shape, grad.shape
-    grad, source, x, weight = grad.contiguous(), source.contiguous(), x.contiguous(), weight.contiguous()
-    dx, dweight = x.new_zeros(x.shape), weight.new_zeros(weight.shape)
-    sizes = (batch, points, features, channels, views)
-    _call("pool_scatter", x.dtype, grad, source, x, weight, dx, dweight, *sizes)
-    return dx, dweight
+    inputs = (grad.contiguous(), source.contiguous(), x.contiguous(), weight.contiguous())
+    _call("pool_scatter", x.dtype, *inputs, dx, dweight, batch, points, features, channels, views)
 
 
 def channel_sums(x: Tensor) -> Tensor:

@@ -9,7 +9,11 @@ constexpr int64_t SLAB = 512;
 
 // Features of a block of points, in rows so far apart that they do not compete for the same cache sets.
 template <class T> void copy_block(const T* feats, T* block, int64_t points, int64_t channels, int64_t width, int64_t stride) {
-    for (int64_t p = 0; p < points; ++p) std::memcpy(block + p * stride, feats + p * channels, width * sizeof(T));
+    for (int64_t p = 0; p < points; ++p) {
+        T* row = block + p * stride;
+        std::memcpy(row, feats + p * channels, width * sizeof(T));
+        std::fill(row + width, row + round_up(width, TILE * LANES<T>), T(0));
+    }
 }
 
 template <class T>
@@ -49,7 +53,6 @@ void visibility_pool(const T* feats, const int32_t* masks, T* out, int32_t* sour
         T* block = scratch<T>(0, BLOCK * stride);
         T* best = scratch<T>(1, views * padded);
         auto* from = scratch<Index<T>>(2, views * padded);
-        std::memset(block, 0, BLOCK * stride * sizeof(T));
         std::fill(best, best + floored * padded, T(0));
         std::fill(best + floored * padded, best + views * padded, -std::numeric_limits<T>::infinity());
         std::fill(from, from + views * padded, -1);
@@ -59,7 +62,7 @@ void visibility_pool(const T* feats, const int32_t* masks, T* out, int32_t* sour
             uint8_t seen[MAX_VIEWS][BLOCK];
             int seen_count[MAX_VIEWS] = {};
             for (int64_t p = 0; p < count; ++p)
-                for (uint32_t mask = masks[b * points + p]; mask; mask &= mask - 1) {
+                for (uint32_t mask = masks[b * points + p0 + p]; mask; mask &= mask - 1) {
                     const int v = __builtin_ctz(mask);
                     seen[v][seen_count[v]++] = static_cast<uint8_t>(p);
                 }
@@ -96,7 +99,7 @@ template <class T> inline void add_scaled(T* __restrict to, const T* __restrict 
     for (int64_t i = 0; i < n; ++i) to[i] += factor * from[i];
 }
 
-// dx (B, M, I) and dweight (O, I), both zero on entry: see pool_scatter in linear_norm_pool.py.
+// Adds to dx (B, M, I) and dweight (O, I): see pool_scatter in linear_norm_pool.py.
 template <class T>
 void pool_scatter(const T* grad, const int32_t* source, const T* x, const T* weight, T* dx, T* dweight, int64_t batch,
                   int64_t points, int64_t features, int64_t channels, int64_t views, int64_t threads) {

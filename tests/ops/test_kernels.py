@@ -1,0 +1,170 @@
+"""The operators that backends implement: their declarations, ties, borders, threads and processes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from pointmcd import ops
+
+
+def rand(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def kernel_arguments() -> dict[str, tuple]:
+    feats, masks = rand(2, 7, 5), torch.arange(14, dtype=torch.int32).view(2, 7)
+    source = torch.randint(-1, 7, (2, 3, 5), dtype=torch.int32)
+    rows, row, index = rand(6, 5), rand(5), torch.randint(0, 7, (2, 4, 3))
+    pq, neighbors, weight = rand(2, 7, 10), torch.randint(0, 7, (2, 7, 3)), rand(4, 5)
+    extremum, _, _ = torch.ops.pointmcd.edge_max(pq, neighbors)
+    return {
+        "visibility_pool": (feats, masks, 3, 2),
+        "visibility_pool_backward": (rand(2, 3, 5), source, 7),
+        "channel_sums": (rows,),
+        "affine_act": (rows, row, row, 0.2),
+        "affine_act_sums": (rows, rows, row, row, 0.2),
+        "affine_act_backward": (rows, rows, row, row, 0.2, row, row),
+        "linear_pool": (feats, weight, masks, 3),
+        "covariance": (feats,),
+        "pool_scatter": (rand(2, 7, 5), rand(4, 5), rand(2, 3, 4), source[..., :4], feats, weight),
+        "edge_max": (pq, neighbors),
+        "edge_max_backward": (
+            *(extremum, pq, neighbors, extremum),
+            *(neighbors[..., :1].expand(-1, -1, 5).int(), rand(4, 5), 0.2),
+        ),
+        "knn": (feats, feats, 3),
+        "nearest_weights": (feats, feats, 3),
+        "weighted_sum": (feats, index, rand(2, 4, 3)),
+        "weighted_sum_backward": (rand(2, 4, 5), index, rand(2, 4, 3), 7),
+        "farthest_point_sample": (rand(2, 7, 3), 4),
+        "ball_query": (rand(2, 7, 3), rand(2, 4, 3), 0.5, 3),
+        "group": (feats, rand(2, 4, 5), index),
+        "group_backward": (rand(2, 4, 3, 5), index, 7),
+    }
+
+
+def test_every_kernel_is_checked():
+    assert set(kernel_arguments()) == set(ops.runs_on("cpu"))
+
+
+@pytest.mark.parametrize("name", ops.runs_on("cpu"))
+def test_declaration(device, name):
+    arguments = tuple(a.to(device) if isinstance(a, Tensor) else a for a in kernel_arguments()[name])
+    operator = getattr(torch.ops.pointmcd, name).default
+    torch.library.opcheck(operator, arguments)
+
+
+def test_hidden_points_and_ties_of_visibility_pooling(device):
+    feats = torch.tensor([[[1.0, -1.0], [2.0, -3.0], [2.0, -1.0]]], device=device, requires_grad=True)
+    # view 0 sees all, view 1 the last two, view 2 none
+    visibility = torch.tensor([[1, 3, 3]], dtype=torch.int32, device=device)
+    pooled = ops.visibility_pool(feats, visibility, 3, with_global=True)
+    assert pooled.tolist() == [[[2, 0], [2, 0], [0, 0], [2, -1]]]
+    pooled.sum().backward()  # the first of equal points, and where zero won none
+    assert feats.grad.tolist() == [[[0, 1], [3, 0], [0, 0]]]
+
+
+def test_32_views_fill_the_mask(device):
+    feats = torch.rand(1, 5, 3, device=device)
+    visibility = torch.full((1, 5), -(2**31), dtype=torch.int32, device=device)
+    pooled = ops.visibility_pool(feats, visibility, 32)
+    assert not pooled[:, :31].any()
+    assert torch.equal(pooled[:, 31], feats.amax(1))
+    pooled = ops.visibility_pool(feats, visibility, 31, with_global=True)
+    assert torch.equal(pooled[:, 31], feats.amax(1))
+    with pytest.raises(ValueError, match="33 views"):
+        ops.visibility_pool(feats, visibility, 32, with_global=True)
+
+
+def test_not_a_number_is_not_hidden(device):
+    feats = torch.full((1, 4, 2), torch.nan, device=device)
+    assert ops.visibility_pool(feats, torch.ones(1, 4, dtype=torch.int32, device=device), 1).isnan().all()
+
+
+@pytest.mark.parametrize(("rows", "offset"), [(3, 0.0), (200_000, 0.0), (50_000, 1000.0)])
+def test_batch_norm_keeps_its_digits_over_many_rows(device, rows, offset):
+    """Against float64; ``F.batch_norm`` of rows on the CPU is off by 1e-4 at the second size."""
+    x = (torch.randn(rows, 4, generator=torch.Generator().manual_seed(0)) + offset).to(device)
+    ones, zeros = torch.ones(4, device=device), torch.zeros(4, device=device)
+    out = ops.batch_norm_act(x, ones, zeros, zeros.clone(), ones.clone(), True, negative_slope=1.0)
+    wide = x.double()
+    expected = (wide - wide.mean(0)) / (wide.var(0, correction=0) + 1e-5).sqrt()
+    error = (out.double() - expected).abs().max()
+    assert error <= 5e-7 * expected.abs().max() + 1e-7 * offset
+
+
+def test_half_precision(device):
+    x = torch.randn(2, 50, 6, generator=torch.Generator().manual_seed(0)).bfloat16().to(device)
+    ones, zeros = torch.ones(6, device=device), torch.zeros(6, device=device)
+    visibility = torch.ones(2, 50, dtype=torch.int32, device=device)
+    for value in (x, x.float()):
+        out = ops.batch_norm_act(value, ones, zeros, zeros.clone(), ones.clone(), True)
+        pooled = ops.visibility_pool(value, visibility, 1)
+        assert out.dtype == pooled.dtype == value.dtype
+    torch.testing.assert_close(pooled, x.float().amax(1, keepdim=True).clamp_min(0))
+
+
+def test_indices_outside_are_refused(device):
+    if device == "cuda":
+        pytest.skip("an index outside ends a CUDA context: the caller's error is reported by CUDA itself")
+    points, index = torch.ones(1, 4, 2), torch.full((1, 4, 3), 4)
+    with pytest.raises((IndexError, RuntimeError)):
+        ops.group(points, points, index)
+
+
+def everything(seed: int = 0) -> list[Tensor]:
+    """Values and gradients that go through every kernel."""
+    torch.manual_seed(seed)
+    points, weight, fused = torch.rand(2, 300, 3), torch.randn(70, 6), torch.randn(90, 70)
+    norm = [torch.randn(70), torch.randn(70), torch.zeros(70), torch.ones(70)]
+    last = [torch.randn(90), torch.randn(90), torch.zeros(90), torch.ones(90)]
+    leaves = [points, weight, fused, norm[0], last[0]]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    hidden = ops.edge_conv(points, ops.knn(points, 9), weight, *norm, training=True)
+    hidden = ops.batch_norm_act(hidden, *norm, training=True)
+    centers = points[:, :50].detach()
+    index = ops.ball_query(points.detach(), centers, 0.3, 8)
+    grouped = ops.group(hidden, hidden[:, :50], index).amax(2)
+    hidden = hidden + ops.interpolate(points.detach(), centers, grouped)
+    visibility = torch.randint(0, 8, (2, 300), dtype=torch.int32)
+    pooled = ops.linear_norm_pool(hidden, fused, *last, visibility, 3, training=True)
+    pooled = torch.cat([pooled.flatten(), ops.visibility_pool(hidden, visibility, 3).flatten()])
+    return [pooled.detach(), *torch.autograd.grad(pooled.square().sum(), leaves)]
+
+
+def test_results_repeat_bit_for_bit(device):
+    for first, second in zip(everything(), everything(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_forked_process_and_data_loader_worker():
+    """libgomp's threads do not survive fork(): a child that starts others would hang."""
+    code = """
+import os, sys, torch
+sys.path.insert(0, sys.argv[1])
+from test_kernels import everything
+torch.set_num_threads(2)
+expected = everything()
+class Data(torch.utils.data.Dataset):
+    def __len__(self): return 2
+    def __getitem__(self, i): return everything()[0]
+torch.set_num_threads(1)
+alone = everything()[0]
+torch.set_num_threads(2)
+loader = torch.utils.data.DataLoader(Data(), num_workers=1, batch_size=None, multiprocessing_context="fork")
+for value in loader:
+    assert torch.equal(value, alone)
+child = os.fork()
+if child == 0:
+    from pointmcd import ops
+    ops.knn(torch.rand(4, 100, 3), 5)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    folder = os.path.dirname(__file__)
+    subprocess.run([sys.executable, "-c", code, folder], check=True, timeout=120)

@@ -1,0 +1,221 @@
+"""Every operation on every backend that is here, against the formulas of ``ops.reference`` in float64."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pointmcd import ops
+from pointmcd.ops import reference
+
+B, N, M, C, O, V, K = 3, 37, 11, 5, 21, 6, 4  # noqa: E741 - shape letters of the project
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def randint(high: int, *shape: int, seed: int = 0) -> Tensor:
+    return torch.randint(0, high, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def masks(views: int, *shape: int) -> Tensor:
+    """Random masks; the first cloud's view 1 sees nothing and its view 2 everything."""
+    visibility = randint(2**views, *shape, seed=3).to(torch.int64)
+    visibility[0] = visibility[0] & ~2 | 4
+    return visibility.to(torch.int32)
+
+
+def norm(channels: int) -> dict[str, Tensor]:
+    """Parameters with scales of both signs, and running statistics."""
+    return {
+        "weight": randn(channels, seed=5),
+        "bias": randn(channels, seed=6),
+        "running_mean": randn(channels, seed=7),
+        "running_var": randn(channels, seed=8).square() + 0.5,
+    }
+
+
+def named(prefix: str, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + k if k in ("weight", "bias") else k: v for k, v in parameters.items()}
+
+
+# Differentiable operations: name -> (arguments, those that take a gradient).
+CASES: dict[str, tuple[Callable[[], dict[str, Any]], list[str]]] = {}
+for with_global in (False, True):
+    CASES[f"visibility_pool-{with_global}"] = (
+        lambda g=with_global: {
+            "feats": randn(B, M, C),
+            "visibility": masks(V, B, M),
+            "num_views": V,
+            "with_global": g,
+        },
+        ["feats"],
+    )
+for training in (True, False):
+    for slope in (0.0, 0.2, 1.0):
+        CASES[f"batch_norm_act-{training}-{slope}"] = (
+            lambda t=training, s=slope: {
+                "x": randn(B, N, O) * 3 + 1,
+                **norm(O),
+                "training": t,
+                "negative_slope": s,
+            },
+            ["x", "weight", "bias"],
+        )
+    CASES[f"linear_norm_pool-{training}"] = (
+        lambda t=training: {
+            "x": randn(B, M, C) + 0.5,
+            "weight": randn(O, C, seed=1),
+            **named("norm_", norm(O)),
+            "visibility": masks(V, B, M),
+            "num_views": V,
+            "training": t,
+        },
+        ["x", "weight", "norm_weight", "norm_bias"],
+    )
+    CASES[f"edge_conv-{training}"] = (
+        lambda t=training: {
+            "x": randn(B, N, C) + 2,
+            "neighbors": randint(N, B, N, K),
+            "weight": randn(O, 2 * C, seed=1),
+            **named("norm_", norm(O)),
+            "training": t,
+        },
+        ["x", "weight", "norm_weight", "norm_bias"],
+    )
+CASES["linear_norm_pool-global"] = (
+    lambda: {
+        "x": randn(B, M, C),
+        "weight": randn(O, C, seed=1),
+        **named("norm_", norm(O)),
+        "visibility": None,
+        "num_views": 0,
+        "training": True,
+    },
+    ["x", "weight", "norm_weight", "norm_bias"],
+)
+CASES["group"] = (
+    lambda: {
+        "per_point": randn(B, N, C),
+        "per_center": randn(B, M, C, seed=1),
+        "index": randint(N, B, M, K),
+    },
+    ["per_point", "per_center"],
+)
+CASES["interpolate"] = (
+    lambda: {"queries": randn(B, N, 3), "points": randn(B, M, 3, seed=1), "feats": randn(B, M, C, seed=2)},
+    ["feats"],
+)
+
+
+def run(
+    module: Any, case: str, device: str, dtype: torch.dtype, change: Callable[[Tensor], Tensor] = lambda t: t
+) -> dict[str, Tensor]:
+    """Output, gradients and running statistics of one case, on the CPU in float64."""
+    make, differentiable = CASES[case]
+    arguments = make()
+    for name, value in arguments.items():
+        if isinstance(value, Tensor):
+            value = value.to(device=device, dtype=dtype if value.is_floating_point() else value.dtype)
+            arguments[name] = change(value) if name in differentiable else value
+    leaves = {name: arguments[name].detach().requires_grad_() for name in differentiable}
+    out = getattr(module, case.partition("-")[0])(**arguments | leaves)
+    gradients = torch.autograd.grad(out, list(leaves.values()), randn(*out.shape, seed=9).to(out))
+    results = {"out": out, **{f"d{name}": g for name, g in zip(leaves, gradients, strict=True)}}
+    results |= {name: arguments[name] for name in ("running_mean", "running_var") if name in arguments}
+    return {name: value.detach().double().cpu() for name, value in results.items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_matches_the_formula_in_float64(device, case):
+    expected = run(reference, case, "cpu", torch.float64)
+    for name, value in run(ops, case, device, torch.float64).items():
+        torch.testing.assert_close(
+            value, expected[name], rtol=1e-9, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_float32_is_as_accurate_as_the_formula(device, case):
+    exact = run(reference, case, "cpu", torch.float64)
+    plain = run(reference, case, "cpu", torch.float32)
+    for name, value in run(ops, case, device, torch.float32).items():
+        scale = exact[name].abs().max()
+        error, plain_error = (value - exact[name]).abs().max(), (plain[name] - exact[name]).abs().max()
+        assert error <= 2 * plain_error + 8e-7 * scale, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_non_contiguous_input(device, case):
+    def strided(value: Tensor) -> Tensor:
+        return torch.stack([value, -value], -1)[..., 0]
+
+    expected = run(ops, case, device, torch.float64)
+    for name, value in run(ops, case, device, torch.float64, strided).items():
+        torch.testing.assert_close(value, expected[name], msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradcheck(device, case):
+    make, differentiable = CASES[case]
+    arguments = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in make().items()}
+    leaves = [arguments[name].detach().requires_grad_() for name in differentiable]
+
+    def function(*values: Tensor) -> Tensor:
+        fresh = {k: v.clone() if isinstance(v, Tensor) else v for k, v in arguments.items()}
+        return getattr(ops, case.partition("-")[0])(**fresh | dict(zip(differentiable, values, strict=True)))
+
+    assert torch.autograd.gradcheck(function, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_empty_batch(device, case):
+    make, differentiable = CASES[case]
+    arguments = make()
+    if arguments.get("training"):
+        pytest.skip("batch statistics of nothing: test_errors")
+    batched = {
+        "feats",
+        "visibility",
+        "x",
+        "neighbors",
+        "per_point",
+        "per_center",
+        "index",
+        "queries",
+        "points",
+    }
+    for name, value in arguments.items():
+        if isinstance(value, Tensor):
+            arguments[name] = (value[:0] if name in batched else value).to(device)
+    leaves = {name: arguments[name].detach().requires_grad_() for name in differentiable}
+    out = getattr(ops, case.partition("-")[0])(**arguments | leaves)
+    gradients = torch.autograd.grad(out.sum(), list(leaves.values()))
+    assert out.shape[0] == 0
+    assert all(not g.any() for g in gradients)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.endswith(("-0.2", "-1.0", "-global"))])
+def test_compiles_without_a_break(case):
+    torch._dynamo.reset()
+    make, differentiable = CASES[case]
+    arguments = make()
+    leaves = {name: arguments.pop(name).requires_grad_() for name in differentiable}
+    running = {k: arguments.pop(k) for k in ("running_mean", "running_var") if k in arguments}
+    operation = getattr(ops, case.partition("-")[0])
+
+    def function(leaves, running):
+        return operation(**arguments, **leaves, **running)
+
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+    results = []
+    for call in (function, compiled):
+        state = {k: v.clone() for k, v in running.items()}
+        out = call(leaves, state)
+        results.append(
+            [out, *torch.autograd.grad(out.square().sum(), list(leaves.values())), *state.values()]
+        )
+    torch.testing.assert_close(results[1], results[0])
