@@ -68,7 +68,8 @@ def main() -> None:
 
 
 def report(runner: Runner, metrics: dict[str, float], checkpoint: Path, folder: Path) -> None:
-    """Print the tables, and write ``test_<checkpoint>.json`` (with every prediction) and ``.png`` beside
+    """Print the tables, and write ``test_<checkpoint>.json`` (with every
+    prediction) and ``.png`` beside
     it.
     """
     metric = runner.test_evaluator.metrics[0]
@@ -78,7 +79,7 @@ def report(runner: Runner, metrics: dict[str, float], checkpoint: Path, folder: 
     for name, value in metrics.items():
         console.print(f"{name.replace('_', ' ')}: {value:.2f} %")
     stem = folder / f"test_{checkpoint.stem}"
-    result = {**metrics, "predictions": metric.predictions.tolist(), "confusion": metric.confusion.tolist()}
+    result = {**metrics, "labels": metric.labels.tolist(), "predictions": metric.predictions.tolist()}
     stem.with_suffix(".json").write_text(json.dumps(result))
     draw_confusion(metric.confusion, names).savefig(stem.with_suffix(".png"))
     console.print(f"wrote {stem}.json and {stem}.png")

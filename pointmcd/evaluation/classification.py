@@ -54,7 +54,8 @@ class ClassificationMetric(BaseMetric):
 
     Attributes:
         confusion: (K, K) counts of the last evaluation.
-        predictions: (S,) predicted classes of the last evaluation, in the order of the split.
+        labels: (S,) true classes of the last evaluation, in the order of the split.
+        predictions: (S,) predicted ones.
     """
 
     default_prefix = ""  # plain names, where MMEngine would warn of None
@@ -63,7 +64,7 @@ class ClassificationMetric(BaseMetric):
         super().__init__()
         self.num_classes = num_classes
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
-        self.predictions = np.zeros(0, np.int64)
+        self.labels = self.predictions = np.zeros(0, np.int64)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the predicted and true class of each shape."""
@@ -71,6 +72,6 @@ class ClassificationMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Count once all ranks have reported."""
-        labels, self.predictions = np.asarray(results, np.int64).reshape(-1, 2).T
-        self.confusion = confusion_matrix(labels, self.predictions, self.num_classes)
+        self.labels, self.predictions = np.asarray(results, np.int64).reshape(-1, 2).T
+        self.confusion = confusion_matrix(self.labels, self.predictions, self.num_classes)
         return accuracies(self.confusion)

@@ -1,0 +1,95 @@
+"""PointMCD as a whole: what is in its checkpoint, what the teacher does, invariance."""
+
+import pytest
+import torch
+
+from pointmcd.registry import MODELS
+
+HEAD = {"type": "ClassificationHead", "num_classes": 4}
+ONLINE = {"type": "MultiViewTeacher", "trunk": "test_resnet", "num_classes": 4, "channels": 16}
+
+
+def build(teacher=ONLINE, **more):
+    torch.manual_seed(0)
+    return MODELS.build(
+        {
+            "type": "PointMCD",
+            "backbone": {"type": "PointNet"},
+            "head": HEAD,
+            "neck": {"type": "VAFP", "num_views": 3},
+            "distill": [{"type": "ViewDistillationHead"}],
+            "teacher": teacher,
+            **more,
+        }
+    )
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(1)
+    return {
+        "points": torch.randn(4, 60, 3),
+        "visibility": torch.randint(0, 8, (4, 60), dtype=torch.int32),
+        "label": torch.arange(4),
+        "views": torch.randint(0, 256, (4, 3, 3, 32, 32), dtype=torch.uint8),
+    }
+
+
+def test_the_frozen_teacher_is_no_part_of_the_checkpoint(batch):
+    model = build().train()
+    assert not model.teacher.training
+    before = {key: value.clone() for key, value in model.teacher.state_dict().items()}
+    sum(model(mode="loss", **batch).values()).backward()
+    for parameter in model.teacher.parameters():
+        assert parameter.grad is None
+    for key, value in model.teacher.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    state = model.state_dict()
+    assert {key.partition(".")[0] for key in state} == {"backbone", "head", "distill"}
+    build().load_state_dict(state, strict=True)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        build().load_state_dict(
+            {key: value for key, value in state.items() if "head" not in key}, strict=True
+        )
+
+
+def test_an_online_teacher_says_what_a_cached_one_would(batch):
+    model = build()
+    said = model.teacher.describe(batch)
+    assert said["view_descriptors"].shape == (4, 3, 16)
+    losses = model(mode="loss", **batch)
+    features = build().training_features(batch["points"], batch["visibility"])
+    expected = model.distill[0].train().loss(features, said)["loss_view"]
+    torch.testing.assert_close(losses["loss_view"], expected)
+
+
+def test_the_student_alone_is_a_point_model(batch):
+    model = build().eval()
+    student = MODELS.build({"type": "PointModel", "backbone": {"type": "PointNet"}, "head": HEAD}).eval()
+    keys = {key: value for key, value in model.state_dict().items() if not key.startswith("distill")}
+    student.load_state_dict(keys, strict=True)
+    points_only = {"points": batch["points"]}
+    assert torch.equal(student(**points_only)["logits"], model(**points_only)["logits"])
+
+
+@pytest.mark.parametrize("backbone", ["PointNet", "DGCNN"])
+def test_a_joint_permutation_of_points_and_masks_changes_nothing(batch, backbone):
+    model = build(backbone={"type": backbone}).double().eval()
+    order = torch.randperm(60)
+    points = batch["points"].double()
+    first = model.training_features(points, batch["visibility"])
+    second = model.training_features(points[:, order], batch["visibility"][:, order])
+    for key in ("view_feats", "global_feats", "logits"):
+        torch.testing.assert_close(first[key], second[key], rtol=1e-9, atol=1e-9)
+
+
+def test_all_distillation_heads_together(batch):
+    heads = ["ViewDistillationHead", "DescriptorDistillationHead", "LogitDistillationHead"]
+    model = build(distill=[{"type": name} for name in heads])
+    losses = model(mode="loss", **batch)
+    assert set(losses) == {"loss_task", "loss_tnet", "loss_view", "loss_descriptor", "loss_logit"}
+
+
+def test_an_unknown_mode_is_named(batch):
+    with pytest.raises(ValueError, match="mode is 'train'"):
+        build()(mode="train", **batch)
