@@ -10,6 +10,7 @@ from .group import ball_query, group
 from .interpolate import interpolate
 from .knn import knn
 from .linear_norm_pool import linear_norm_pool
+from .memory import keep_freed_memory
 from .sample import farthest_point_sample
 from .visibility_pool import visibility_pool
 
@@ -22,6 +23,7 @@ __all__ = [
     "farthest_point_sample",
     "group",
     "interpolate",
+    "keep_freed_memory",
     "knn",
     "linear_norm_pool",
     "runs_on",
