@@ -50,7 +50,8 @@ def main() -> None:
     console.print(table)
     console.print(
         f"second less first: {difference.mean:+.2f} points, 95 % interval {difference.low:+.2f} to "
-        f"{difference.high:+.2f}: {'a clear difference' if difference.clear else 'no clear difference'}"
+        f"{difference.high:+.2f}: {'a clear difference' if difference.clear else 'no clear difference'}",
+        soft_wrap=True,
     )
 
 

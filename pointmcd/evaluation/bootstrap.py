@@ -24,7 +24,7 @@ def paired_difference(
     """How much more often ``second`` is right than ``first``, on the same shapes, with the same seeds.
 
     Shapes and seeds are both drawn with replacement, the same for the two methods, so that the interval
-    counts the luck of the test set and that of the training (percentile bootstrap; Efron and Tibshirani, 1993).
+    counts the luck of the test set and of the training (percentile bootstrap; Efron and Tibshirani, 1993).
 
     Args:
         first: (R, S) bool, right or wrong: R seeds, S shapes.
