@@ -11,7 +11,7 @@ from setuptools.command.build_ext import build_ext
 
 SOURCES = sorted(str(path) for path in Path("pointmcd/ops/cpu").glob("*.cpp"))
 FLAGS = (
-    "-std=c++17 -O3 -fopenmp -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math".split()
+    "-std=c++17 -O3 -g0 -fopenmp -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math".split()
 )
 INSTRUCTION_SETS = {"default": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
@@ -44,7 +44,7 @@ setup(
         Extension(
             f"pointmcd.ops.cpu.kernels_{name}",
             SOURCES,
-            depends=["pointmcd/ops/cpu/common.h"],
+            depends=["pointmcd/ops/cpu/common.h", "pointmcd/ops/cpu/simd.h"],
             extra_compile_args=FLAGS + flags,
             extra_link_args=["-fopenmp"],
             optional=True,

@@ -2,7 +2,7 @@
 //
 // Each .cpp is compiled once for every instruction set (setup.py), each time into a library of its own; native.py loads
 // the one for the processor at hand. Built without contraction, so that a * b + c rounds as the plain formula does; where
-// a fused multiply-add may be used, fma() says so. No sum depends on the number of threads.
+// a fused multiply-add may be used, fma() of simd.h says so. No sum depends on the number of threads.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -10,9 +10,6 @@
 #include <cstring>
 #include <limits>
 #include <vector>
-#if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
-#endif
 
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64;
@@ -50,25 +47,6 @@ template <class V, class T> inline V load(const T* from) {
 template <class V, class T> inline void store(T* to, V v) { std::memcpy(to, &v, sizeof(V)); }
 template <class T> inline Vec<T> splat(T x) { return x - Vec<T>{}; }
 template <class T> inline IndexVec<T> splat_index(int64_t i) { return static_cast<Index<T>>(i) - IndexVec<T>{}; }
-
-#if defined(__AVX512F__)
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a, b, c); }
-inline unsigned lane_bits(IndexVec<float> m) { return _mm512_movepi32_mask((__m512i)m); }
-inline unsigned lane_bits(IndexVec<double> m) { return _mm512_movepi64_mask((__m512i)m); }
-#elif defined(__AVX__) && defined(__FMA__)
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a, b, c); }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a, b, c); }
-inline unsigned lane_bits(IndexVec<float> m) { return _mm256_movemask_ps((__m256)m); }
-inline unsigned lane_bits(IndexVec<double> m) { return _mm256_movemask_pd((__m256d)m); }
-#else
-template <class V> inline V fma(V a, V b, V c) { return a * b + c; }
-template <class M> inline unsigned lane_bits(M m) {
-    unsigned bits = 0;
-    for (unsigned i = 0; i < sizeof(M) / sizeof(m[0]); ++i) bits |= (m[i] ? 1u : 0u) << i;
-    return bits;
-}
-#endif
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 

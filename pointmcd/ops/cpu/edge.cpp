@@ -1,5 +1,5 @@
 // EdgeConv's maximum over the neighbours, with sums over all edges, and its backward. Nothing is stored per edge.
-#include "common.h"
+#include "simd.h"
 
 namespace {
 

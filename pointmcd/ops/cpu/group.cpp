@@ -1,5 +1,5 @@
 // Ball query, grouping and interpolation.
-#include "common.h"
+#include "simd.h"
 
 namespace {
 

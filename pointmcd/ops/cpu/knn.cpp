@@ -1,6 +1,6 @@
 // k nearest neighbours: approximate squared distances by a blocked matrix product, a threshold that at least k of them
 // meet, exact distances for the few that do.
-#include "common.h"
+#include "simd.h"
 
 namespace {
 
