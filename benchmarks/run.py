@@ -1,0 +1,146 @@
+#!/usr/bin/env python
+"""Times every hot operation beside its official path: ``python benchmarks/run.py [--quick] [--device cpu|cuda]``.
+
+The variants of a case run in turn, round after round, in one process; a ratio is the median over the rounds of
+official time by ours. On the CPU: CPU time (user and system) of one thread. On CUDA: wall time between two waits.
+"""
+
+import argparse
+import gc
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from cases import Case, all_cases
+
+from pointmcd import ops
+
+MIB = 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller batches of the point operations, 3 rounds"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="on the CPU (default 1)")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    args = parser.parse_args()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("benchmarks/run.py: no CUDA device here; leave out --device cuda")
+    torch.set_num_threads(args.threads)
+    for name, status in ops.backends().items():
+        print(f"{name}: {status}")
+    print("\n| what | size | backend | ms | ratio | x floor | peak MiB |\n|---|---|---|---|---|---|---|")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for make in all_cases(args.device, args.quick, Path(folder)):
+            if args.only in case_name(make):
+                rows += measure(make(), args.device, args.threads, rounds=3 if args.quick else 7)
+                gc.collect()
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+def case_name(make: Callable[[], Case]) -> str:
+    return f"{make.func.__name__} {make.args}"  # type: ignore[attr-defined]
+
+
+def measure(case: Case, device: str, threads: int, rounds: int) -> list[dict]:
+    """Time the variants of one case in turn, print a line of the table for each and return its rows."""
+    variants = {"official": case.official} | {
+        backend: in_backend(backend, case.ours) for backend in ops.available(device)
+    }
+    if case.what == "reading a batch":
+        variants = {"official": case.official, "prepared": case.ours}
+    if case.floor:
+        variants["floor"] = case.floor
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    peaks = {name: peak_mib(run, device) for name, run in variants.items()}  # also warms up
+    for _ in range(rounds):
+        for name, run in variants.items():
+            times[name].append(seconds(run, device))
+    floor = statistics.median(times.pop("floor")) if case.floor else None
+    rows = []
+    for name, values in times.items():
+        median = statistics.median(values)
+        ratio = statistics.median(o / v for o, v in zip(times["official"], values, strict=True))
+        row = {
+            "what": case.what,
+            "size": case.size,
+            "backend": name,
+            "threads": threads,
+            "seconds": median,
+            "ratio": ratio,
+            "floor_ratio": median / floor if floor else None,
+            "peak_mib": peaks[name],
+        }
+        if case.samples:
+            row["samples_per_second"] = case.samples / median
+        rows.append(row)
+        above = f"{row['floor_ratio']:.1f}" if floor else ""
+        print(
+            f"| {case.what} | {case.size} | {name} | {median * 1e3:.2f} | {ratio:.2f} | {above} "
+            f"| {peaks[name]:.0f} |",
+            flush=True,
+        )
+    return rows
+
+
+def in_backend(backend: str, run: Callable[[], object]) -> Callable[[], object]:
+    def wrapped() -> object:
+        with ops.use_backend(backend):
+            return run()
+
+    return wrapped
+
+
+def seconds(run: Callable[[], object], device: str, least: float = 0.02) -> float:
+    """Seconds of one run; short ones are repeated until ``least`` has passed."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    count, start = 0, clock()
+    while True:
+        run()
+        count += 1
+        if device == "cuda":
+            torch.cuda.synchronize()
+        if (passed := clock() - start) >= least:
+            return passed / count
+
+
+def peak_mib(run: Callable[[], object], device: str) -> float:
+    """The most memory that a run has beyond what was there, in MiB; on Linux's CPU the process's resident set."""
+    run()
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / MIB
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+    except OSError:
+        return float("nan")
+    before = resident("VmRSS")
+    run()
+    return max(resident("VmHWM") - before, 0.0)
+
+
+def resident(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"/proc/self/status has no {field}")
+
+
+if __name__ == "__main__":
+    main()
