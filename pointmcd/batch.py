@@ -1,7 +1,7 @@
 """The one batch that datasets make and models take.
 
-Shape letters of the whole project: B batch, N points in, M points kept, V views, v views loaded, C student channels,
-D teacher channels, K classes, P parts, H W image.
+Shape letters of the whole project: B batch, N points in, M points kept, V views, v views loaded, C student
+channels, D teacher channels, K classes, P parts, H W image.
 """
 
 from typing import TypedDict

@@ -19,7 +19,8 @@ HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks")
 METRICS = _child(_root.METRICS, "pointmcd.evaluation")
 OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.engine.compat")
 
-# MMEngine warns whenever it searches a registry that lacks a child in the current scope: give each of the others an empty one.
+# MMEngine warns whenever it searches a registry that lacks a child in the current scope: give each of the
+# others an empty one.
 OTHERS = [
     _child(root)
     for root in vars(_root).values()

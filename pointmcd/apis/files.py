@@ -41,7 +41,7 @@ def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
         if kind == ".ply" and not _has_faces(path):
             import trimesh
 
-            return np.asarray(trimesh.load(path).vertices)
+            return np.asarray(trimesh.load(path, file_type="ply").vertices)  # type: ignore[attr-defined]
     except (ValueError, UnicodeDecodeError) as error:
         raise MeshError(f"{path} cannot be read as a point cloud: {error}") from error
     if kind not in MESH_FILES:
