@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ._checks import check_index, check_rows, computable
 from .dispatch import kernel
-from .knn import square_distance
+from .knn import square_distances
 
 
 def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
@@ -42,15 +42,19 @@ def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor
     lambda points, centers, radius, k: centers.new_empty(*centers.shape[:2], k, dtype=torch.int64),
 )
 def _ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
-    size = points.shape[1]
-    distance = square_distance(centers, points)
-    order = torch.arange(size, dtype=torch.int32, device=points.device)
-    rank = torch.where(distance <= radius**2, order, size)
-    found = rank.topk(min(k, size), dim=-1, largest=False).values.long()  # sorted: in order of index
-    nearest = distance.argmin(-1, keepdim=True)
-    first = torch.where(found[..., :1] == size, nearest, found[..., :1])
-    found = torch.where(found == size, first, found)
-    return torch.cat([found, first.expand(-1, -1, k - found.shape[-1])], -1)
+    index = centers.new_empty(*centers.shape[:2], k, dtype=torch.int64)
+    for part, distance in square_distances(centers, points):
+        distance = distance.flatten(0, 1)
+        row, column = (distance <= radius**2).nonzero(as_tuple=True)  # in order of index
+        counts = torch.bincount(row, minlength=len(distance))
+        position = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+        first = distance.argmin(1) if (counts == 0).any() else torch.empty_like(counts)
+        first[row[position == 0]] = column[position == 0]
+        found = first[:, None].repeat(1, k)
+        taken = position < k
+        found[row[taken], position[taken]] = column[taken]
+        index[part] = found.view(-1, *index.shape[1:])
+    return index
 
 
 def group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """k nearest neighbours, exact, in any feature space."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -39,16 +41,30 @@ def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
 )
 def _knn(points: Tensor, queries: Tensor, k: int) -> Tensor:
     if points.shape[2] <= 8:
-        return square_distance(queries, points).topk(k, largest=False).indices
+        index = queries.new_empty(*queries.shape[:2], k, dtype=torch.int64)
+        for part, distance in square_distances(queries, points):
+            index[part] = distance.topk(k, largest=False).indices
+        return index
     center = points.mean(1, keepdim=True)  # near zero the expanded square loses the fewest digits
     points, queries = points - center, queries - center
     norms = points.square().sum(-1)[:, None]
     return torch.baddbmm(norms, queries, points.transpose(1, 2), alpha=-2).topk(k, largest=False).indices
 
 
-def square_distance(queries: Tensor, points: Tensor) -> Tensor:
-    """(B, Q, C) and (B, N, C), C small, give (B, Q, N), by differences."""
-    total = (queries[:, :, None, 0] - points[:, None, :, 0]).square_()
-    for axis in range(1, points.shape[2]):
-        total += (queries[:, :, None, axis] - points[:, None, :, axis]).square_()
-    return total
+def square_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Squared distances (b, Q, N) for some clouds at a time of (B, Q, C) and (B, N, C), C small, by differences.
+
+    Each tensor is overwritten by the next: on the CPU fresh memory would take longer than the arithmetic.
+    """
+    batch, size = queries.shape[:2]
+    step = batch if queries.is_cuda else 1
+    for first in range(0, batch, max(step, 1)):
+        part = slice(first, first + step)
+        if first == 0:
+            total = queries.new_empty(step, size, points.shape[1])
+            square = torch.empty_like(total)
+        q, p = queries[part, :, None].unbind(-1), points[part, None].unbind(-1)
+        torch.sub(q[0], p[0], out=total).square_()
+        for axis in range(1, len(p)):
+            total.add_(torch.sub(q[axis], p[axis], out=square).square_())
+        yield part, total

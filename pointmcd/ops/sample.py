@@ -39,10 +39,14 @@ def _farthest_point_sample(points: Tensor, count: int) -> Tensor:
     xyz = points.permute(2, 0, 1).contiguous()  # coordinate first: three long vectors
     chosen = torch.zeros(batch, count, dtype=torch.int64, device=points.device)
     distance = torch.full((batch, size), torch.inf, dtype=points.dtype, device=points.device)
+    total, square = torch.empty_like(distance), torch.empty_like(distance)
     last = chosen[:, :1]
     for i in range(1, count):
-        x, y, z = ((axis - axis.gather(1, last)).square_() for axis in xyz)
-        torch.minimum(distance, x.add_(y).add_(z), out=distance)
-        last = distance.argmax(1, keepdim=True)
+        x, y, z = xyz.gather(2, last.expand(3, batch, 1))
+        torch.sub(xyz[0], x, out=total).square_()
+        total.add_(torch.sub(xyz[1], y, out=square).square_())
+        total.add_(torch.sub(xyz[2], z, out=square).square_())
+        torch.minimum(distance, total, out=distance)
+        last = distance.max(1, keepdim=True).indices  # on the CPU six times faster than argmax
         chosen[:, i : i + 1] = last
     return chosen
