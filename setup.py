@@ -1,4 +1,5 @@
-"""Builds the C++ kernels of pointmcd.ops, once for each instruction set; everything else is in pyproject.toml.
+"""Builds the C++ kernels of pointmcd.ops, once for each instruction set; everything else is in
+pyproject.toml.
 
 They are optional: where they do not compile, the installation goes on without them and the torch forms run.
 """
@@ -10,9 +11,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = sorted(str(path) for path in Path("pointmcd/ops/cpu").glob("*.cpp"))
-FLAGS = (
-    "-std=c++17 -O3 -g0 -fopenmp -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math".split()
-)
+FLAGS = ["-std=c++17", "-O3", "-g0", "-fopenmp", "-fvisibility=hidden"]
+FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 INSTRUCTION_SETS = {"default": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]

@@ -201,7 +201,9 @@ def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> C
 
 
 def read_batch(folder: Path, batch: int) -> Case:
-    """Points, masks and teacher rows of a batch: six text files a shape, or a prepared set and a teacher's cache."""
+    """Points, masks and teacher rows of a batch: six text files a shape, or a prepared set and a teacher's
+    cache.
+    """
     rng = np.random.default_rng(0)
     sizes = ((1024, 3), (1024, VIEWS), (DESCRIPTOR,), (VIEWS, DESCRIPTOR), (CLASSES,), (VIEWS, CLASSES))
     texts = [folder / f"{i}.txt" for i in range(len(sizes))]

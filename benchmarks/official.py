@@ -1,7 +1,8 @@
-"""The official path of every hot operation, in naive torch, written from the formulas: what the ratios are to.
+"""The official path of every hot operation, in naive torch, written from the formulas: what the ratios are
+to.
 
-Layouts are those of the official networks (channels second, one copy of a point's features for every edge, view or
-group member that uses it); parameters are those of our models, so that both sides compute the same.
+Layouts are those of the official networks (channels second, one copy of a point's features for every edge,
+view or group member that uses it); parameters are those of our models, so that both sides compute the same.
 """
 
 import torch
@@ -99,7 +100,9 @@ def dgcnn(backbone: nn.Module, points: Tensor) -> Tensor:
 
 
 def pointnet2(backbone: nn.Module, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Point features (B, M, C) of ``pointmcd.models.backbones.PointNet2`` (one scale a level), and their points."""
+    """Point features (B, M, C) of ``pointmcd.models.backbones.PointNet2`` (one scale a level), and their
+    points.
+    """
     xyz, feats, kept = points, None, None
     for level in backbone.levels:
         (ball,) = level.scales

@@ -1,8 +1,10 @@
 #!/usr/bin/env python
-"""Times every hot operation beside its official path: ``python benchmarks/run.py [--quick] [--device cpu|cuda]``.
+"""Times every hot operation beside its official path: ``python benchmarks/run.py [--quick] [--device
+cpu|cuda]``.
 
-The variants of a case run in turn, round after round, in one process; a ratio is the median over the rounds of
-official time by ours. On the CPU: CPU time (user and system) of one thread. On CUDA: wall time between two waits.
+The variants of a case run in turn, round after round, in one process; a ratio is the median over the
+rounds of official time by ours. On the CPU: CPU time (user and system) of one thread. On CUDA: wall time
+between two waits.
 """
 
 import argparse
@@ -118,7 +120,9 @@ def seconds(run: Callable[[], object], device: str, least: float = 0.02) -> floa
 
 
 def peak_mib(run: Callable[[], object], device: str) -> float:
-    """The most memory that a run has beyond what was there, in MiB; on Linux's CPU the process's resident set."""
+    """The most memory that a run has beyond what was there, in MiB; on Linux's CPU the process's resident
+    set.
+    """
     run()
     gc.collect()
     if device == "cuda":

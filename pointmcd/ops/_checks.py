@@ -34,7 +34,9 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None
 
 
 def computable(tensor: Tensor) -> Tensor:
-    """The tensor itself; in float32 where it has half precision on the CPU, whose kernels have no such type."""
+    """The tensor itself; in float32 where it has half precision on the CPU, whose kernels have no such
+    type.
+    """
     if tensor.device.type == "cpu" and tensor.dtype in (torch.bfloat16, torch.float16):
         return tensor.float()
     return tensor

@@ -66,7 +66,9 @@ def use_backend(name: str | None) -> Iterator[None]:
 
 
 def backends() -> dict[str, str]:
-    """What each backend is doing, or why it cannot: ``{'torch': 'ready ...', 'native': ..., 'pycuda': ...}``."""
+    """What each backend is doing, or why it cannot: ``{'torch': 'ready ...', 'native': ..., 'pycuda':
+    ...}``.
+    """
     status = {"torch": f"ready, version {torch.__version__}"}
     for name in _MODULES:
         module, reason = _load(name)
@@ -106,7 +108,7 @@ def _backend(device_type: str, forced: str | None) -> ModuleType | None:
             module, reason = _load(name)
             if module is None:
                 warnings.warn(
-                    f"pointmcd runs {device_type} tensors on torch, several times slower than {name}: {reason}",
+                    f"pointmcd runs {device_type} tensors on torch, much slower than {name}: {reason}",
                     stacklevel=2,
                 )
             return module

@@ -68,7 +68,9 @@ def edge_conv(
 
 
 def sign_of(norm_weight: Tensor) -> Tensor:
-    """1 or -1: with its sign in the linear layer before it a norm's scale is positive and commutes with max."""
+    """1 or -1: with its sign in the linear layer before it a norm's scale is positive and commutes with
+    max.
+    """
     return torch.where(norm_weight < 0, -1.0, 1.0).to(norm_weight.dtype)
 
 
@@ -147,7 +149,8 @@ def _max_of_members(q: Tensor, members: Tensor, starts: Tensor, k: int) -> tuple
     if q.is_cuda or q.dtype != torch.float32 or len(q) >= 2**31:
         q_max, _, _, source = torch.ops.aten._embedding_bag(q, members, starts, False, 2)
         return q_max, source
-    # embedding_bag's maximum is scalar code; that of integers, value above index, is not: two and a half times faster
+    # embedding_bag's maximum is scalar code; that of integers, value above index, is not: two and a half
+    # times faster
     bits = q.view(torch.int32)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # compares like the float, and is its own inverse
     keys = (ordered.long() << 32) | (2**31 - 1 - torch.arange(len(q)))[:, None]

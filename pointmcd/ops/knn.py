@@ -52,7 +52,8 @@ def _knn(points: Tensor, queries: Tensor, k: int) -> Tensor:
 
 
 def square_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Squared distances (b, Q, N) for some clouds at a time of (B, Q, C) and (B, N, C), C small, by differences.
+    """Squared distances (b, Q, N) for some clouds at a time of (B, Q, C) and (B, N, C), C small, by
+    differences.
 
     Each tensor is overwritten by the next: on the CPU fresh memory would take longer than the arithmetic.
     """

@@ -116,7 +116,9 @@ class _LinearNormPool(torch.autograd.Function):
 
 
 def _chunks(x: Tensor) -> Iterator[slice]:
-    """Slices of the clouds in x (B, M, I) that are worked on at once: on the CPU few enough to stay in cache."""
+    """Slices of the clouds in x (B, M, I) that are worked on at once: on the CPU few enough to stay in
+    cache.
+    """
     step = max(1, len(x) if x.is_cuda else CHUNK_ROWS // x.shape[1])
     return (slice(first, first + step) for first in range(0, len(x), step))
 
@@ -147,7 +149,9 @@ def linear_pool(x: Tensor, weight: Tensor, masks: Tensor, views: int) -> tuple[T
     lambda x: (x.new_empty(x.shape[2]), x.new_empty(x.shape[2], x.shape[2])),
 )
 def covariance(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (I,) of x (B, M, I) over all rows, and the sum of the outer products of the rows less it, (I, I)."""
+    """Mean (I,) of x (B, M, I) over all rows, and the sum of the outer products of the rows less it, (I,
+    I).
+    """
     sums = channel_sums(x.reshape(-1, x.shape[2]))
     mean = (sums[0] / (x.shape[0] * x.shape[1])).to(x.dtype)
     gram = x.new_zeros(x.shape[2], x.shape[2])
@@ -158,15 +162,16 @@ def covariance(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @kernel(
-    "pool_scatter(Tensor(a!) dx, Tensor(b!) dweight, Tensor grad, Tensor source, Tensor x, Tensor weight) -> ()",
+    "pool_scatter(Tensor(a!) dx, Tensor(b!) dweight, Tensor grad, Tensor source, Tensor x, Tensor weight)"
+    " -> ()",
     lambda *_: None,
 )
 def pool_scatter(
     dx: Tensor, dweight: Tensor, grad: Tensor, source: Tensor, x: Tensor, weight: Tensor
 ) -> None:
-    """Add to dx (B, M, I) and dweight (O, I) where y = x @ weight.T has gradient ``grad`` (B, V, O) at ``source``.
+    """Add to dx (B, M, I) and dweight (O, I) where y = x @ weight.T has the gradient ``grad`` (B, V, O).
 
-    ``source`` (B, V, O) int32 names the point of each entry; entries of -1 count nothing.
+    ``source`` (B, V, O) int32 names the point of each of its entries; entries of -1 count nothing.
     """
     (batch, points, features), channels = x.shape, len(weight)
     if grad.numel() == 0:

@@ -46,7 +46,9 @@ def check_views(count: int) -> None:
 
 
 def add_global_view(visibility: Tensor, num_views: int) -> Tensor:
-    """Masks with bit ``num_views`` set for every point: one pass then gives the maximum over all of them too."""
+    """Masks with bit ``num_views`` set for every point: one pass then gives the maximum over all of them
+    too.
+    """
     bit = 1 << num_views
     return visibility | (bit if bit < 2**31 else bit - 2**32)
 

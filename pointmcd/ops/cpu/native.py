@@ -61,7 +61,7 @@ def _threads() -> int:
 
 @functools.cache
 def _function(name: str, dtype: torch.dtype, *kinds: type) -> Any:
-    address = ctypes.c_void_p.in_dll(_LIBRARY, f"pointmcd_{name}_{_SUFFIX[dtype]}").value
+    address = ctypes.c_size_t.in_dll(_LIBRARY, f"pointmcd_{name}_{_SUFFIX[dtype]}").value
     return ctypes.CFUNCTYPE(None, *(_ARGUMENT[kind] for kind in kinds), ctypes.c_int64)(address)
 
 
