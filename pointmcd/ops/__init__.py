@@ -10,7 +10,6 @@ from .group import ball_query, group
 from .interpolate import interpolate
 from .knn import knn
 from .linear_norm_pool import linear_norm_pool
-from .memory import keep_freed_memory
 from .sample import farthest_point_sample
 from .visibility_pool import visibility_pool
 
@@ -23,7 +22,6 @@ __all__ = [
     "farthest_point_sample",
     "group",
     "interpolate",
-    "keep_freed_memory",
     "knn",
     "linear_norm_pool",
     "runs_on",
