@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pointmcd.ops.cuda import launch
 
-FLAGS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off"]
+# Shared memory is a static variable of a function: the libraries must not take one another's, of other sizes.
+FLAGS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-fno-gnu-unique", "-Wl,-Bsymbolic"]
 FLAGS += ["-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function"]
 FILES = sorted(path.stem for path in Path(launch.__file__).parent.glob("*.cu"))
 COMPILER = shutil.which("g++")
