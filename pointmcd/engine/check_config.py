@@ -26,7 +26,7 @@ REGISTRIES: list[Registry] = [
 BUILDER_KEYS = {"type", "_scope_", "_delete_", "convert_to_iter_based", "priority"}
 BUILDER_KEYS |= {"constructor", "paramwise_cfg", "optimizer"}
 TOP_LEVEL = set(inspect.signature(Runner.__init__).parameters) - {"self"}
-TOP_LEVEL |= {"custom_imports", "data_root", "global_batch_size", "sync_bn", "find_unused_parameters"}
+TOP_LEVEL |= {"custom_imports", "data_root"}
 
 
 def _names(*callables: Any) -> set[str]:
