@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 venv: .venv/ready
 
-.venv/ready: pyproject.toml setup.py
+.venv/ready: pyproject.toml setup.py $(wildcard pointmcd/ops/cpu/*.cpp pointmcd/ops/cpu/*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade 'setuptools<81' wheel
 	$(BIN)/python -m pip install torch==2.13.0 torchvision==0.28.0
