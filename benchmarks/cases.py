@@ -47,7 +47,8 @@ class Case:
 
 def forward_backward(function: Callable[[], Tensor], leaves: list[Tensor]) -> Run:
     """Run ``function`` and the backward pass from a fixed gradient to the leaves."""
-    gradient = torch.randn_like(function())
+    out = function()
+    gradient = torch.randn(out.shape, generator=torch.Generator().manual_seed(0)).to(out)
 
     def run() -> list[Tensor]:
         out = function()

@@ -55,7 +55,7 @@ def edge_conv(x: Tensor, neighbors: Tensor, layer: LinearNormAct) -> Tensor:
 def farthest_point_sample(points: Tensor, count: int) -> Tensor:
     batch, size, _ = points.shape
     chosen = torch.zeros(batch, count, dtype=torch.long, device=points.device)
-    distance = torch.full((batch, size), 1e10, device=points.device)
+    distance = torch.full((batch, size), 1e10, dtype=points.dtype, device=points.device)
     farthest = torch.zeros(batch, dtype=torch.long, device=points.device)
     rows = torch.arange(batch, device=points.device)
     for i in range(count):

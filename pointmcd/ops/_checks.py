@@ -40,3 +40,8 @@ def computable(tensor: Tensor) -> Tensor:
     if tensor.device.type == "cpu" and tensor.dtype in (torch.bfloat16, torch.float16):
         return tensor.float()
     return tensor
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What is computed in for data of a dtype: float64 for itself, float32 for all others."""
+    return torch.float64 if dtype == torch.float64 else torch.float32

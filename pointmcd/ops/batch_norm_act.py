@@ -1,12 +1,14 @@
 """Batch norm and (leaky) ReLU in one, for rows (..., C), with sums in double."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor
 
-from ._checks import check_rows, computable
+from ._checks import check_rows, computable, wide
 from .dispatch import kernel
 
 Group = dist.ProcessGroup | None
@@ -93,9 +95,9 @@ class Norm(NamedTuple):
         return mean, (var + self.eps).rsqrt(), count
 
     def affine(self, mean: Tensor, inv: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Scale and shift with ``norm(x) = scale * x + shift``."""
+        """Scale and shift with ``norm(x) = scale * x + shift``, for x of ``dtype``."""
         scale = self.weight.double() * inv
-        return scale.to(dtype), (self.bias.double() - mean * scale).to(dtype)
+        return scale.to(wide(dtype)), (self.bias.double() - mean * scale).to(wide(dtype))
 
     def gradients(self, sums: Tensor, mean: Tensor, inv: Tensor, count: int) -> "NormGradients":
         """From the sums of g and g * x here, where g is the gradient at the norm's output.
@@ -148,10 +150,18 @@ class _BatchNormAct(torch.autograd.Function):
         norm = ctx.norm
         sums = affine_act_sums(grad, x, scale, shift, norm.negative_slope)
         g = norm.gradients(sums, mean, inv, ctx.count)
-        dx = affine_act_backward(
-            grad, x, scale, shift, norm.negative_slope, g.slope.to(x.dtype), g.offset.to(x.dtype)
-        )
+        slope, offset = g.slope.to(scale.dtype), g.offset.to(scale.dtype)
+        dx = affine_act_backward(grad, x, scale, shift, norm.negative_slope, slope, offset)
         return dx, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), None
+
+
+CHUNK = 2**16  # elements that a torch form works on at once: on the CPU so few stay in cache
+
+
+def _chunks(x: Tensor) -> Iterator[slice]:
+    """Slices of the rows x (R, C) that are worked on at once."""
+    step = max(1, len(x) if x.is_cuda else CHUNK // max(x.shape[1], 1))
+    return (slice(first, first + step) for first in range(0, len(x), step))
 
 
 @kernel(
@@ -160,12 +170,16 @@ class _BatchNormAct(torch.autograd.Function):
 )
 def channel_sums(x: Tensor) -> Tensor:
     """Sums of x (R, C) and of x * x over the rows, (2, C) float64."""
+    sums = x.new_zeros(2, x.shape[1], dtype=torch.float64)
     if len(x) == 0:
-        return x.new_zeros(2, x.shape[1], dtype=torch.float64)
-    wide = x if x.dtype == torch.float64 else x.float()
-    var, mean = torch.var_mean(wide, 0, correction=0)
-    mean = mean.double()
-    return torch.stack([mean, var.double() + mean * mean]) * len(x)
+        return sums
+    near = x[0].to(wide(x.dtype))  # squares lose digits far from zero
+    for part in _chunks(x):
+        difference = x[part] - near
+        sums[0] += difference.sum(0)
+        sums[1] += difference.square_().sum(0)
+    near = near.double()
+    return torch.stack([sums[0] + len(x) * near, sums[1] + near * (2 * sums[0] + len(x) * near)])
 
 
 @kernel(
@@ -174,8 +188,10 @@ def channel_sums(x: Tensor) -> Tensor:
 )
 def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
     """leaky_relu(scale * x + shift) for rows x (R, C)."""
-    y = torch.addcmul(shift, x, scale)
-    return torch.nn.functional.leaky_relu_(y, negative_slope)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for part in _chunks(x):
+        y[part] = F.leaky_relu_(torch.addcmul(shift, x[part], scale), negative_slope)
+    return y
 
 
 def _through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
@@ -191,9 +207,12 @@ def _through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative
 )
 def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
     """Sums over the rows of g and g * x, (2, C) float64; g is the gradient at the leaky ReLU's argument."""
-    g = _through_act(grad, x, scale, shift, negative_slope)
-    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return torch.stack([g.sum(0, dtype=wide), (g * x).sum(0, dtype=wide)]).double()
+    sums = x.new_zeros(2, x.shape[1], dtype=torch.float64)
+    for part in _chunks(x):
+        g = _through_act(grad[part], x[part], scale, shift, negative_slope).to(scale.dtype)
+        sums[0] += g.sum(0)
+        sums[1] += (g * x[part]).sum(0)
+    return sums
 
 
 @kernel(
@@ -211,5 +230,8 @@ def affine_act_backward(
     offset: Tensor,
 ) -> Tensor:
     """scale * g + slope * x + offset, with g as in ``affine_act_sums``."""
-    g = _through_act(grad, x, scale, shift, negative_slope)
-    return torch.addcmul(offset, x, slope).addcmul_(g, scale)
+    dx = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for part in _chunks(x):
+        g = _through_act(grad[part], x[part], scale, shift, negative_slope)
+        dx[part] = torch.addcmul(offset, x[part], slope).addcmul_(g, scale)
+    return dx

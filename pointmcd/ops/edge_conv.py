@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ._checks import check_index, check_rows, computable
+from ._checks import check_index, check_rows, wide
 from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, check_norm
 from .dispatch import kernel
 
@@ -30,7 +30,7 @@ def edge_conv(
     over the edges.
 
     Args:
-        x: (B, N, C) floating point.
+        x: (B, N, C) floating point; half precision is computed in float32.
         neighbors: (B, N, k) int64 in [0, N), k >= 1; an index may occur twice and then counts twice.
         weight: (O, 2C), acting on [x_i, x_j - x_i].
         norm_weight: (O,) scale of the batch norm; may be negative. The remaining arguments as in
@@ -52,7 +52,10 @@ def edge_conv(
     sign = sign_of(norm_weight.detach())
     first, second = weight[:, :channels], weight[:, channels:]
     both = torch.cat([first - second, second]) * sign.repeat(2)[:, None]
-    pq = computable(torch.nn.functional.linear(x, both.to(x.dtype)))
+    # in half precision P + Q would lose most of what tells an edge's ends apart
+    real = wide(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        pq = torch.nn.functional.linear(x.to(real), both.to(real))
     norm = Norm(
         norm_weight * sign,
         norm_bias,

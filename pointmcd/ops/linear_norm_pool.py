@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ._checks import check_index, check_rows, computable
+from ._checks import check_index, check_rows, computable, wide
 from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, channel_sums, check_norm
 from .dispatch import kernel
 from .edge_conv import sign_of
@@ -65,18 +65,18 @@ def linear_norm_pool(
     check_index("visibility", visibility, tuple(x.shape[:2]), torch.int32)
     sign = sign_of(norm_weight.detach())
     norm = Norm(norm_weight * sign, norm_bias, running_mean, running_var, training, momentum, eps, 0.0, group)
-    signed = (weight * sign[:, None]).to(x.dtype)
+    signed = (weight * sign[:, None]).to(wide(x.dtype))
     masks = add_global_view(visibility, num_views)
     with torch.autocast(x.device.type, enabled=False):  # types are chosen here, and stay as they are inside
         return _LinearNormPool.apply(
-            computable(x), computable(signed), norm.weight, norm_bias, masks, num_views + 1, norm, sign
+            computable(x), signed, norm.weight, norm_bias, masks, num_views + 1, norm, sign
         ).to(x.dtype)
 
 
 class _LinearNormPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, norm_weight, norm_bias, masks, views, norm, sign):
-        pooled, source = linear_pool(x, weight, masks, views)
+        pooled, source = linear_pool(x, weight.to(x.dtype), masks, views)
         mean_x, gram, sums = None, None, None
         rows = x.shape[0] * x.shape[1]
         if norm.training:
@@ -102,16 +102,17 @@ class _LinearNormPool(torch.autograd.Function):
         g = norm.gradients(sums, mean, inv, ctx.count)
         if norm.training:
             # every row has slope * (y - mean_y) + offset; y = W (x - mean_x) + W mean_x keeps its digits
-            slope = g.slope.to(x.dtype)
-            offset = (g.offset + g.slope * (weight.double() @ mean_x.double())).to(x.dtype)
+            slope = g.slope.to(weight.dtype)
+            offset = (g.offset + g.slope * (weight.double() @ mean_x.double())).to(weight.dtype)
             sloped = slope[:, None] * weight
             both = weight.T @ sloped
-            dx = torch.addmm(offset @ weight - both @ mean_x, x.reshape(rows, features), both).view(x.shape)
+            shared = (offset @ weight - both @ mean_x).to(x.dtype)
+            dx = torch.addmm(shared, x.reshape(rows, features), both.to(x.dtype)).view(x.shape)
             dweight = torch.addmm(torch.outer(offset, rows * mean_x), sloped, gram)
         else:
             dx, dweight = torch.zeros_like(x), torch.zeros_like(weight)
         at_max = torch.where(torch.addcmul(shift, pooled, scale) > 0, grad * scale, 0)
-        pool_scatter(dx, dweight, at_max, source, x, weight)
+        pool_scatter(dx, dweight, at_max.to(x.dtype), source, x, weight.to(x.dtype))
         return dx, dweight, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), *[None] * 4
 
 
@@ -146,15 +147,16 @@ def linear_pool(x: Tensor, weight: Tensor, masks: Tensor, views: int) -> tuple[T
 
 @kernel(
     "covariance(Tensor x) -> (Tensor, Tensor)",
-    lambda x: (x.new_empty(x.shape[2]), x.new_empty(x.shape[2], x.shape[2])),
+    lambda x: (
+        x.new_empty(x.shape[2], dtype=wide(x.dtype)),
+        x.new_empty(x.shape[2], x.shape[2], dtype=wide(x.dtype)),
+    ),
 )
 def covariance(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (I,) of x (B, M, I) over all rows, and the sum of the outer products of the rows less it, (I,
-    I).
-    """
+    """Mean (I,) of all rows of x (B, M, I), and the sum (I, I) of the outer products of the rows less it."""
     sums = channel_sums(x.reshape(-1, x.shape[2]))
-    mean = (sums[0] / (x.shape[0] * x.shape[1])).to(x.dtype)
-    gram = x.new_zeros(x.shape[2], x.shape[2])
+    mean = (sums[0] / (x.shape[0] * x.shape[1])).to(wide(x.dtype))
+    gram = mean.new_zeros(x.shape[2], x.shape[2])
     for part in _chunks(x):
         centered = (x[part] - mean).view(-1, x.shape[2])
         gram.addmm_(centered.T, centered)
