@@ -1,10 +1,5 @@
-"""The official recipe for students: SGD, learning rate 0.1 to 0.001 on a cosine, 500 epochs."""
+"""The same for 500 epochs, as the official PointNet is trained."""
 
-optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=5e-4))
-param_scheduler = [
-    dict(type="CosineAnnealingLR", T_max=None, eta_min=1e-3, by_epoch=True)
-]  # None: max_epochs
+_base_ = "sgd_350e.py"
 
-train_cfg = dict(by_epoch=True, max_epochs=500, val_interval=10)
-val_cfg = dict()
-test_cfg = dict()
+train_cfg = dict(max_epochs=500)
