@@ -1,0 +1,47 @@
+"""The converted official teachers give the official outputs, losses and gradients, in float64."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from parity import (
+    assert_close,
+    assert_gradients,
+    assert_loss,
+    build,
+    expected_of,
+    read_networks,
+    read_outputs,
+    weights,
+)
+
+
+@pytest.fixture(scope="module")
+def outputs(shared: Path) -> Any:
+    return read_outputs(shared)
+
+
+@pytest.fixture(scope="module")
+def networks(shared: Path) -> dict[str, Any]:
+    return read_networks(shared)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_classification(mode, outputs, networks):
+    state = weights(networks["teacher_cls"]["keys"])
+    config = {"type": "MultiViewTeacher", "num_classes": 40}
+    model = build(config, state, training=mode == "train")
+    images = torch.from_numpy(np.random.default_rng(21).random((2, 12, 3, 64, 64)))
+    batch = {"views": images, "label": torch.tensor([7, 39])}
+    expected = expected_of(outputs, f"teacher_cls/{mode}/")
+
+    said = model(mode="tensor", **batch)
+    for key in ("view_descriptors", "descriptor", "view_logits", "logits"):
+        assert_close(said[key], expected[key], key)
+    loss = sum(model(mode="loss", **batch).values())
+    assert_loss(loss, expected["loss"], "loss")
+    if mode == "train":
+        loss.backward()
+        assert_gradients(model, state, networks["teacher_cls"]["grad_norms"])
