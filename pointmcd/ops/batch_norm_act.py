@@ -194,7 +194,7 @@ def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -
     return y
 
 
-def _through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
+def through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
     """Gradient at the argument of the leaky ReLU."""
     if negative_slope == 1.0:
         return grad
@@ -209,7 +209,7 @@ def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negat
     """Sums over the rows of g and g * x, (2, C) float64; g is the gradient at the leaky ReLU's argument."""
     sums = x.new_zeros(2, x.shape[1], dtype=torch.float64)
     for part in _chunks(x):
-        g = _through_act(grad[part], x[part], scale, shift, negative_slope).to(scale.dtype)
+        g = through_act(grad[part], x[part], scale, shift, negative_slope).to(scale.dtype)
         sums[0] += g.sum(0)
         sums[1] += (g * x[part]).sum(0)
     return sums
@@ -232,6 +232,6 @@ def affine_act_backward(
     """scale * g + slope * x + offset, with g as in ``affine_act_sums``."""
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
     for part in _chunks(x):
-        g = _through_act(grad[part], x[part], scale, shift, negative_slope)
+        g = through_act(grad[part], x[part], scale, shift, negative_slope)
         dx[part] = torch.addcmul(offset, x[part], slope).addcmul_(g, scale)
     return dx

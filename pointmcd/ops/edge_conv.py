@@ -40,12 +40,14 @@ def edge_conv(
         (B, N, O), dtype of ``x``. Of neighbours with equal values one takes the gradient.
 
     Raises:
-        ValueError: A shape or dtype does not fit, or ``training`` with fewer than two edges.
+        ValueError: A shape or dtype does not fit, ``negative_slope`` is negative, or ``training`` with fewer
+            than two edges.
     """
     check_rows("x", x, ("B", "N", "C"))
     check_index("neighbors", neighbors, (*x.shape[:2], "k"))
     if neighbors.shape[2] == 0:
         raise ValueError(f"neighbors must hold at least one per point, got shape {tuple(neighbors.shape)}")
+    check_growing(negative_slope)
     channels = x.shape[2]
     check_rows("weight", weight, ("O", 2 * channels))
     check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var)
@@ -68,6 +70,12 @@ def edge_conv(
         group,
     )
     return _EdgeConv.apply(pq, norm.weight, norm_bias, neighbors, norm, sign).to(x.dtype)
+
+
+def check_growing(negative_slope: float) -> None:
+    """The maximum is taken before the activation, which must not turn the order round."""
+    if not negative_slope >= 0:
+        raise ValueError(f"negative_slope must not be negative, got {negative_slope}")
 
 
 def sign_of(norm_weight: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Linear layer, batch norm, ReLU and visibility pooling in one, for features that only the pooling reads."""
+"""Linear layer, batch norm, (leaky) ReLU and visibility pooling in one, for features that only the pooling
+reads.
+"""
 
 import functools
 from collections.abc import Iterator
@@ -7,9 +9,17 @@ import torch
 from torch import Tensor
 
 from ._checks import check_index, check_rows, computable, wide
-from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, channel_sums, check_norm
+from .batch_norm_act import (
+    Group,
+    Norm,
+    affine_act,
+    affine_act_sums,
+    channel_sums,
+    check_norm,
+    through_act,
+)
 from .dispatch import kernel
-from .edge_conv import sign_of
+from .edge_conv import check_growing, sign_of
 from .visibility_pool import _pool, add_global_view, check_views
 
 CHUNK_ROWS = 1024
@@ -27,14 +37,15 @@ def linear_norm_pool(
     training: bool,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    negative_slope: float = 0.0,
     group: Group = None,
 ) -> Tensor:
-    """``visibility_pool(relu(norm(x @ weight.T)), visibility, num_views, with_global=True)``, pooled first.
+    """``visibility_pool(act(norm(x @ weight.T)), visibility, num_views, with_global=True)``, pooled first.
 
-    Norm and ReLU grow with their argument (a negative scale has its sign moved into ``weight``), so that
-    pooling the linear layer's output and normalising what is left is exact. Its statistics come from the mean
-    and covariance of ``x``. The gradient at that output is a few entries plus ``slope * y + offset`` in every
-    row, which needs no pass over (B, M, O) either; neither the output nor its activation is kept.
+    Norm and leaky ReLU grow with their argument (a negative scale has its sign moved into ``weight``), so
+    that pooling the linear layer's output and normalising what is left is exact. Its statistics come from the
+    mean and covariance of ``x``. The gradient at that output is a few entries plus ``slope * y + offset`` in
+    every row, which needs no pass over (B, M, O) either; neither the output nor its activation is kept.
 
     Args:
         x: (B, M, I) floating point, M >= 1.
@@ -44,17 +55,20 @@ def linear_norm_pool(
         visibility: (B, M) int32 bit masks, or None, which goes with ``num_views = 0``: the global maximum
             alone.
         num_views: V, at most 31.
+        negative_slope: 0 is ReLU, 1 the identity.
 
     Returns:
         (B, V + 1, O), the maximum over all points last; dtype of ``x``. A view that sees no point gives
         zeros.
 
     Raises:
-        ValueError: A shape, dtype or number of views does not fit, or ``training`` with fewer than two rows.
+        ValueError: A shape, dtype or number of views does not fit, ``negative_slope`` is negative, or
+            ``training`` with fewer than two rows.
     """
     check_rows("x", x, ("B", "M", "I"))
     check_rows("weight", weight, ("O", x.shape[2]))
     check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var)
+    check_growing(negative_slope)
     check_views(num_views + 1)
     if x.shape[1] == 0:
         raise ValueError(f"x must hold at least one point, got shape {tuple(x.shape)}")
@@ -64,7 +78,17 @@ def linear_norm_pool(
         visibility = torch.zeros(x.shape[:2], dtype=torch.int32, device=x.device)
     check_index("visibility", visibility, tuple(x.shape[:2]), torch.int32)
     sign = sign_of(norm_weight.detach())
-    norm = Norm(norm_weight * sign, norm_bias, running_mean, running_var, training, momentum, eps, 0.0, group)
+    norm = Norm(
+        norm_weight * sign,
+        norm_bias,
+        running_mean,
+        running_var,
+        training,
+        momentum,
+        eps,
+        negative_slope,
+        group,
+    )
     signed = (weight * sign[:, None]).to(wide(x.dtype))
     masks = add_global_view(visibility, num_views)
     with torch.autocast(x.device.type, enabled=False):  # types are chosen here, and stay as they are inside
@@ -87,10 +111,13 @@ class _LinearNormPool(torch.autograd.Function):
         mean, inv, count = norm.statistics(sums, rows)
         mean = mean * sign
         scale, shift = norm.affine(mean, inv, x.dtype)
+        out = affine_act(pooled.view(-1, len(weight)), scale, shift, norm.negative_slope).view(pooled.shape)
+        lost = source < 0
+        lost[:, :-1] |= out[:, :-1] <= 0  # in a view hidden points count as zero
+        source = source.masked_fill_(lost, -1)
         ctx.norm, ctx.count = norm, count
         ctx.save_for_backward(x, weight, pooled, source, scale, shift, mean, inv, mean_x, gram)
-        out = affine_act(pooled.view(-1, len(weight)), scale, shift, 0.0).view(pooled.shape)
-        return out.masked_fill_(source < 0, 0)
+        return out.masked_fill_(lost, 0)
 
     @staticmethod
     def backward(ctx, grad):
@@ -98,7 +125,8 @@ class _LinearNormPool(torch.autograd.Function):
         norm = ctx.norm
         rows, features = x.shape[0] * x.shape[1], x.shape[2]
         grad = grad.masked_fill(source < 0, 0)
-        sums = affine_act_sums(grad.view(-1, len(weight)), pooled.view(-1, len(weight)), scale, shift, 0.0)
+        flat = (grad.view(-1, len(weight)), pooled.view(-1, len(weight)))
+        sums = affine_act_sums(*flat, scale, shift, norm.negative_slope)
         g = norm.gradients(sums, mean, inv, ctx.count)
         if norm.training:
             # every row has slope * (y - mean_y) + offset; y = W (x - mean_x) + W mean_x keeps its digits
@@ -111,7 +139,7 @@ class _LinearNormPool(torch.autograd.Function):
             dweight = torch.addmm(torch.outer(offset, rows * mean_x), sloped, gram)
         else:
             dx, dweight = torch.zeros_like(x), torch.zeros_like(weight)
-        at_max = torch.where(torch.addcmul(shift, pooled, scale) > 0, grad * scale, 0)
+        at_max = through_act(grad, pooled, scale, shift, norm.negative_slope) * scale
         pool_scatter(dx, dweight, at_max.to(x.dtype), source, x, weight.to(x.dtype))
         return dx, dweight, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), *[None] * 4
 

@@ -54,9 +54,18 @@ def linear_norm_pool(
     training: bool,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    negative_slope: float = 0.0,
 ) -> Tensor:
     y = batch_norm_act(
-        x @ weight.T, norm_weight, norm_bias, running_mean, running_var, training, momentum, eps
+        x @ weight.T,
+        norm_weight,
+        norm_bias,
+        running_mean,
+        running_var,
+        training,
+        momentum,
+        eps,
+        negative_slope,
     )
     if visibility is None:
         visibility = torch.zeros(x.shape[:2], dtype=torch.int32, device=x.device)

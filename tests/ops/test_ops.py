@@ -65,17 +65,19 @@ for training in (True, False):
             },
             ["x", "weight", "bias"],
         )
-    CASES[f"linear_norm_pool-{training}"] = (
-        lambda t=training: {
-            "x": randn(B, M, C) + 0.5,
-            "weight": randn(O, C, seed=1),
-            **named("norm_", norm(O)),
-            "visibility": masks(V, B, M),
-            "num_views": V,
-            "training": t,
-        },
-        ["x", "weight", "norm_weight", "norm_bias"],
-    )
+    for slope in (0.0, 0.2):
+        CASES[f"linear_norm_pool-{training}-{slope}"] = (
+            lambda t=training, s=slope: {
+                "x": randn(B, M, C) + 0.5,
+                "weight": randn(O, C, seed=1),
+                **named("norm_", norm(O)),
+                "visibility": masks(V, B, M),
+                "num_views": V,
+                "training": t,
+                "negative_slope": s,
+            },
+            ["x", "weight", "norm_weight", "norm_bias"],
+        )
     CASES[f"edge_conv-{training}"] = (
         lambda t=training: {
             "x": randn(B, N, C) + 2,
@@ -94,6 +96,7 @@ CASES["linear_norm_pool-global"] = (
         "visibility": None,
         "num_views": 0,
         "training": True,
+        "negative_slope": 0.2,
     },
     ["x", "weight", "norm_weight", "norm_bias"],
 )

@@ -99,15 +99,17 @@ class LinearNormAct(nn.Module):
             (B, V + 1, out), the maximum over all rows last.
 
         Raises:
-            ValueError: The layer has a bias or does not end in a ReLU, which the algebra needs.
+            ValueError: The layer has a bias, which batch norm would cancel.
         """
-        if self.linear.bias is not None or self.negative_slope != 0:
-            raise ValueError(
-                "LinearNormAct.pool needs a layer without bias that ends in a ReLU "
-                f"(negative_slope 0, not {self.negative_slope})"
-            )
+        if self.linear.bias is not None:
+            raise ValueError("LinearNormAct.pool needs a layer without bias, which batch norm would cancel")
         return self.norm.run(
-            ops.linear_norm_pool, x, self.linear.weight, visibility=visibility, num_views=num_views
+            ops.linear_norm_pool,
+            x,
+            self.linear.weight,
+            visibility=visibility,
+            num_views=num_views,
+            negative_slope=self.negative_slope,
         )
 
     def extra_repr(self) -> str:
