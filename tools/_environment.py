@@ -1,10 +1,14 @@
-"""Imported first by every tool: says how to get missing packages, and turns user errors into plain words."""
+"""Imported first by every tool: says how to get missing packages, lets configs import projects, and turns
+user errors into plain words.
+"""
 
 import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # configs import projects.<name> (custom_imports)
 
 missing = [name for name in ("torch", "mmengine", "pointmcd") if importlib.util.find_spec(name) is None]
 if missing:
