@@ -142,6 +142,9 @@ def rig(name: str | Mapping[str, Any]) -> CameraRig:
     16 views;
         its elevations are not published.
     ``dodecahedron20``: the corners of a regular dodecahedron, lowest first.
+    ``fibonacciN``, such as ``fibonacci180``: N directions spread evenly over the sphere, highest first. The
+        i-th stands at the height of the middle of the i-th of N zones of equal area, a golden angle further
+        round than the one before (the Fibonacci lattice).
 
     Raises:
         ValueError: Not a name of a rig.
@@ -158,6 +161,14 @@ def rig(name: str | Mapping[str, Any]) -> CameraRig:
         azimuth = [72.0 * i + shift for shift in (36.0, 36.0, 0.0, 0.0) for i in range(5)]
         elevation = [angle for angle in (-outer, -inner, inner, outer) for _ in range(5)]
         return CameraRig(tuple(azimuth), tuple(elevation))
+    if (count := name.removeprefix("fibonacci")) != name and count.isdecimal():
+        golden_deg = 180 * (3 - 5**0.5)
+        heights = (1 - (2 * i + 1) / int(count) for i in range(int(count)))
+        return CameraRig(
+            tuple(golden_deg * i % 360 for i in range(int(count))),
+            tuple(math.degrees(math.asin(height)) for height in heights),
+        )
     raise ValueError(
-        f"unknown camera rig {name!r}; known are circle12, rings2x8, dodecahedron20 and explicit angles"
+        f"unknown camera rig {name!r}; known are circle12, rings2x8, dodecahedron20, fibonacciN "
+        "(with a number of views for N) and explicit angles"
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pointmcd.geometry import CameraRig, rig
 
-NAMES = ("circle12", "rings2x8", "dodecahedron20")
+NAMES = ("circle12", "rings2x8", "dodecahedron20", "fibonacci180")
 rigs = st.builds(
     lambda angles, distance, fov: CameraRig(*zip(*angles, strict=True), distance, fov),
     st.lists(st.tuples(st.floats(-360, 360), st.floats(-90, 90)), min_size=1, max_size=4),
@@ -65,6 +65,16 @@ def test_pictures_are_upright_and_not_mirrored():
     assert pixel[0, 0, 1] == pytest.approx(32)
     assert pixel[0, 1, 1] < 32
     np.testing.assert_allclose(depth[0], (3, 3, 2.5))
+
+
+@pytest.mark.parametrize("count", [12, 180])
+def test_fibonacci_directions_are_spread_evenly(count):
+    position = rig(f"fibonacci{count}").positions() / 3
+    np.testing.assert_allclose(position[:, 2], 1 - (2 * np.arange(count) + 1) / count)
+    apart = np.linalg.norm(position[:, None] - position, axis=2) + 2 * np.eye(count)
+    # Nearest neighbours of the lattice are about 3.09 / sqrt(N) apart; of a hexagonal one it would be 3.81.
+    np.testing.assert_allclose(apart.min() * count**0.5, 3.09, atol=0.01)
+    assert (apart.min(1) * count**0.5 < 3.6).all()
 
 
 @given(rigs, st.integers(1, 9), st.floats(0.5, 5))
