@@ -1,0 +1,60 @@
+"""F_img, the image network."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointmcd.models.layers import LinearNormAct
+from pointmcd.models.teachers.multiview import NORMALIZATIONS
+from pointmcd.models.teachers.trunks import build_trunk, load_trunk, read_state_dict
+from pointmcd.registry import MODELS
+
+
+@MODELS.register_module()
+class ViewEncoder(nn.Module):
+    """Images -> timm network -> one feature an image.
+
+    Args:
+        trunk: Name of a timm model (the paper's: a ResNet-18).
+        trunk_options: Further arguments of ``timm.create_model``.
+        pretrained: Take the trunk's weights from timm. Training without labels starts from random ones.
+        checkpoint: A ``.safetensors`` or ``.pth`` file with weights of the trunk as timm names them.
+        size: Side that images are resized to, in pixels.
+        normalization: ``imagenet`` statistics, ``symmetric`` for -1..1, or ``unit`` for 0..1.
+        channels: Width of a further linear layer with batch norm and ReLU, or None for the trunk's features.
+    """
+
+    def __init__(
+        self,
+        trunk: str = "resnet18",
+        trunk_options: dict[str, Any] | None = None,
+        pretrained: bool = False,
+        checkpoint: str | None = None,
+        size: int = 112,
+        normalization: str = "imagenet",
+        channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(f"normalization is {normalization!r}; choose {', '.join(NORMALIZATIONS)}")
+        if pretrained and checkpoint is not None:
+            raise ValueError(
+                "pretrained takes the trunk's weights from timm, checkpoint from a file; choose one"
+            )
+        self.trunk = build_trunk(trunk, pretrained, **(trunk_options or {}))
+        if checkpoint is not None:
+            load_trunk(self.trunk, read_state_dict(checkpoint), checkpoint)
+        self.embed = nn.Identity() if channels is None else LinearNormAct(self.trunk.out_channels, channels)
+        self.out_channels = channels or self.trunk.out_channels
+        self.size = size
+        self.mean, self.std = NORMALIZATIONS[normalization]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 3, H, W), uint8 or floats in 0..1, to (n, out_channels)."""
+        dtype = next(self.trunk.parameters()).dtype
+        images = images.to(dtype) if images.is_floating_point() else images.to(dtype) / 255
+        if images.shape[-2:] != (self.size, self.size):
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return self.embed(self.trunk((images - mean) / std))
