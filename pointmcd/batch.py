@@ -25,8 +25,10 @@ class Batch(TypedDict, total=False):
     points: Tensor  # (B, N, 3) float32, unit sphere, z up
     normals: Tensor  # (B, N, 3) float32
     visibility: Tensor  # (B, N) int32 bit masks: bit v is set where view v sees the point
-    label: Tensor  # (B,) int64 class of the shape
+    label: Tensor  # (B,) int64 class of the shape; in part segmentation its category
     parts: Tensor  # (B, N) int64 part of each point
     views: Tensor  # (B, v, 3, H, W) uint8 rendered views
     view_index: Tensor  # (B, v) int64, which views these are
+    part_views: Tensor  # (B, v, H, W) int64 part of each pixel of the views, P for the background
+    depths: Tensor  # (B, v, H, W) float32 along the camera's axis, in bounding radii; inf for nothing
     teacher: TeacherRows

@@ -54,27 +54,51 @@ def tiny_set(tiny_meshes: Path) -> Path:
 @pytest.fixture(scope="session")
 def taught_set(tiny_set: Path) -> Path:
     """A copy of ``tiny_set`` with caches of made-up teachers under the names that the configs use."""
+    root = tiny_set.with_name("taught")
+    shutil.copytree(tiny_set, root)
+    write_made_up_teachers(root, ("mobilenetv2", "tinyresnet"), classifies=True)
+    write_made_up_teachers(root, ("parts", "autoencoder"), classifies=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def parts_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Chairs, lamps and tables with parts: 4 to train on and 2 to test on of each, 256 points, 5 views of 64
+    pixels with label and depth images, and caches of made-up teachers. Copy it to write into it.
+    """
+    from pointmcd.datasets.prepare import Request, prepare
+    from pointmcd.geometry import CameraRig
+
+    out = tmp_path_factory.mktemp("parts") / "set"
+    shapes = {"train": 4, "test": 2, "categories": ["chair", "lamp", "table"]}
+    cameras = CameraRig((0.0, 72.0, 144.0, 216.0, 288.0), (30.0, -30.0, 30.0, -30.0, 30.0))
+    prepare(Request("builtin", shapes, num_points=256, rig=cameras, image_size=64, depths=True), out)
+    write_made_up_teachers(out, ("parts", "autoencoder"), classifies=False)
+    return out
+
+
+def write_made_up_teachers(root: Path, names: tuple[str, ...], classifies: bool) -> None:
+    """Caches of 24 channels: descriptors, and logits of a teacher that classifies."""
     import torch
 
     from pointmcd.datasets.prepared import PreparedSet
     from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 
-    root = tiny_set.with_name("taught")
-    shutil.copytree(tiny_set, root)
+    prepared = PreparedSet(root)
     generator = torch.Generator().manual_seed(0)
-    for name in ("mobilenetv2", "tinyresnet"):
+    for name in names:
         writer, accuracy = TeacherCacheWriter(root, name), {}
-        for split in PreparedSet(root).splits:
-            size = len(PreparedSet(root).split(split))
-            descriptors = torch.randn(size, 4, 24, generator=generator).relu()
-            logits = torch.randn(size, 4, 4, generator=generator)
-            rows = {
-                "view_descriptors": descriptors,
-                "descriptor": descriptors.amax(1),
-                "logits": logits.mean(1),
-                "view_logits": logits,
-            }
+        for split in prepared.splits:
+            size, views = len(prepared.split(split)), prepared.num_views
+            descriptors = torch.randn(size, views, 24, generator=generator).relu()
+            rows = {"view_descriptors": descriptors, "descriptor": descriptors.amax(1)}
+            if classifies:
+                logits = torch.randn(size, views, len(prepared.class_names), generator=generator)
+                rows |= {"logits": logits.mean(1), "view_logits": logits}
+                accuracy[split] = {"overall_accuracy": 75.0, "mean_class_accuracy": 70.0}
+            elif name == "parts":
+                accuracy[split] = {"pixel_accuracy": 90.0, "pixel_miou": 60.0}
+            else:
+                accuracy[split] = {"reconstruction_l1": 0.05}
             writer.write_split(split, iter([rows]))
-            accuracy[split] = {"overall_accuracy": 75.0, "mean_class_accuracy": 70.0}
         writer.finish({"accuracy": accuracy})
-    return root

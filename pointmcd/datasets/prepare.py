@@ -201,6 +201,7 @@ def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
         "part_names": job.source.part_names,
         "splits": splits,
         **job.settings.to_dict(),
+        **({} if job.source.class_parts is None else {"class_parts": job.source.class_parts}),
         "rejected": rejected,
         "request": record,
         "made_with": {name: version(name) for name in ("pointmcd", "trimesh", "embreex", "numpy", "torch")},

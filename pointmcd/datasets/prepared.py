@@ -9,6 +9,8 @@
                    visibility.npy    (S, P) uint32, bit v: seen by view v
                    views.bin         S * V encoded images, one after the other
                    view_offsets.npy  (S * V + 1,) int64 offsets into views.bin
+                   part_views.bin, part_view_offsets.npy  the part of each pixel    | where they were
+                   depths.bin, depth_offsets.npy          the depth of each pixel   | asked for
 
 The digest is a SHA-256 over the manifest, which itself holds the SHA-256 of every file. Opening a set checks
 the manifest's digest and the files' sizes; ``verify`` reads the files as well.
@@ -19,11 +21,13 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from pointmcd.datasets.images import Images, ImagesWriter, bin_path, decode_depth, decode_labels, decode_view
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -42,11 +46,16 @@ class PreparedShape:
 
     Attributes:
         arrays: some of ``ARRAY_NAMES``, without the leading shape axis.
-        views: the encoded images of its V views, or none.
+        images: the encoded images of its V views, by kind (``images.KINDS``); empty where it has none.
     """
 
     arrays: dict[str, np.ndarray]
-    views: list[bytes] = field(default_factory=list)
+    images: dict[str, list[bytes]] = field(default_factory=dict)
+
+    @property
+    def contents(self) -> list[str]:
+        """What it holds, for comparison with other shapes."""
+        return [*sorted(self.arrays), *(f"{len(found)} {kind}" for kind, found in self.images.items())]
 
 
 class SplitWriter:
@@ -63,8 +72,8 @@ class SplitWriter:
         self.folder = folder
         self.names = names
         self._arrays: dict[str, np.ndarray] = {}
-        self._views = open(folder / "views.bin", "wb")  # noqa: SIM115 - closed in close()
-        self._offsets = [0]
+        self._images: dict[str, ImagesWriter] = {}
+        self._contents: list[str] = []
         self._written = 0
         (folder / "names.json").write_text(json.dumps(names, indent=0, ensure_ascii=False) + "\n", "utf-8")
         np.save(folder / "labels.npy", np.asarray(labels, np.int64))
@@ -77,29 +86,26 @@ class SplitWriter:
                 )
                 for name, array in shape.arrays.items()
             }
-            self._num_views = len(shape.views)
-        if shape.arrays.keys() != self._arrays.keys() or len(shape.views) != self._num_views:
+            self._images = {kind: ImagesWriter(self.folder, kind) for kind in shape.images}
+            self._contents = shape.contents
+        if shape.contents != self._contents:
             raise PreparedSetError(
-                f"{self.names[self._written]} has {sorted(shape.arrays)} and {len(shape.views)} views, "
-                f"the shapes before it have {sorted(self._arrays)} and {self._num_views}"
+                f"{self.names[self._written]} has {', '.join(shape.contents)}, "
+                f"the shapes before it have {', '.join(self._contents)}"
             )
         for name, array in shape.arrays.items():
             self._arrays[name][self._written] = array
-        for view in shape.views:
-            self._views.write(view)
-            self._offsets.append(self._offsets[-1] + len(view))
+        for kind, encoded in shape.images.items():
+            self._images[kind].add(encoded)
         self._written += 1
 
     def close(self) -> None:
-        self._views.close()
+        for images in self._images.values():
+            images.close()
         for array in self._arrays.values():
             array.flush()  # type: ignore[attr-defined]
         if self._written != len(self.names):
             raise PreparedSetError(f"{self.folder}: {self._written} of {len(self.names)} shapes were written")
-        if self._num_views:
-            np.save(self.folder / "view_offsets.npy", np.asarray(self._offsets, np.int64))
-        else:
-            (self.folder / "views.bin").unlink()
 
 
 def seal(root: Path, header: dict[str, Any]) -> str:
@@ -139,38 +145,19 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
-class Views:
-    """The encoded images of one split."""
-
-    def __init__(self, folder: Path, num_views: int) -> None:
-        self.num_views = num_views
-        self._data = np.memmap(folder / "views.bin", np.uint8, "r")
-        self._offsets = np.load(folder / "view_offsets.npy", mmap_mode="r")
-
-    def encoded(self, shape: int, view: int) -> np.ndarray:
-        """The bytes of one image file, (n,) uint8, as a view into the memory map."""
-        if not 0 <= view < self.num_views:
-            raise IndexError(f"view {view} of {self.num_views}")
-        row = shape * self.num_views + view
-        return self._data[self._offsets[row] : self._offsets[row + 1]]
-
-    def read(self, shape: int, view: int) -> np.ndarray:
-        """Decodes one image: (H, W, 3) uint8 RGB."""
-        import mmcv
-
-        return mmcv.imfrombytes(self.encoded(shape, view), channel_order="rgb", backend="cv2")
-
-
 class PreparedSplit:
     """The shapes of one split. Arrays are memory-mapped when first used; pickling passes the path alone."""
 
-    def __init__(self, root: Path, name: str, num_views: int) -> None:
+    def __init__(
+        self, root: Path, name: str, num_views: int, depth_range: tuple[float, float] | None = None
+    ) -> None:
         self.folder = root / name
         self.name = name
         self.num_views = num_views
+        self.depth_range = depth_range
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.folder.parent, self.name, self.num_views)
+        return type(self), (self.folder.parent, self.name, self.num_views, self.depth_range)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -205,13 +192,34 @@ class PreparedSplit:
         return self._optional("visibility")
 
     @cached_property
-    def views(self) -> Views:
-        if not (self.folder / "views.bin").is_file():
+    def views(self) -> Images:
+        if not bin_path(self.folder, "views").is_file():
             raise PreparedSetError(
                 f"{self.folder.parent} has no view images: it was prepared from points alone.\n"
                 "Teachers and distillation need views; prepare the set from meshes."
             )
-        return Views(self.folder, self.num_views)
+        return Images(self.folder, "views", self.num_views, decode_view)
+
+    @cached_property
+    def part_views(self) -> Images:
+        """The part of each pixel of the views, P for the background."""
+        if not bin_path(self.folder, "part_views").is_file():
+            raise PreparedSetError(
+                f"{self.folder.parent} has no label images: they are made of sources that have parts.\n"
+                f"{_again(self.folder.parent)}"
+            )
+        return Images(self.folder, "part_views", self.num_views, decode_labels)
+
+    @cached_property
+    def depths(self) -> Images:
+        """The depth of each pixel along the camera's axis, in bounding radii; inf for nothing."""
+        if self.depth_range is None:
+            raise PreparedSetError(
+                f"{self.folder.parent} has no depth images; they are made with --depths.\n"
+                f"{_again(self.folder.parent)}"
+            )
+        near, far = self.depth_range
+        return Images(self.folder, "depths", self.num_views, partial(decode_depth, near=near, far=far))
 
     def _optional(self, name: str) -> np.ndarray | None:
         path = self.folder / f"{name}.npy"
@@ -273,6 +281,11 @@ class PreparedSet:
         return self.manifest["part_names"]
 
     @property
+    def class_parts(self) -> list[list[int]] | None:
+        """The parts that each class may have, as indices into ``part_names``."""
+        return self.manifest.get("class_parts")
+
+    @property
     def num_views(self) -> int:
         """Number of cameras; 0 where the set was prepared from points alone."""
         return self.manifest["num_views"]
@@ -287,6 +300,19 @@ class PreparedSet:
         return self.manifest["views"] is not None
 
     @property
+    def image_size(self) -> int | None:
+        """Side of the views in pixels."""
+        return self.manifest["views"]["size"] if self.has_views else None
+
+    @property
+    def has_part_views(self) -> bool:
+        return self.manifest.get("part_views", False)
+
+    @property
+    def has_depths(self) -> bool:
+        return self.manifest.get("depths") is not None
+
+    @property
     def has_visibility(self) -> bool:
         return self.manifest["visibility"] != "none"
 
@@ -297,7 +323,9 @@ class PreparedSet:
     def split(self, name: str) -> PreparedSplit:
         if name not in self.splits:
             raise PreparedSetError(f"{self.root} has no split '{name}'; it has {', '.join(self.splits)}")
-        return PreparedSplit(self.root, name, self.num_views)
+        depths = self.manifest.get("depths")
+        depth_range = None if depths is None else (depths["near"], depths["far"])
+        return PreparedSplit(self.root, name, self.num_views, depth_range)
 
     def verify(self) -> None:
         """Reads every file and compares its hash.

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from pointmcd.datasets.images import encode_depth, encode_labels, encode_view
 from pointmcd.datasets.prepared import PreparedShape
 from pointmcd.datasets.sources.base import Shape
 from pointmcd.geometry import (
     CameraRig,
     MeshError,
     RayScene,
+    Views,
     normalize,
     render_views,
     rig,
@@ -72,6 +74,8 @@ class Settings:
         background: grey level 0 to 255 behind the shape.
         visibility: the test that makes the masks, ``ray``, ``depth``, ``hpr`` or ``none``.
         hpr_radius: of hidden-point removal, in units of the largest distance to the camera, or ``pointvst``.
+        depths: keep the depth of each pixel beside the views.
+        num_parts: P, the parts that the source knows, or None; with views they make label images.
     """
 
     points: PointSettings = field(default_factory=PointSettings)
@@ -81,8 +85,12 @@ class Settings:
     background: int = 255
     visibility: str = "ray"
     hpr_radius: float | str = 100.0
+    depths: bool = False
+    num_parts: int | None = None
 
     def __post_init__(self) -> None:
+        if self.depths and self.image_size is None:
+            raise ValueError("depths need rendered views")
         if self.rig is None:
             if self.image_size is not None or self.visibility != "none":
                 raise ValueError("views and masks need a camera rig")
@@ -109,7 +117,16 @@ class Settings:
         }
         if self.visibility == "hpr":
             kept["hpr_radius"] = self.hpr_radius
+        if self.num_parts is not None and self.image_size is not None:
+            kept["part_views"] = True
+        if self.depths:
+            kept["depths"] = dict(zip(("near", "far"), self.depth_range, strict=True))
         return kept
+
+    @property
+    def depth_range(self) -> tuple[float, float]:
+        """Depths of the unit ball's nearest and farthest points."""
+        return self.rig.distance - 1, self.rig.distance + 1
 
 
 @dataclass(frozen=True)
@@ -177,7 +194,7 @@ def prepare_shape(shape: Shape, settings: Settings, name: str) -> PreparedShape:
         arrays["visibility"] = visible_by_depth(sample.points, settings.rig, views.depth, views.face, scene)
     elif settings.visibility == "hpr":
         arrays["visibility"] = _visible_by_hpr(sample, settings, shape_seed(name, settings.points.seed))
-    return PreparedShape(arrays, [] if views is None else [encode(image) for image in views.images])
+    return PreparedShape(arrays, {} if views is None else _encode(views, shape.face_parts, settings))
 
 
 def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:
@@ -213,15 +230,15 @@ def shape_seed(name: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{stem}".encode()).digest()[:4])
 
 
-def encode(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB to PNG: lossless, and a grey image costs one channel."""
-    import cv2
-
-    grey = (image[..., :1] == image).all()
-    done, data = cv2.imencode(".png", image[..., 0] if grey else image[..., ::-1])
-    if not done:
-        raise RuntimeError(f"OpenCV cannot encode an image of shape {image.shape}")
-    return data.tobytes()
+def _encode(views: Views, parts: np.ndarray | None, settings: Settings) -> dict[str, list[bytes]]:
+    """The images of one shape by kind; ``parts`` are of what ``views.face`` indexes."""
+    images = {"views": [encode_view(image) for image in views.images]}
+    if parts is not None and settings.num_parts is not None:
+        labels = np.where(views.face < 0, settings.num_parts, parts[views.face])
+        images["part_views"] = [encode_labels(image, settings.num_parts) for image in labels]
+    if settings.depths:
+        images["depths"] = [encode_depth(image, *settings.depth_range) for image in views.depth]
+    return images
 
 
 def _visible_by_hpr(sample: Sample, settings: Settings, seed: int) -> np.ndarray:

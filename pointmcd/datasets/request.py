@@ -24,6 +24,7 @@ class Request:
         up: None leaves it to the source.
         visibility: None takes ``ray`` where there are meshes, and no masks where there are points alone.
         seed: seeds the sampling.
+        depths: keep the depth of each pixel beside the views.
 
     The others are those of ``PointSettings`` and ``Settings``.
     """
@@ -39,6 +40,7 @@ class Request:
     background: int = 255
     visibility: str | None = None
     hpr_radius: float | str = 100.0
+    depths: bool = False
 
     @property
     def path(self) -> Path | None:
@@ -56,6 +58,8 @@ class Request:
                 self.background,
                 visibility=self.visibility or "ray",
                 hpr_radius=self.hpr_radius,
+                depths=self.depths,
+                num_parts=None if source.part_names is None else len(source.part_names),
             )
         if self.visibility in ("ray", "depth"):
             raise PreparationError(
@@ -82,4 +86,6 @@ class Request:
         }
         if self.visibility == "hpr":
             record["hpr_radius"] = self.hpr_radius
+        if self.depths:
+            record["depths"] = True
         return record

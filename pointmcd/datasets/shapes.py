@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from pointmcd.batch import Batch
+from pointmcd.datasets.images import Images
 from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import DATASETS, FUNCTIONS
@@ -30,6 +31,11 @@ class PreparedShapes(Dataset):
         parts: Load ``parts``.
         views: How many of the views to load: 0, ``"all"``, or so many drawn anew, without replacement,
             each time.
+        part_views: Load the label images of those views as ``part_views``.
+        depths: Load the depth images of those views as ``depths``.
+        label_fraction: Share of each class's shapes that is kept, in (0, 1]; at least one of each class. A
+            larger share holds the smaller ones of the same seed.
+        fraction_seed: Seeds which shapes these are.
         teacher: Name of a teacher cached for this set, whose rows are loaded, or None.
 
     Raises:
@@ -46,12 +52,21 @@ class PreparedShapes(Dataset):
         parts: bool = False,
         views: int | str = 0,
         teacher: str | None = None,
+        part_views: bool = False,
+        depths: bool = False,
+        label_fraction: float = 1.0,
+        fraction_seed: int = 0,
     ) -> None:
         self.prepared = PreparedSet(data_root)
         self.split_name = split
         self.rows, self._data = self._choose(split)
+        if not 0 < label_fraction <= 1:
+            raise ValueError(f"label_fraction is {label_fraction}, needs more than 0 and at most 1")
+        if label_fraction < 1:
+            self.rows = share_of_each_class(self._data.labels, self.rows, label_fraction, fraction_seed)
         self.num_points = num_points
         self.with_normals, self.with_parts, self.with_visibility = normals, parts, visibility
+        self.with_part_views, self.with_depths = part_views, depths
         self.views = self.prepared.num_views if views == "all" else int(views)
         self.teacher = None if teacher is None else TeacherCache(data_root, teacher).split(self._stored_split)
         self._check(data_root)
@@ -77,11 +92,15 @@ class PreparedShapes(Dataset):
                 ("visibility", self.with_visibility, self._data.visibility is not None),
                 ("parts", self.with_parts, self._data.parts is not None),
                 ("views", self.views > 0, self.prepared.has_views),
+                ("part_views", self.with_part_views, self.prepared.has_part_views),
+                ("depths", self.with_depths, self.prepared.has_depths),
             )
             if wanted and not there
         ]
         if lacking:
             raise ValueError(f"{root} was prepared without {', '.join(lacking)} (see its manifest.json)")
+        if (self.with_part_views or self.with_depths) and not self.views:
+            raise ValueError("part_views and depths are of the views loaded, but views is 0")
         if self.views > self.prepared.num_views:
             raise ValueError(
                 f"views is {self.views}, but {root} holds {self.prepared.num_views} views a shape"
@@ -89,8 +108,13 @@ class PreparedShapes(Dataset):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """Class names, which MMEngine stores in checkpoints and hands to metrics."""
-        return {"classes": self.prepared.class_names, "num_views": self.prepared.num_views}
+        """Names of classes and parts, which MMEngine stores in checkpoints and hands to metrics."""
+        return {
+            "classes": self.prepared.class_names,
+            "num_views": self.prepared.num_views,
+            "parts": self.prepared.part_names,
+            "class_parts": self.prepared.class_parts,
+        }
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -115,28 +139,56 @@ class PreparedShapes(Dataset):
         if self.with_parts:
             batch["parts"] = _tensor(self._data.parts, rows, count).long()
         if self.views:
-            batch["views"], batch["view_index"] = self._load_views(rows)
+            chosen = self._choose_views(len(rows))
+            batch["view_index"] = chosen
+            batch["views"] = _images(self._data.views, rows, chosen).permute(0, 1, 4, 2, 3)
+            if self.with_part_views:
+                batch["part_views"] = _images(self._data.part_views, rows, chosen).long()
+            if self.with_depths:
+                batch["depths"] = _images(self._data.depths, rows, chosen)
         if self.teacher is not None:
             batch["teacher"] = self.teacher.rows(rows)
         return batch
 
-    def _load_views(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def _choose_views(self, count: int) -> torch.Tensor:
+        """(count, v) int64 views of that many shapes."""
         total = self.prepared.num_views
         if self.views == total:
-            chosen = torch.arange(total).expand(len(rows), total)
-        else:
-            chosen = torch.rand(len(rows), total).argsort(1)[:, : self.views].sort(1).values
-        images = np.stack(
-            [
-                np.stack([self._data.views.read(int(row), int(view)) for view in views])
-                for row, views in zip(rows, chosen, strict=True)
-            ]
-        )
-        return torch.from_numpy(images).permute(0, 1, 4, 2, 3), chosen.contiguous()
+            return torch.arange(total).repeat(count, 1)
+        return torch.rand(count, total).argsort(1)[:, : self.views].sort(1).values
+
+
+def share_of_each_class(labels: np.ndarray, rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Draws a share of ``rows`` from each class, at least one; the draw of one class is its own.
+
+    Args:
+        labels: (S,) classes of all shapes.
+        rows: the shapes to draw from.
+        fraction: in (0, 1].
+        seed: of the draw.
+
+    Returns:
+        The drawn rows, in their order.
+    """
+    drawn = []
+    for label in np.unique(labels[rows]):
+        own = rows[labels[rows] == label]
+        count = max(1, round(fraction * len(own)))
+        drawn.append(np.random.default_rng([seed, label]).permutation(own)[:count])
+    return np.sort(np.concatenate(drawn))
 
 
 def _tensor(array: np.ndarray, rows: np.ndarray, count: int) -> torch.Tensor:
     return torch.from_numpy(np.stack([array[row, :count] for row in rows]))
+
+
+def _images(images: Images, rows: np.ndarray, chosen: torch.Tensor) -> torch.Tensor:
+    """(B, v, H, W) or (B, v, H, W, 3): the images ``chosen`` (B, v) of each row."""
+    read = [
+        [images.read(int(row), view) for view in views]
+        for row, views in zip(rows, chosen.tolist(), strict=True)
+    ]
+    return torch.from_numpy(np.array(read))
 
 
 @FUNCTIONS.register_module()

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pointmcd.datasets.images import KINDS
 from pointmcd.datasets.prepared import PreparedShape, write_json
 from pointmcd.datasets.processing import Settings, prepare_shape
 from pointmcd.datasets.sources import Shape, Source
@@ -50,12 +51,14 @@ class ShapeJob:
             Exception
         ) as error:  # a fault that nobody foresaw in one of many thousand files must not end the job
             return self.reject(index, f"{type(error).__name__}: {error}")
-        sizes = np.asarray([len(view) for view in shape.views], np.int64)
-        data = np.frombuffer(b"".join(shape.views), np.uint8)
+        images = {}
+        for kind, encoded in shape.images.items():
+            images[f"_{kind}_sizes"] = np.asarray([len(image) for image in encoded], np.int64)
+            images[f"_{kind}_data"] = np.frombuffer(b"".join(encoded), np.uint8)
         path = self._path(index, "npz")
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         with open(temporary, "wb") as file:
-            np.savez(file, _view_sizes=sizes, _view_data=data, **shape.arrays)
+            np.savez(file, **images, **shape.arrays)
         temporary.replace(path)
         return None
 
@@ -66,15 +69,23 @@ class ShapeJob:
     def read(self, index: int) -> PreparedShape:
         with np.load(self._path(index, "npz")) as stored:
             arrays = {name: stored[name] for name in stored.files if not name.startswith("_")}
-            data, ends = stored["_view_data"].tobytes(), np.cumsum(stored["_view_sizes"])
-        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-        return PreparedShape(arrays, [data[a:b] for a, b in zip(starts, ends, strict=True)])
+            images = {
+                kind: _cut(stored[f"_{kind}_data"].tobytes(), stored[f"_{kind}_sizes"])
+                for kind in KINDS
+                if f"_{kind}_sizes" in stored
+            }
+        return PreparedShape(arrays, images)
 
     def reason(self, index: int) -> str:
         return json.loads(self._path(index, "json").read_text("utf-8"))
 
     def _path(self, index: int, suffix: str) -> Path:
         return self.folder / f"{index:07d}.{suffix}"
+
+
+def _cut(data: bytes, sizes: np.ndarray) -> list[bytes]:
+    ends = np.cumsum(sizes)
+    return [data[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def _check_parts(shape: Shape, part_names: list[str] | None) -> None:

@@ -14,15 +14,16 @@ from mmengine.config import Config, ConfigDict
 from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.engine.check_config import check_config, check_override
 
-FROM_MANIFEST = ("num_classes", "num_views", "num_parts")
+FROM_MANIFEST = ("num_classes", "num_views", "num_parts", "class_parts", "image_size")
 
 
 def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None = None) -> Config:
     """Read a config file, apply overrides, check every key and fill in what the prepared data knows.
 
     Wherever the config says None under ``data_root``, the top-level ``data_root`` is filled in; under
-    ``num_classes``, ``num_views`` or ``num_parts``, the count of that prepared set; under a scheduler's
-    ``T_max``, the number of epochs.
+    ``num_classes``, ``num_views``, ``num_parts``, ``class_parts`` (the parts of each class) or
+    ``image_size`` (side of its views), what that prepared set says; under a scheduler's ``T_max``, the number
+    of epochs.
 
     Args:
         path: A config file; ``_base_`` files are merged by MMEngine.
@@ -99,6 +100,8 @@ def _fill_counts(config: Config, prepared: PreparedSet) -> None:
         "num_classes": len(prepared.class_names),
         "num_views": prepared.num_views,
         "num_parts": len(parts) if parts else None,
+        "class_parts": prepared.class_parts,
+        "image_size": prepared.image_size,
     }
     for name in FROM_MANIFEST:
         if counts[name] is not None:

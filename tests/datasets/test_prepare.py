@@ -156,7 +156,7 @@ def test_parts_that_the_source_does_not_know_are_rejected(tmp_path):
     height = stored.arrays["points"][:, 2]
     inside = np.abs(height) > 0.6  # no face has its centre on the other side
     np.testing.assert_array_equal(stored.arrays["parts"][inside], height[inside] > 0)
-    assert len(stored.views) == 2
+    assert len(stored.images["views"]) == 2
 
 
 def test_seed_and_settings_change_the_digest(meshes, expected, tmp_path):

@@ -49,7 +49,7 @@ def root(tmp_path: Path, drawn: dict[str, np.ndarray]) -> Path:
     writer = SplitWriter(tmp_path / "set" / "train", ["x", "y/ü", "z"], [1, 0, 1])
     for row in range(3):
         arrays = {name: drawn[name][row] for name in ("points", "parts", "visibility")}
-        writer.add(PreparedShape(arrays, [png(image) for image in drawn["images"][row]]))
+        writer.add(PreparedShape(arrays, {"views": [png(image) for image in drawn["images"][row]]}))
     writer.close()
     seal(tmp_path / "set", HEADER)
     return tmp_path / "set"

@@ -8,8 +8,9 @@ import pytest
 import trimesh
 from trimesh import creation
 
+from pointmcd.datasets.images import encode_view
 from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.processing import PointSettings, Settings, encode, prepare_points, prepare_shape
+from pointmcd.datasets.processing import PointSettings, Settings, prepare_points, prepare_shape
 from pointmcd.datasets.sources import Shape
 from pointmcd.geometry import CameraRig, MeshError, load_mesh
 
@@ -129,7 +130,7 @@ def test_parts_follow_their_faces():
 
 def test_views_are_stored_without_loss_and_masks_are_exact():
     made = prepare_shape(Shape(mesh=creation.box(BOX)), settings(), "box")
-    images = [cv2.imdecode(np.frombuffer(view, np.uint8), cv2.IMREAD_COLOR) for view in made.views]
+    images = [cv2.imdecode(np.frombuffer(view, np.uint8), cv2.IMREAD_COLOR) for view in made.images["views"]]
     assert [image.shape for image in images] == [(32, 32, 3)] * 4
     assert all((image[0, 0] == 255).all() and image.min() < 200 for image in images)
     # From 30 degrees above, every view sees the top and none the bottom; a side is seen from its own.
@@ -172,7 +173,7 @@ def test_hidden_points_of_a_dense_cloud():
 
 def test_colour_survives_encoding():
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    decoded = cv2.imdecode(np.frombuffer(encode(image), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    decoded = cv2.imdecode(np.frombuffer(encode_view(image), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     np.testing.assert_array_equal(decoded, image)
 
 

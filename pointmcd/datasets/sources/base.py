@@ -71,6 +71,8 @@ class Source(ABC):
 
     class_names: list[str]
     part_names: list[str] | None = None
+    class_parts: list[list[int]] | None = None
+    """The parts that each class may have, as indices into ``part_names``."""
     items: list[Item]
 
     @staticmethod  # noqa: B027 - a source may have none

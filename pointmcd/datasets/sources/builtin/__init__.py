@@ -1,6 +1,7 @@
 """Shapes that need no download: everyday things generated from a seed, every face labelled with its part."""
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 import trimesh
@@ -70,12 +71,20 @@ class BuiltinShapes(Source):
         test: shapes a category in the test split.
         seed: another seed draws other shapes.
         yaw_deg: shapes are turned about z by up to this angle either way, in degrees.
+        categories: some of ``CATEGORIES``, or None for all; a category's shapes are the same in both.
 
     Raises:
-        SourceError: a count, the seed or the angle is out of range.
+        SourceError: a count, the seed or the angle is out of range, or a category is not known.
     """
 
-    def __init__(self, train: int = 30, test: int = 15, seed: int = 0, yaw_deg: float = 180.0) -> None:
+    def __init__(
+        self,
+        train: int = 30,
+        test: int = 15,
+        seed: int = 0,
+        yaw_deg: float = 180.0,
+        categories: Sequence[str] | None = None,
+    ) -> None:
         if train < 1 or test < 1:
             raise SourceError(
                 f"built-in shapes need at least one a class and split, got {train} train, {test} test"
@@ -84,14 +93,20 @@ class BuiltinShapes(Source):
             raise SourceError(f"the seed of the built-in shapes must not be negative, got {seed}")
         if not 0 <= yaw_deg <= 180:
             raise SourceError(f"yaw_deg must be in 0..180, got {yaw_deg}")
+        if unknown := sorted(set(categories or ()) - set(CATEGORIES)):
+            raise SourceError(f"no category {', '.join(unknown)}; there are {', '.join(CATEGORIES)}")
         self.seed = seed
         self.yaw_deg = yaw_deg
-        self.class_names = list(CATEGORIES)
-        self.part_names = [f"{name}-{part}" for name, (_, parts) in CATEGORIES.items() for part in parts]
+        self.class_names = [name for name in CATEGORIES if not categories or name in categories]
+        self.part_names, self.class_parts = [], []
+        for name in self.class_names:
+            first, parts = len(self.part_names), CATEGORIES[name][1]
+            self.part_names += [f"{name}-{part}" for part in parts]
+            self.class_parts.append(list(range(first, first + len(parts))))
         self.items = [
             Item(f"{name}_{index:04d}", label, split)
             for split, numbers in (("train", range(train)), ("test", range(train, train + test)))
-            for label, name in enumerate(CATEGORIES)
+            for label, name in enumerate(self.class_names)
             for index in numbers
         ]
 
@@ -106,12 +121,15 @@ class BuiltinShapes(Source):
             default=180.0,
             help="turn shapes about the up axis by up to this angle (180)",
         )
+        parser.add_argument(
+            "--categories", nargs="+", metavar="NAME", help=f"some of {', '.join(CATEGORIES)}; default: all"
+        )
 
     def load(self, item: Item) -> Shape:
         category = self.class_names[item.label]
         number = int(item.name.rsplit("_", 1)[1])
         split = ("train", "test").index(item.split)
-        rng = np.random.default_rng([self.seed, split, item.label, number])
+        rng = np.random.default_rng([self.seed, split, list(CATEGORIES).index(category), number])
         vertices, faces, face_parts = generate(category, rng, self.yaw_deg)
-        first = self.part_names.index(f"{category}-{CATEGORIES[category][1][0]}")
+        first = self.class_parts[item.label][0]
         return Shape(mesh=trimesh.Trimesh(vertices, faces, process=False), face_parts=face_parts + first)

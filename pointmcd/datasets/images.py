@@ -1,0 +1,121 @@
+"""The images of a prepared set: views, label images and depth images, encoded as PNG one after the other."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+KINDS = ("views", "part_views", "depths")
+"""Of every kind there are V images a shape, or none."""
+DEPTH_STEPS = 65534  # a depth image has 16 bits, and 0 stands for nothing
+
+
+def bin_path(folder: Path, kind: str) -> Path:
+    """The images of one kind, end to end."""
+    return folder / f"{kind}.bin"
+
+
+def offsets_path(folder: Path, kind: str) -> Path:
+    """(S * V + 1,) int64: where each of them begins in that file, and where the last one ends."""
+    return folder / f"{kind.removesuffix('s')}_offsets.npy"
+
+
+class ImagesWriter:
+    """Writes the images of one kind, in a bounded amount of memory."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._offsets_path = offsets_path(folder, kind)
+        self._file = open(bin_path(folder, kind), "wb")  # noqa: SIM115 - closed in close()
+        self._offsets = [0]
+
+    def add(self, encoded: list[bytes]) -> None:
+        for image in encoded:
+            self._file.write(image)
+            self._offsets.append(self._offsets[-1] + len(image))
+
+    def close(self) -> None:
+        self._file.close()
+        np.save(self._offsets_path, np.asarray(self._offsets, np.int64))
+
+
+class Images:
+    """The encoded images of one kind in one split, memory-mapped.
+
+    Args:
+        folder: of the split.
+        kind: one of ``KINDS``.
+        num_views: V.
+        decode: turns the bytes of one image into what ``read`` returns.
+    """
+
+    def __init__(
+        self, folder: Path, kind: str, num_views: int, decode: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        self.num_views = num_views
+        self._decode = decode
+        self._data = np.memmap(bin_path(folder, kind), np.uint8, "r")
+        self._offsets = np.load(offsets_path(folder, kind), mmap_mode="r")
+
+    def encoded(self, shape: int, view: int) -> np.ndarray:
+        """The bytes of one image file, (n,) uint8, as a view into the memory map."""
+        if not 0 <= view < self.num_views:
+            raise IndexError(f"view {view} of {self.num_views}")
+        row = shape * self.num_views + view
+        return self._data[self._offsets[row] : self._offsets[row + 1]]
+
+    def read(self, shape: int, view: int) -> np.ndarray:
+        """Decodes one image: a view (H, W, 3) uint8 RGB, a label image (H, W) uint8 or uint16, or a depth
+        image (H, W) float32.
+        """
+        return self._decode(self.encoded(shape, view))
+
+
+def encode_view(image: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB to PNG: lossless, and a grey image costs one channel."""
+    grey = (image[..., :1] == image).all()
+    return _to_png(image[..., 0] if grey else image[..., ::-1])
+
+
+def decode_view(data: np.ndarray) -> np.ndarray:
+    """The inverse of `encode_view`."""
+    import mmcv
+
+    return mmcv.imfrombytes(data, channel_order="rgb", backend="cv2")
+
+
+def encode_labels(labels: np.ndarray, num_parts: int) -> bytes:
+    """(H, W) integers, the part of each pixel or ``num_parts`` for none, to PNG of 8 or 16 bits."""
+    return _to_png(labels.astype(np.uint8 if num_parts <= 255 else np.uint16))
+
+
+def decode_labels(data: np.ndarray) -> np.ndarray:
+    """The inverse of `encode_labels`: (H, W) uint8 or uint16."""
+    import mmcv
+
+    return mmcv.imfrombytes(data, flag="unchanged", backend="cv2")
+
+
+def encode_depth(depth: np.ndarray, near: float, far: float) -> bytes:
+    """(H, W) depths, inf for nothing, to PNG of 16 bits: 0 for nothing, else linear from ``near`` to ``far``.
+
+    From camera to camera of the unit ball that is a step of 3e-5 bounding radii.
+    """
+    seen = np.isfinite(depth)
+    steps = np.rint((np.where(seen, depth, near) - near) * (DEPTH_STEPS / (far - near)))
+    return _to_png(np.where(seen, 1 + np.clip(steps, 0, DEPTH_STEPS), 0).astype(np.uint16))
+
+
+def decode_depth(data: np.ndarray, near: float, far: float) -> np.ndarray:
+    """The inverse of `encode_depth`: (H, W) float32."""
+    steps = decode_labels(data)
+    depth = near + (steps.astype(np.float32) - 1) * np.float32((far - near) / DEPTH_STEPS)
+    return np.where(steps == 0, np.float32(np.inf), depth)
+
+
+def _to_png(image: np.ndarray) -> bytes:
+    import cv2
+
+    done, data = cv2.imencode(".png", image)
+    if not done:
+        raise RuntimeError(f"OpenCV cannot encode an image of shape {image.shape}")
+    return data.tobytes()
