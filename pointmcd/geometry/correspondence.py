@@ -129,7 +129,8 @@ def correspondences(
     pixel, z = project(points, intrinsics, world_to_camera)  # looked into first
     height, width = depth.shape[1:]
     with np.errstate(invalid="ignore"):  # NaN is not inside
-        inside = ((pixel >= 0) & (pixel < (width, height))).all(axis=-1)
+        x, y = np.moveaxis(pixel, -1, 0)
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     column, row = np.where(inside[..., None], pixel, 0).astype(np.int64).transpose(4, 0, 1, 2, 3)
     measured = depth[np.arange(len(depth))[:, None, None, None], row, column]
     found = inside & valid & np.isfinite(measured) & (np.abs(measured - z) <= eps)
