@@ -1,10 +1,19 @@
 """Registered components: backbones, teachers, necks, heads, and the two models that put them together."""
 
-from pointmcd.models.backbones import DGCNN, PointNet, PointNet2, PointNet2MSG
+from pointmcd.models.backbones import (
+    DGCNN,
+    DGCNNSeg,
+    PointNet,
+    PointNet2,
+    PointNet2MSG,
+    PointNet2Seg,
+    PointNet2SegMSG,
+)
 from pointmcd.models.heads import (
     ClassificationHead,
     DescriptorDistillationHead,
     LogitDistillationHead,
+    PartSegmentationHead,
     ViewDistillationHead,
 )
 from pointmcd.models.necks import VAFP
@@ -18,14 +27,18 @@ __all__ = [
     "VAFP",
     "CachedTeacher",
     "ClassificationHead",
+    "DGCNNSeg",
     "DescriptorDistillationHead",
     "LogitDistillationHead",
     "MultiViewTeacher",
+    "PartSegmentationHead",
     "PointMCD",
     "PointModel",
     "PointNet",
     "PointNet2",
     "PointNet2MSG",
+    "PointNet2Seg",
+    "PointNet2SegMSG",
     "PointPreprocessor",
     "ViewDistillationHead",
 ]

@@ -15,14 +15,34 @@ class PointModel(BaseModel):
 
     Args:
         backbone: Config of a backbone; its ``out_channels`` sets the width of all that follows.
-        head: Config of a task head.
+        head: Config of a task head, or None: the backbone alone, which says nothing of a task.
         data_preprocessor: Config of the preprocessor (moves a batch to the device and augments it).
+
+    Attributes:
+        dense: Local features are made: the head says something of every point.
+
+    Raises:
+        ValueError: The head needs local features, and the backbone has none.
     """
 
-    def __init__(self, backbone: dict, head: dict, data_preprocessor: dict | None = None) -> None:
+    def __init__(
+        self, backbone: dict, head: dict | None = None, data_preprocessor: dict | None = None
+    ) -> None:
         super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
         self.backbone = MODELS.build(backbone)
-        self.head = MODELS.build({**head, "in_channels": self.backbone.out_channels})
+        self.head = None
+        self.dense = head is not None and getattr(MODELS.get(head["type"]), "dense", False)
+        if head is None:
+            return
+        widths = {"in_channels": self.backbone.out_channels}
+        if self.dense:
+            widths["local_channels"] = getattr(self.backbone, "local_channels", None)
+            if widths["local_channels"] is None:
+                raise ValueError(
+                    f"{head['type']} needs local features of all points, which the backbone "
+                    f"{backbone['type']} does not have; PointNet, DGCNNSeg and PointNet2Seg have them"
+                )
+        self.head = MODELS.build({**head, **widths})
 
     def forward(self, mode: str = "tensor", **batch: Any) -> Any:
         """One pass over a batch (``pointmcd.batch.Batch``).
@@ -30,12 +50,15 @@ class PointModel(BaseModel):
         Args:
             mode: ``loss`` gives a dict of weighted losses, ``predict`` one dict a shape, ``tensor`` the
                 features and logits.
-            batch: ``points`` (B, N, 3); for ``loss`` also what the heads ask for.
+            batch: ``points`` (B, N, 3); ``label`` (B,), the category, where the head is dense; for ``loss``
+                also what the heads ask for.
         """
         if mode == "loss":
             return self.loss(batch)
-        features = self.student_features(batch["points"])
+        features = self.student_features(batch["points"], batch.get("label"))
         if mode == "predict":
+            if self.head is None:
+                raise ValueError("a model without a head predicts nothing; mode='tensor' gives its features")
             return self.head.predict(features, batch)
         if mode == "tensor":
             return features
@@ -43,25 +66,45 @@ class PointModel(BaseModel):
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The task loss and the backbone's own, each weighted."""
-        features = self.student_features(batch["points"])
-        return {**self.head.loss(features, batch), **features["losses"]}
+        return self._task_losses(self.student_features(batch["points"], batch.get("label")), batch)
 
-    def student_features(self, points: Tensor) -> dict[str, Any]:
-        """What the head needs of points (B, N, 3), and what it makes of it: ``global_feats``, ``logits``
-        ...
+    def student_features(self, points: Tensor, label: Tensor | None = None) -> dict[str, Any]:
+        """What the backbone says of points, and what the head makes of it.
+
+        Args:
+            points: (B, N, 3).
+            label: (B,) int64 category of each shape, which a dense head needs.
+
+        Returns:
+            ``global_feats`` (B, C), what ``backbone.encode`` returns, and what the head adds (``logits``
+            ...); ``local_feats`` (B, N, L) where the model is ``dense``; ``point_feats`` (B, M, C) unless
+            ``pools_only``.
         """
         if self.pools_only:
             features = self.backbone.encode(points)
-            features["global_feats"] = self.backbone.fusion.pool(features.pop("hidden"))[:, 0]
+            features["global_feats"] = self.backbone.fusion.pool(features["hidden"])[:, 0]
         else:
             features = self.backbone(points)
             features["global_feats"] = features["point_feats"].amax(1)
-        features.update(self.head(features))
-        return features
+        return self._decode(features, label)
 
     @property
     def pools_only(self) -> bool:
         """Whether per-point features feed pools only, so that they need not be stored
         (``VAFP.pool_hidden``).
         """
-        return isinstance(self.backbone, PointBackbone) and not self.head.dense
+        if not isinstance(self.backbone, PointBackbone):
+            return False
+        return not (self.dense and self.backbone.local_needs_point_feats)
+
+    def _decode(self, features: dict[str, Any], label: Tensor | None) -> dict[str, Any]:
+        """Add local features, where they are asked for, and what the head makes of all."""
+        if self.dense:
+            features["local_feats"] = self.backbone.local_feats(features)
+        if self.head is not None:
+            features.update(self.head(features, label) if self.dense else self.head(features))
+        return features
+
+    def _task_losses(self, features: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+        task = {} if self.head is None else self.head.loss(features, batch)
+        return {**task, **features["losses"]}

@@ -20,7 +20,7 @@ class PointMCD(PointModel):
 
     Args:
         backbone: As ``PointModel``.
-        head: As ``PointModel``.
+        head: As ``PointModel``; with None the student learns from the teacher alone, without labels.
         neck: Config of the neck (``VAFP``).
         distill: Configs of the distillation heads; what is not listed is not built.
         teacher: Config of ``CachedTeacher`` or of an online ``MultiViewTeacher``.
@@ -30,7 +30,7 @@ class PointMCD(PointModel):
     def __init__(
         self,
         backbone: dict,
-        head: dict,
+        head: dict | None,
         neck: dict,
         distill: list[dict],
         teacher: dict,
@@ -52,30 +52,33 @@ class PointMCD(PointModel):
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The task loss, the distillation losses and the backbone's own, each weighted."""
-        features = self.training_features(batch["points"], batch["visibility"])
+        features = self.training_features(batch["points"], batch["visibility"], batch.get("label"))
         said = self.teacher.describe(batch)
-        losses = {**self.head.loss(features, batch), **features["losses"]}
+        losses = self._task_losses(features, batch)
         for head in self.distill:
             losses.update(head.loss(features, said))
         return losses
 
-    def training_features(self, points: Tensor, visibility: Tensor) -> dict[str, Any]:
+    def training_features(
+        self, points: Tensor, visibility: Tensor, label: Tensor | None = None
+    ) -> dict[str, Any]:
         """``student_features`` and ``view_feats`` (B, V, C), pooled in one pass.
 
         Args:
             points: (B, N, 3).
             visibility: (B, N) int32 bit masks.
+            label: As ``student_features``.
         """
         if self.pools_only:
             features = self.backbone.encode(points)
-            hidden = features.pop("hidden")
-            pooled = self.neck.pool_hidden(hidden, self.backbone.fusion, visibility, features["point_index"])
+            pooled = self.neck.pool_hidden(
+                features["hidden"], self.backbone.fusion, visibility, features["point_index"]
+            )
         else:
             features = self.backbone(points)
             pooled = self.neck(features["point_feats"], visibility, features["point_index"], with_global=True)
         features["view_feats"], features["global_feats"] = pooled[:, :-1], pooled[:, -1]
-        features.update(self.head(features))
-        return features
+        return self._decode(features, label)
 
 
 def _without_teacher(module: nn.Module, state: dict, prefix: str, local_metadata: dict) -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from pointmcd.models import backbones
-from pointmcd.models.backbones import DGCNN, PointBackbone, PointNet, PointNet2
+from pointmcd.models.backbones import DGCNN, PointBackbone, PointNet, PointNet2, PointNet2Seg
 from pointmcd.models.backbones.pointnet import orthogonality
+from pointmcd.ops import reference
 from pointmcd.registry import MODELS
 
 BACKBONES = sorted(
@@ -18,8 +19,11 @@ BACKBONES = sorted(
 # N is 96 here, too few for what is made for 1024 points
 SMALL = {
     "DGCNN": {"k": 8},
+    "DGCNNSeg": {"k": 8},
     "PointNet2": {"num_points": (48, 16)},
     "PointNet2MSG": {"num_points": (48, 16)},
+    "PointNet2Seg": {"num_points": (48, 16)},
+    "PointNet2SegMSG": {"num_points": (48, 16)},
 }
 
 
@@ -39,18 +43,29 @@ def cloud(batch=2, channels=3):
     return 0.6 * points - 0.3  # PointNet++'s smallest balls hold neighbours, its largest are not full
 
 
+def features_of(backbone, points):
+    """All that a model asks of a backbone."""
+    features = backbone(points)
+    features["global_feats"] = features["point_feats"].amax(1)
+    if backbone.local_channels is not None:
+        features["local_feats"] = backbone.local_feats(features)
+    return features
+
+
 def loss_of(features):
-    return features["point_feats"].amax(1).square().mean() + sum(features["losses"].values())
+    said = [features[name] for name in ("global_feats", "local_feats") if name in features]
+    return sum(feats.square().mean() for feats in said) + sum(features["losses"].values())
 
 
 def test_all_are_here():
-    assert {"DGCNN", "PointNet", "PointNet2", "PointNet2MSG"} <= set(BACKBONES)
+    names = {"DGCNN", "DGCNNSeg", "PointNet", "PointNet2", "PointNet2MSG", "PointNet2Seg", "PointNet2SegMSG"}
+    assert names <= set(BACKBONES)
 
 
 def test_contract(name):
     backbone = build(name)
     features = backbone(cloud())
-    assert features.keys() == {"point_feats", "point_index", "losses"}
+    assert features.keys() >= {"hidden", "point_feats", "point_index", "losses"}
     feats, index = features["point_feats"], features["point_index"]
     assert feats.dtype == torch.double
     assert feats.shape[0] == 2
@@ -65,6 +80,21 @@ def test_contract(name):
     for key, value in features["losses"].items():
         assert key.startswith("loss_")
         assert value.ndim == 0
+
+
+def test_local_feats(name):
+    backbone = build(name).eval()
+    features = features_of(backbone, cloud())
+    if backbone.local_channels is None:
+        with pytest.raises(NotImplementedError, match=f"{name} has no local features"):
+            backbone.local_feats(features)
+        return
+    local = features["local_feats"]
+    assert local.shape == (2, 96, backbone.local_channels)
+    assert local.dtype == torch.double
+    if not backbone.local_needs_point_feats:
+        del features["point_feats"]
+        assert torch.equal(backbone.local_feats(features), local)
 
 
 def test_forward_is_encode_and_fusion(name):
@@ -84,17 +114,19 @@ def test_order_of_points_does_not_matter(name):
     """Features move with their points. Point 0 stays first, since PointNet++ samples from it."""
     backbone = build(name).eval()
     order = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(95)])
-    before, after = backbone(cloud()), backbone(cloud()[:, order])
+    before, after = features_of(backbone, cloud()), features_of(backbone, cloud()[:, order])
     if before["point_index"] is None:
         torch.testing.assert_close(after["point_feats"], before["point_feats"][:, order])
     else:
         assert torch.equal(order[after["point_index"]], before["point_index"])
         torch.testing.assert_close(after["point_feats"], before["point_feats"])
+    if "local_feats" in before:
+        torch.testing.assert_close(after["local_feats"], before["local_feats"][:, order])
 
 
 def test_every_parameter_gets_a_gradient(name):
     backbone = build(name).eval()  # in training, batch norm cancels some
-    loss_of(backbone(cloud())).backward()
+    loss_of(features_of(backbone, cloud())).backward()
     for key, parameter in backbone.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.abs().sum() > 0, key
@@ -103,13 +135,13 @@ def test_every_parameter_gets_a_gradient(name):
 def test_training_step_lowers_the_loss(name):
     backbone = build(name)
     points = cloud(4)
-    before = loss_of(backbone(points))
+    before = loss_of(features_of(backbone, points))
     gradients = torch.autograd.grad(before, list(backbone.parameters()))
     size = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
     with torch.no_grad():
         for parameter, gradient in zip(backbone.parameters(), gradients, strict=True):
             parameter -= 1e-3 * before / size * gradient  # should lower the loss by a thousandth
-    drop = (before - loss_of(backbone(points))) / before
+    drop = (before - loss_of(features_of(backbone, points))) / before
     assert 5e-4 < drop < 2e-3
 
 
@@ -133,8 +165,8 @@ def test_bfloat16_autocast_stays_near(name):
     points = cloud(4).float()
     exact = backbone(points)["point_feats"].amax(1)
     with torch.autocast("cpu", torch.bfloat16):
-        features = backbone(points)
-        pooled = features["point_feats"].amax(1).float()
+        features = features_of(backbone, points)
+        pooled = features["global_feats"].float()
     loss_of(features).backward()
     similarity = torch.nn.functional.cosine_similarity(exact, pooled)
     assert (similarity > 0.95).all()
@@ -171,6 +203,23 @@ def test_too_few_points_are_named():
         DGCNN().double()(cloud()[:, :19])
 
 
+def test_pointnet2_propagates_as_published():
+    """From the global feature down: interpolate, concatenate, MLP; all in the plain form."""
+    backbone = build("PointNet2Seg").eval()
+    features = features_of(backbone, cloud())
+    (xyz, _), (xyz1, feats1), (xyz2, feats2) = features["levels"]
+    tiled = features["global_feats"].unsqueeze(1).expand(-1, 16, -1)
+    x = torch.cat([feats2, tiled], -1)
+    x = backbone.propagation[0].rest(backbone.propagation[0].first(x))
+    x = torch.cat([feats1, reference.interpolate(xyz1, xyz2, x)], -1)
+    x = backbone.propagation[1].rest(backbone.propagation[1].first(x))
+    x = torch.cat([xyz, reference.interpolate(xyz, xyz1, x)], -1)
+    x = backbone.propagation[2].rest(backbone.propagation[2].first(x))
+    torch.testing.assert_close(features["local_feats"], x)
+
+
 def test_pointnet2_levels_must_agree():
+    with pytest.raises(ValueError, match="propagation has 2 levels, but num_points needs 3"):
+        PointNet2Seg(propagation=((8,), (8,)))
     with pytest.raises(ValueError, match="num_points has 1 levels, scales has 2"):
         PointNet2(num_points=(64,))

@@ -5,7 +5,16 @@ import torch
 import torch.nn.functional as F
 
 from pointmcd import ops
-from pointmcd.models.layers import BatchNorm, EdgeConv, LinearNormAct, SetAbstraction, shared_mlp
+from pointmcd.models.layers import (
+    BatchNorm,
+    EdgeConv,
+    EdgeMLP,
+    FeaturePropagation,
+    LinearNormAct,
+    SetAbstraction,
+    shared_mlp,
+)
+from pointmcd.ops import reference
 
 
 @pytest.fixture(autouse=True)
@@ -96,14 +105,76 @@ def test_shared_mlp_chains_widths():
     assert len(shared_mlp(3)) == 0
 
 
+def edges_of(x, k):
+    """[x_i, x_j - x_i] for the k nearest j, (B, N, k, 2 C)."""
+    near = torch.cdist(x, x).topk(k, largest=False).indices
+    x_j = torch.stack([cloud[index] for cloud, index in zip(x, near, strict=True)])
+    x_i = x.unsqueeze(2).expand_as(x_j)
+    return torch.cat([x_i, x_j - x_i], -1)
+
+
 def test_edge_conv_is_the_papers():
     layer = randomize(EdgeConv(3, 6, k=4)).eval()
     x = torch.randn(2, 12, 3, dtype=torch.double)
-    near = torch.cdist(x, x).topk(4, largest=False).indices
-    x_j = torch.stack([cloud[index] for cloud, index in zip(x, near, strict=True)])
-    x_i = x.unsqueeze(2).expand_as(x_j)
-    edges = LinearNormAct.forward(layer, torch.cat([x_i, x_j - x_i], -1))
+    edges = LinearNormAct.forward(layer, edges_of(x, 4))
     torch.testing.assert_close(layer(x), edges.amax(2))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("channels", [(6, 5), (6, 4, 5)])
+def test_edge_mlp_is_the_papers(channels, training):
+    """Every edge goes through the whole MLP, then the maximum; gradients and running statistics too."""
+    layer = randomize(EdgeMLP(3, channels, k=4)).train(training)
+    twin = EdgeMLP(3, channels, k=4).double().train(training)
+    twin.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 12, 3, dtype=torch.double)
+
+    out = layer(x)
+    expected = twin.last(twin.middle(twin.first(edges_of(x, 4)))).amax(2)
+    target = torch.randn_like(out)
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(
+        gradients(layer, (out * target).sum()), gradients(twin, (expected * target).sum())
+    )
+    torch.testing.assert_close(dict(layer.named_buffers()), dict(twin.named_buffers()))
+
+
+def test_edge_mlp_needs_two_layers():
+    with pytest.raises(ValueError, match=r"at least two layers, not channels=\(8,\)"):
+        EdgeMLP(3, (8,), k=4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("coarse", [1, 2, 9])
+def test_feature_propagation_is_the_papers(coarse, training):
+    """Interpolate, concatenate, then the whole MLP; gradients and running statistics too."""
+    layer = randomize(FeaturePropagation(4, 5, (7, 6))).train(training)
+    twin = FeaturePropagation(4, 5, (7, 6)).double().train(training)
+    twin.load_state_dict(layer.state_dict())
+    xyz = torch.randn(2, 12, 3, dtype=torch.double)
+    feats = torch.randn(2, 12, 4, dtype=torch.double, requires_grad=True)
+    far = torch.randn(2, coarse, 5, dtype=torch.double, requires_grad=True)
+
+    out = layer(xyz, feats, xyz[:, :coarse] + 0.1, far)
+    interpolated = reference.interpolate(xyz, xyz[:, :coarse] + 0.1, far)
+    expected = twin.rest(twin.first(torch.cat([feats, interpolated], -1)))
+    target = torch.randn_like(out)
+    torch.testing.assert_close(out, expected)
+    for inputs in ((feats, far), None):
+        ours, theirs = (
+            torch.autograd.grad((y * target).sum(), inputs or list(module.parameters()), retain_graph=True)
+            for y, module in ((out, layer), (expected, twin))
+        )
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(dict(layer.named_buffers()), dict(twin.named_buffers()))
+
+
+def test_feature_propagation_gradcheck():
+    layer = randomize(FeaturePropagation(2, 3, (4,))).eval()
+    xyz = torch.randn(1, 6, 3, dtype=torch.double)
+    feats = torch.randn(1, 6, 2, dtype=torch.double, requires_grad=True)
+    far = torch.randn(1, 4, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda f, g: layer(xyz, f, xyz[:, :4], g), (feats, far))
 
 
 def set_abstraction(feats=2):

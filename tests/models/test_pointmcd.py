@@ -90,6 +90,21 @@ def test_all_distillation_heads_together(batch):
     assert set(losses) == {"loss_task", "loss_tnet", "loss_view", "loss_descriptor", "loss_logit"}
 
 
+def test_without_a_head_the_teacher_is_all_there_is_to_learn_from(batch):
+    model = build(head=None)
+    assert {key.partition(".")[0] for key in model.state_dict()} == {"backbone", "distill"}
+    del batch["label"]
+    losses = model(mode="loss", **batch)
+    assert set(losses) == {"loss_tnet", "loss_view"}
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for name, p in model.named_parameters() if "teacher" not in name)
+    features = model.eval()(points=batch["points"])
+    assert features["global_feats"].shape == (4, 1024)
+    assert "logits" not in features
+    with pytest.raises(ValueError, match="without a head predicts nothing"):
+        model(mode="predict", points=batch["points"])
+
+
 def test_an_unknown_mode_is_named(batch):
     with pytest.raises(ValueError, match="mode is 'train'"):
         build()(mode="train", **batch)

@@ -19,9 +19,13 @@ class PointBackbone(nn.Module, ABC):
 
     Attributes:
         fusion: The last point-wise layer, hidden -> C, ending in a ReLU. Set by the subclass.
+        local_channels: L, the width of ``local_feats``; None where the backbone has none.
+        local_needs_point_feats: ``local_feats`` reads ``point_feats``, so that these must be stored.
     """
 
     fusion: LinearNormAct
+    local_channels: int | None = None
+    local_needs_point_feats = False
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -48,10 +52,21 @@ class PointBackbone(nn.Module, ABC):
         """
 
     def forward(self, points: Tensor) -> dict[str, Any]:
-        """``encode`` and the last layer: ``point_feats`` (B, M, C), at least 0, in place of ``hidden``."""
+        """``encode`` and the last layer: ``point_feats`` (B, M, C), at least 0."""
         features = self.encode(points)
-        features["point_feats"] = self.fusion(features.pop("hidden"))
+        features["point_feats"] = self.fusion(features["hidden"])
         return features
+
+    def local_feats(self, features: dict[str, Any]) -> Tensor:
+        """What a decoder of all points needs of each, beside the pooled feature.
+
+        Args:
+            features: What ``encode`` or the backbone returned, and ``global_feats`` (B, C).
+
+        Returns:
+            (B, N, L), in the order of the points.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no local features")
 
     def check(self, points: Tensor) -> None:
         """Refuse what is not (B, N, in_channels)."""

@@ -46,6 +46,8 @@ class TNet(nn.Module):
 class PointNet(PointBackbone):
     """Shared MLP on points that a first T-Net (3 x 3) and a second one (64 x 64, on features) have aligned.
 
+    Its point features are also its local features: a decoder reads all C of them.
+
     Args:
         in_channels: Values of a point; only x, y, z are transformed by the first T-Net.
         tnet: ``official``, the thin T-Nets of PointMCD's release, or ``original``, those of the paper.
@@ -53,6 +55,8 @@ class PointNet(PointBackbone):
             matrices; 0 leaves the term out.
         out_channels: C.
     """
+
+    local_needs_point_feats = True
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class PointNet(PointBackbone):
         self.feature_tnet = TNet(64, *TNETS[tnet])
         self.layer2 = LinearNormAct(64, 128)
         self.fusion = LinearNormAct(128, out_channels)
+        self.local_channels = out_channels
 
     def encode(self, points: Tensor) -> dict[str, Any]:
         self.check(points)
@@ -81,6 +86,9 @@ class PointNet(PointBackbone):
         if self.tnet_reg_weight:
             losses["loss_tnet"] = self.tnet_reg_weight * orthogonality(matrix)
         return {"hidden": self.layer2(x @ matrix), "point_index": None, "losses": losses}
+
+    def local_feats(self, features: dict[str, Any]) -> Tensor:
+        return features["point_feats"]
 
 
 def orthogonality(matrix: Tensor) -> Tensor:

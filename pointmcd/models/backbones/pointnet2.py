@@ -71,13 +71,14 @@ class PointNet2(PointBackbone):
 
     def encode(self, points: Tensor) -> dict[str, Any]:
         self.check(points)
-        xyz, feats = points[..., :3], points[..., 3:]
+        levels = [(points[..., :3], points[..., 3:])]
         point_index = None
         for level in self.levels:
-            xyz, feats, kept = level(xyz, feats)
+            xyz, feats, kept = level(*levels[-1])
+            levels.append((xyz, feats))
             point_index = kept if point_index is None else point_index.gather(1, kept)
-        hidden = self.point_layers(torch.cat([xyz, feats], -1))
-        return {"hidden": hidden, "point_index": point_index, "losses": {}}
+        hidden = self.point_layers(torch.cat(levels[-1], -1))
+        return {"hidden": hidden, "point_index": point_index, "levels": levels, "losses": {}}
 
 
 @MODELS.register_module()

@@ -6,10 +6,12 @@ from pointmcd.models.heads.distillation import (
     LogitDistillationHead,
     ViewDistillationHead,
 )
+from pointmcd.models.heads.part_segmentation import PartSegmentationHead
 
 __all__ = [
     "ClassificationHead",
     "DescriptorDistillationHead",
     "LogitDistillationHead",
+    "PartSegmentationHead",
     "ViewDistillationHead",
 ]

@@ -116,6 +116,7 @@ class LinearNormAct(nn.Module):
         return f"negative_slope={self.negative_slope}"
 
 
-def shared_mlp(*widths: int) -> nn.Sequential:
+def shared_mlp(*widths: int, negative_slope: float = 0.0) -> nn.Sequential:
     """``LinearNormAct`` layers from each width to the next, on rows (..., widths[0]) -> (..., widths[-1])."""
-    return nn.Sequential(*(LinearNormAct(i, o) for i, o in pairwise(widths)))
+    layers = (LinearNormAct(i, o, negative_slope=negative_slope) for i, o in pairwise(widths))
+    return nn.Sequential(*layers)

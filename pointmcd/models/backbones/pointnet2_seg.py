@@ -1,0 +1,84 @@
+"""PointNet++ for part segmentation (Qi et al., NeurIPS 2017; arXiv 1706.02413, appendix B)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pointmcd.models.backbones.pointnet2 import MSG, SSG, PointNet2, Scales
+from pointmcd.models.layers import FeaturePropagation
+from pointmcd.registry import MODELS
+
+SEG_MSG: Scales = (
+    MSG[0],
+    (
+        {"radius": 0.4, "k": 64, "channels": (128, 128, 256)},
+        {"radius": 0.8, "k": 128, "channels": (128, 196, 256)},
+    ),
+)
+"""Multi-scale grouping for part segmentation (the authors' release)."""
+
+
+@MODELS.register_module()
+class PointNet2Seg(PointNet2):
+    """``PointNet2`` and the way back: features are propagated from the whole cloud to all of its points.
+
+    Point features, 128 of 1024 channels with the defaults, feed the global max pool; from there feature
+    propagation goes to the points of each level, the coarsest first, and last to the N points, whose own
+    features are the input values. Those levels get a gradient from a head that reads local features only:
+    without one, take ``PointNet2``.
+
+    Args:
+        in_channels: Values of a point; what follows x, y, z is a feature.
+        num_points: As ``PointNet2``.
+        scales: As ``PointNet2``.
+        channels: As ``PointNet2``.
+        propagation: Widths of the MLP of each feature propagation, from the coarsest level to the points;
+            the last one is L. One more than ``scales`` has levels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_points: Sequence[int] = (512, 128),
+        scales: Scales = SSG,
+        channels: Sequence[int] = (256, 512, 1024),
+        propagation: Sequence[Sequence[int]] = ((256, 256), (256, 128), (128, 128, 128)),
+    ) -> None:
+        super().__init__(in_channels, num_points, scales, channels)
+        own = [in_channels, *(level.out_channels for level in self.levels)]
+        if len(propagation) != len(own):
+            raise ValueError(f"propagation has {len(propagation)} levels, but num_points needs {len(own)}")
+        self.propagation = nn.ModuleList()
+        coarse = self.out_channels
+        for width, widths in zip(reversed(own), propagation, strict=True):
+            self.propagation.append(FeaturePropagation(width, coarse, widths))
+            coarse = widths[-1]
+        self.local_channels = coarse
+
+    def local_feats(self, features: dict[str, Any]) -> Tensor:
+        (xyz, rest), *levels = features["levels"]
+        levels = [(xyz, torch.cat([xyz, rest], -1)), *levels]
+        coarse_xyz, coarse = torch.zeros_like(xyz[:, :1]), features["global_feats"].unsqueeze(1)
+        for layer, (xyz, own) in zip(self.propagation, reversed(levels), strict=True):
+            coarse_xyz, coarse = xyz, layer(xyz, own, coarse_xyz, coarse)
+        return coarse
+
+
+@MODELS.register_module()
+class PointNet2SegMSG(PointNet2Seg):
+    """``PointNet2Seg`` with multi-scale grouping.
+
+    Args: As ``PointNet2Seg``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_points: Sequence[int] = (512, 128),
+        scales: Scales = SEG_MSG,
+        channels: Sequence[int] = (256, 512, 1024),
+        propagation: Sequence[Sequence[int]] = ((256, 256), (256, 128), (128, 128)),
+    ) -> None:
+        super().__init__(in_channels, num_points, scales, channels, propagation)
