@@ -45,3 +45,33 @@ def test_classification(mode, outputs, networks):
     if mode == "train":
         loss.backward()
         assert_gradients(model, state, networks["teacher_cls"]["grad_norms"])
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_autoencoder(mode, outputs, networks):
+    state = weights(networks["teacher_autoencoder"]["keys"])
+    model = build({"type": "AutoencoderTeacher", "image_size": 224}, state, training=mode == "train")
+    views = torch.from_numpy(np.random.default_rng(22).random((2, 3, 224, 224))).unsqueeze(1)
+    expected = expected_of(outputs, f"teacher_autoencoder/{mode}/")
+
+    with torch.no_grad():
+        loss = sum(model(mode="loss", views=views).values())
+        images = model.reconstruct(views)[:, 0]
+    assert_loss(loss, expected["loss"], "loss")
+    assert_close(images[..., ::16, ::16], expected["reconstruction_every16"], "reconstruction")
+    if mode == "eval":
+        assert_close(model(views=views)["descriptor"], expected["descriptor"], "descriptor")
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_part_segmentation(mode, outputs, networks):
+    state = weights(networks["teacher_seg"]["keys"])
+    config = {"type": "PartSegmentationTeacher", "num_classes": 16, "num_parts": 50}
+    model = build(config, state, training=mode == "train")
+    views = torch.from_numpy(np.random.default_rng(23).random((2, 3, 224, 224))).unsqueeze(1)
+    expected = expected_of(outputs, f"teacher_seg/{mode}/")
+
+    with torch.no_grad():
+        assert_close(model(views=views)["descriptor"], expected["descriptor"], "descriptor")
+        logits = model.part_logits(views, torch.tensor([3, 15]))[:, 0]
+    assert_close(logits[..., ::16, ::16], expected["logits_every16"], "logits")

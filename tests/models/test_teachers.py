@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from pointmcd.datasets.teacher_cache import TeacherCache, TeacherCacheWriter
 from pointmcd.models import CachedTeacher, MultiViewTeacher
-from pointmcd.models.teachers.multiview import NORMALIZATIONS
+from pointmcd.models.teachers.trunks import NORMALIZATIONS
 
 
 def teacher(**options):

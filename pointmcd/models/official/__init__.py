@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pointmcd.models.official.students import STUDENTS
 from pointmcd.models.official.teachers import SETTINGS, TEACHERS
-from pointmcd.models.teachers.multiview import encode_settings
+from pointmcd.models.teachers.base import encode_settings
 
 State = dict[str, Tensor]
 

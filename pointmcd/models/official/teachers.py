@@ -25,14 +25,63 @@ def _mobilenetv2() -> dict[str, str]:
     return names
 
 
-TEACHERS: dict[str, dict[str, str]] = {"MobileNetV2 classification teacher": _mobilenetv2()}
+def _encoder(prefix: str = "") -> dict[str, str]:
+    """VGG11 with attention; the official one cuts torchvision's layers into four stages of seven."""
+    names = {}
+    for stage, layers in enumerate(((0, 1, 4, 5), (1, 2, 4, 5), (1, 2, 4, 5), (1, 2, 4, 5))):
+        for layer in layers:
+            names[f"{prefix}conv_{stage + 1}.0.{layer}"] = f"trunk.features.{7 * stage + layer}"
+    for stage in (1, 2):
+        names[f"{prefix}conv_{stage}.1.conv.conv"] = f"trunk.attentions.{stage - 1}.conv"
+    for stage in (3, 4):
+        names[f"{prefix}conv_{stage}.1.fc.0.linear"] = f"trunk.attentions.{stage - 1}.squeeze"
+        names[f"{prefix}conv_{stage}.1.fc.1.linear"] = f"trunk.attentions.{stage - 1}.excite"
+    return names
+
+
+def _layers(names: dict[str, str], weight: str) -> dict[str, str]:
+    """Layers of a weight (``linear`` or ``conv``) and a batch norm."""
+    return {
+        f"{name}.{part}": f"decoder.{ours}.{own}"
+        for name, ours in names.items()
+        for part, own in ((weight, weight), ("bn", "norm"))
+    }
+
+
+def _autoencoder() -> dict[str, str]:
+    return {
+        **_encoder("cnn_backbone."),
+        **_layers({"lifting": "lift"}, "linear"),
+        **_layers({f"deconv_{i + 1}": f"convs.{i}" for i in range(4)}, "conv"),
+        "output.conv": "decoder.output",
+    }
+
+
+def _part_segmentation() -> dict[str, str]:
+    convs = {"dec_1": "bottom", "dec_2": "convs.0", "dec_3": "convs.1", "dec_4": "convs.2", "dec_5": "last"}
+    return {
+        **_encoder(),
+        **_layers({"lift": "category", "fuse": "fuse"}, "linear"),
+        **_layers(convs, "conv"),
+        "output.conv": "decoder.output",
+    }
+
+
+TEACHERS: dict[str, dict[str, str]] = {
+    "MobileNetV2 classification teacher": _mobilenetv2(),
+    "VGG11 autoencoder teacher": _autoencoder(),
+    "VGG11 part segmentation teacher": _part_segmentation(),
+}
 """For each official teacher the names of its modules and of ours."""
 
+
+def _settings(trunk: str) -> dict[str, Any]:
+    return {"trunk": trunk, "trunk_options": {}, "normalization": "unit"}
+
+
 SETTINGS: dict[str, dict[str, Any]] = {
-    "MobileNetV2 classification teacher": {
-        "trunk": "mobilenetv2_100",
-        "trunk_options": {},
-        "normalization": "unit",
-    }
+    "MobileNetV2 classification teacher": _settings("mobilenetv2_100"),
+    "VGG11 autoencoder teacher": _settings("vgg11_attention"),
+    "VGG11 part segmentation teacher": _settings("vgg11_attention"),
 }
 """What our checkpoint of each teacher says of the views it must be shown."""

@@ -1,4 +1,4 @@
-"""Image networks by their timm names."""
+"""Image networks by their names, and their weights."""
 
 import difflib
 import sys
@@ -8,6 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from pointmcd.models.layers import LinearNormAct
+from pointmcd.models.teachers.vgg import VGG11Attention
+
+NORMALIZATIONS: dict[str, tuple[list[float], list[float]]] = {
+    "unit": ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0]),
+    "symmetric": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
+    "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+}
+"""Mean and standard deviation by which images in 0..1 are normalised; ``unit`` leaves them (official)."""
 
 _torchvision_schemas: list[torch.library.Library] = []  # a schema lives as long as its library object
 
@@ -54,14 +64,18 @@ def build_trunk(name: str, pretrained: bool = False, **options: Any) -> nn.Modul
     Raises:
         ValueError: The name is not known.
     """
+    trunk = _create(name, pretrained, num_classes=0, **options)
+    trunk.out_channels = trunk.head_hidden_size
+    return trunk
+
+
+def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
     timm = import_timm()
     if ":" not in name and not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"timm {timm.__version__} has no model {name!r}{hint}")
-    trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-    trunk.out_channels = trunk.head_hidden_size
-    return trunk
+    return timm.create_model(name, pretrained=pretrained, **options)
 
 
 def load_trunk(trunk: nn.Module, state: dict[str, Tensor], source: str) -> None:
@@ -82,6 +96,86 @@ def load_trunk(trunk: nn.Module, state: dict[str, Tensor], source: str) -> None:
         trunk.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"the weights of {source} do not fit this trunk: {error}") from error
+
+
+def build_pyramid(name: str, channels: int, pretrained: bool = False, **options: Any) -> nn.Module:
+    """A network that gives features at several resolutions: images (B, 3, H, W) to a list of levels.
+
+    Args:
+        name: ``vgg11_attention``, or a timm name as ``build_trunk`` takes it.
+        channels: D, width of the coarsest level.
+        pretrained: Take timm's ImageNet weights (a download).
+        options: Further arguments of ``timm.create_model``.
+
+    Returns:
+        The network. Its levels come finest first, each (B, C, h, w), and the coarsest is non-negative; it
+        has the attributes ``channels`` and ``strides``, one number a level, and ``load_timm``.
+
+    Raises:
+        ValueError: The name is not known, or the network does not take the options or the width.
+    """
+    if name != "vgg11_attention":
+        return TimmPyramid(name, channels, pretrained, **options)
+    if channels != VGG11Attention.channels[-1] or options:
+        raise ValueError(
+            f"vgg11_attention has {VGG11Attention.channels[-1]} channels and takes no options, "
+            f"not channels={channels} and trunk_options={options}"
+        )
+    pyramid = VGG11Attention()
+    if pretrained:
+        pyramid.load_timm(build_trunk("vgg11_bn", pretrained=True).state_dict(), "timm's vgg11_bn")
+    return pyramid
+
+
+class TimmPyramid(nn.Module):
+    """The feature pyramid of a timm network, its coarsest level embedded in non-negative channels.
+
+    A network's last block may end without an activation; Linear (no bias) + batch norm + ReLU on each cell
+    makes of it what a student can match, as ``MultiViewTeacher`` does after pooling.
+
+    Args: As ``build_pyramid``.
+
+    Attributes:
+        channels: Width of each level, finest first.
+        strides: How many pixels of the image a cell of each level is wide.
+    """
+
+    def __init__(self, name: str, channels: int, pretrained: bool = False, **options: Any) -> None:
+        super().__init__()
+        self._whole = name, options
+        self.body = _create(name, pretrained, features_only=True, **options)
+        self.channels = (*self.body.feature_info.channels()[:-1], channels)
+        self.strides = tuple(self.body.feature_info.reduction())
+        self.embed = LinearNormAct(self.body.feature_info.channels()[-1], channels)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W) -> levels (B, C, H / stride, W / stride)."""
+        *levels, last = self.body(images)
+        return [*levels, self.embed(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)]
+
+    def load_timm(self, state: dict[str, Tensor], source: str) -> None:
+        """Load the weights of the whole network as timm names them; what is above the pyramid is left out.
+
+        Args:
+            state: The weights.
+            source: Where they are from, for the error.
+
+        Raises:
+            ValueError: They do not fit.
+        """
+        name, options = self._whole
+        whole = build_trunk(name, **options)
+        load_trunk(whole, state, source)
+        # timm's pyramids rename: dots become underscores, or a prefix comes before all
+        weights = {key.replace(".", "_"): value for key, value in whole.state_dict().items()}
+        own = self.body.state_dict()
+        self.body.load_state_dict({key: weights[key.removeprefix("model.").replace(".", "_")] for key in own})
+
+
+def normalize(images: Tensor, name: str) -> Tensor:
+    """Images (..., 3, H, W) in 0..1 as one of ``NORMALIZATIONS`` has them."""
+    mean, std = (images.new_tensor(values).view(3, 1, 1) for values in NORMALIZATIONS[name])
+    return (images - mean) / std
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:

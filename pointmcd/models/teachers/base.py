@@ -1,0 +1,173 @@
+"""What all image teachers share: how a view must look to the network, and where its weights come from."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from pointmcd.batch import TeacherRows
+from pointmcd.models.teachers.trunks import (
+    NORMALIZATIONS,
+    build_pyramid,
+    load_trunk,
+    normalize,
+    read_state_dict,
+)
+from pointmcd.registry import MODELS
+
+
+class ImageTeacher(BaseModel):
+    """An image network that describes views.
+
+    What a view must look like to the network (``trunk``, ``trunk_options`` with its padding,
+    ``normalization``) is part of a checkpoint; loading one that disagrees with the config is an error.
+
+    A subclass says in ``_say`` what it makes of views, and ends its construction with ``_start``.
+
+    Args:
+        build: Makes the trunk of a name, ``pretrained`` or not, and further options.
+        trunk: Its name.
+        trunk_options: Further arguments of ``timm.create_model``, such as ``pad_type='same'``.
+        pretrained: Take the trunk's weights from timm.
+        checkpoint: A ``.safetensors`` or ``.pth`` file to start from.
+        normalization: One of ``NORMALIZATIONS``.
+        data_preprocessor: Config of the preprocessor.
+    """
+
+    def __init__(
+        self,
+        build: Callable[..., nn.Module],
+        trunk: str,
+        trunk_options: dict[str, Any] | None,
+        pretrained: bool,
+        checkpoint: str | None,
+        normalization: str,
+        data_preprocessor: dict | None,
+    ) -> None:
+        super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
+        if pretrained and checkpoint is not None:
+            raise ValueError(
+                "pretrained takes the trunk's weights from timm, checkpoint from a file; choose one"
+            )
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(f"normalization is {normalization!r}; choose {', '.join(NORMALIZATIONS)}")
+        settings = {"trunk": trunk, "trunk_options": trunk_options or {}, "normalization": normalization}
+        self.register_buffer("saved_settings", encode_settings(settings))
+        self.settings = decode_settings(self.saved_settings)  # as a checkpoint gives them back
+        self.checkpoint = checkpoint
+        self.trunk = build(trunk, pretrained, **self.settings["trunk_options"])
+
+    def _start(self) -> None:
+        """Load what ``checkpoint`` names: this teacher, the trunk of another kind, or a timm network."""
+        self.to(memory_format=torch.channels_last)  # depthwise convolutions run a third faster on a CPU
+        if self.checkpoint is None:
+            return
+        state = read_state_dict(self.checkpoint)
+        if "saved_settings" not in state:
+            self._load_timm(state, self.checkpoint)
+        elif state.keys() == self.state_dict().keys():
+            self.load_state_dict(state)
+        else:
+            self._check_settings(state["saved_settings"])
+            prefix = "trunk."
+            trunk = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+            self.trunk.load_state_dict(trunk)
+
+    def _load_timm(self, state: dict[str, Tensor], source: str) -> None:
+        load_trunk(self.trunk, state, source)
+
+    @torch.no_grad()
+    def describe(self, batch: dict[str, Any]) -> TeacherRows:
+        """What a frozen teacher says of ``batch['views']`` (B, V, 3, H, W); no gradient."""
+        return self._say(batch["views"])
+
+    def _say(self, views: Tensor) -> TeacherRows:
+        raise NotImplementedError
+
+    def _run_trunk(self, views: Tensor) -> Any:
+        """What the trunk makes of views (B, v, 3, H, W), as B * v normalised images."""
+        images = normalize(self._pixels(views.flatten(0, 1)), self.settings["normalization"])
+        return self.trunk(images.contiguous(memory_format=torch.channels_last))
+
+    def _pixels(self, views: Tensor) -> Tensor:
+        """Views (..., 3, H, W), bytes or floats in 0..1, as floats in 0..1 of the weights' type."""
+        dtype = next(self.parameters()).dtype
+        return views.to(dtype) if views.is_floating_point() else views.to(dtype) / 255
+
+    def _check_settings(self, saved: Tensor) -> None:
+        theirs = decode_settings(saved)
+        for name, ours in self.settings.items():
+            if theirs[name] != ours:
+                raise ValueError(
+                    f"the checkpoint's teacher was trained with {name}={theirs[name]!r}, "
+                    f"but the config says {name}={ours!r}; make the config agree"
+                )
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        saved = state_dict.get(f"{prefix}saved_settings")
+        if saved is not None:
+            self._check_settings(saved)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class PyramidTeacher(ImageTeacher):
+    """A teacher whose descriptor of a view is the average of the coarsest level of a feature pyramid.
+
+    Source: the official ``CNN_Backbone``, encoder of the teachers for part segmentation and unsupervised
+    pre-training. The level is non-negative, and so are the descriptors, as the student's are.
+
+    Args:
+        trunk: ``vgg11_attention`` (official) or the name of a timm network with a feature pyramid.
+        trunk_options: Further arguments of ``timm.create_model``, such as ``pad_type='same'``.
+        pretrained: Take the trunk's ImageNet weights from timm.
+        checkpoint: A file to start from: weights of the trunk as timm names them, a checkpoint of this
+            teacher, or one of another whose trunk is the same.
+        channels: D, width of the descriptors; 512 for ``vgg11_attention``.
+        normalization: ``unit`` for images in 0..1 (official), ``symmetric`` for -1..1, or ``imagenet``.
+        data_preprocessor: Config of the preprocessor.
+    """
+
+    def __init__(
+        self,
+        trunk: str,
+        trunk_options: dict[str, Any] | None,
+        pretrained: bool,
+        checkpoint: str | None,
+        channels: int,
+        normalization: str,
+        data_preprocessor: dict | None,
+    ) -> None:
+        def build(name: str, pretrained: bool, **options: Any) -> nn.Module:
+            return build_pyramid(name, channels, pretrained, **options)
+
+        super().__init__(
+            build, trunk, trunk_options, pretrained, checkpoint, normalization, data_preprocessor
+        )
+
+    @property
+    def out_channels(self) -> int:
+        """D, width of the descriptors."""
+        return self.trunk.channels[-1]
+
+    def _load_timm(self, state: dict[str, Tensor], source: str) -> None:
+        self.trunk.load_timm(state, source)
+
+    def _say(self, views: Tensor) -> TeacherRows:
+        return self._rows(self._run_trunk(views), views)
+
+    def _rows(self, levels: list[Tensor], views: Tensor) -> TeacherRows:
+        """Descriptors from the levels of ``views`` (B, v, ...)."""
+        descriptors = levels[-1].mean((-2, -1)).unflatten(0, views.shape[:2])
+        return {"view_descriptors": descriptors, "descriptor": descriptors.amax(1)}
+
+
+def encode_settings(settings: dict[str, Any]) -> Tensor:
+    """JSON as bytes: a buffer goes wherever a state dict goes and needs no pickle."""
+    return torch.tensor(list(json.dumps(settings, sort_keys=True).encode()), dtype=torch.uint8)
+
+
+def decode_settings(saved: Tensor) -> dict[str, Any]:
+    return json.loads(bytes(saved.tolist()))

@@ -1,0 +1,77 @@
+"""The teacher of part segmentation."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pointmcd.models.teachers.base import PyramidTeacher
+from pointmcd.models.teachers.decoders import PartDecoder
+from pointmcd.registry import MODELS
+
+
+@MODELS.register_module()
+class PartSegmentationTeacher(PyramidTeacher):
+    """View and category -> the part that each pixel shows; only the descriptors are distilled.
+
+    Source: the official ``Teacher_Seg``: the encoder starts from an autoencoder trained on the same views,
+    the loss is the cross-entropy of pixels over P parts and the background.
+
+    Args:
+        num_classes: K, categories; filled in from the prepared data where a config leaves it None.
+        num_parts: P; filled in likewise.
+        trunk: As ``PyramidTeacher``, and so all that follow.
+        trunk_options: Further arguments of ``timm.create_model``.
+        pretrained: Take the trunk's ImageNet weights from timm.
+        checkpoint: A file to start from, such as a checkpoint of an ``AutoencoderTeacher``.
+        channels: D, width of the descriptors.
+        normalization: How views are normalised.
+        data_preprocessor: Config of the preprocessor.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_parts: int,
+        trunk: str = "vgg11_attention",
+        trunk_options: dict[str, Any] | None = None,
+        pretrained: bool = False,
+        checkpoint: str | None = None,
+        channels: int = 512,
+        normalization: str = "unit",
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(
+            trunk, trunk_options, pretrained, checkpoint, channels, normalization, data_preprocessor
+        )
+        self.decoder = PartDecoder(self.trunk.channels, num_classes, num_parts)
+        self._start()
+
+    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
+        """One pass over a batch (``pointmcd.batch.Batch``).
+
+        Args:
+            mode: ``loss`` gives a dict of losses; ``predict`` one dict a shape with ``index``, where known,
+                and ``part_views`` (v, H, W) int64, the most likely part of each pixel, P for the background;
+                ``tensor`` what the teacher says (``TeacherRows``).
+            batch: ``views`` (B, v, 3, H, W), uint8 or floats in 0..1; ``label`` (B,), the category, for
+                ``loss`` and ``predict``; ``part_views`` (B, v, H, W) for ``loss``.
+        """
+        if mode == "tensor":
+            return self._say(batch["views"])
+        if mode not in ("loss", "predict"):
+            raise ValueError(f"mode is {mode!r}; choose loss, predict or tensor")
+        logits = self.part_logits(batch["views"], batch["label"])
+        if mode == "loss":
+            loss = F.cross_entropy(logits.flatten(0, 1), batch["part_views"].flatten(0, 1))
+            return {"loss_parts": loss}
+        rows = [{"part_views": parts} for parts in logits.argmax(2)]
+        for row, index in zip(rows, batch.get("index", ()), strict=False):
+            row["index"] = int(index)
+        return rows
+
+    def part_logits(self, views: Tensor, label: Tensor) -> Tensor:
+        """Views (B, v, 3, H, W) and categories (B,) -> (B, v, P + 1, H, W), the background last."""
+        category = label.repeat_interleave(views.shape[1])
+        logits = self.decoder(self._run_trunk(views), category, views.shape[-1])
+        return logits.unflatten(0, views.shape[:2])
