@@ -20,11 +20,17 @@ from pointmcd.models.necks import VAFP
 from pointmcd.models.point_model import PointModel
 from pointmcd.models.pointmcd import PointMCD
 from pointmcd.models.preprocessor import PointPreprocessor
-from pointmcd.models.teachers import CachedTeacher, MultiViewTeacher
+from pointmcd.models.teachers import (
+    AutoencoderTeacher,
+    CachedTeacher,
+    MultiViewTeacher,
+    PartSegmentationTeacher,
+)
 
 __all__ = [
     "DGCNN",
     "VAFP",
+    "AutoencoderTeacher",
     "CachedTeacher",
     "ClassificationHead",
     "DGCNNSeg",
@@ -32,6 +38,7 @@ __all__ = [
     "LogitDistillationHead",
     "MultiViewTeacher",
     "PartSegmentationHead",
+    "PartSegmentationTeacher",
     "PointMCD",
     "PointModel",
     "PointNet",
