@@ -6,7 +6,7 @@ PointNet's layers have biases that the batch norm after them cancels: such a bia
 
 from torch import Tensor
 
-from pointmcd.models.official.students import STUDENTS
+from pointmcd.models.official.students import LAST_FIRST, STUDENTS
 from pointmcd.models.official.teachers import SETTINGS, TEACHERS
 from pointmcd.models.teachers.base import encode_settings
 
@@ -52,6 +52,9 @@ def convert(state: State) -> tuple[str, State]:
     for name in [name for name in converted if name.endswith(".linear.bias")]:
         mean = name.replace("linear.bias", "norm.running_mean")
         converted[mean] = converted[mean] - converted.pop(name)
+    if network in LAST_FIRST:
+        name, columns = LAST_FIRST[network]
+        converted[name] = converted[name].roll(columns, 1)
     if network in SETTINGS:
         converted["saved_settings"] = encode_settings(SETTINGS[network])
     return network, converted
