@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd.models.layers import LinearNormAct
-from pointmcd.models.teachers.multiview import NORMALIZATIONS
+from pointmcd.models.teachers.base import NORMALIZATIONS
 from pointmcd.models.teachers.trunks import build_trunk, load_trunk, read_state_dict
 from pointmcd.registry import MODELS
 
