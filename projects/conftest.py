@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from tests.conftest import shared, taught_set, tiny_meshes, tiny_set  # noqa: F401
+from tests.conftest import parts_set, shared, taught_set, tiny_meshes, tiny_set  # noqa: F401

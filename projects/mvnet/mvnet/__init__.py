@@ -1,0 +1,7 @@
+"""MVNet-style pre-training: registered components, imported through ``custom_imports``."""
+
+from projects.mvnet.mvnet.image_network import ImageNetwork
+from projects.mvnet.mvnet.map_cache import CachedMaps, ShapesWithMaps
+from projects.mvnet.mvnet.model import MVNet
+
+__all__ = ["CachedMaps", "ImageNetwork", "MVNet", "ShapesWithMaps"]

@@ -1,0 +1,159 @@
+"""MVNet-style pre-training of a point network (after Yan et al., ICLR 2024; arXiv 2306.02558)."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointmcd import ops
+from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.geometry import CameraRig
+from pointmcd.models import PointModel
+from pointmcd.models.layers import LinearNormAct
+from pointmcd.registry import MODELS, TRANSFORMS
+from projects.mvnet.mvnet.losses import KnowledgeTransfer, ViewCorrespondence
+from projects.mvnet.mvnet.masking import visible_points
+from projects.mvnet.mvnet.views import RigViews, grid_positions
+
+
+class PointDecoder(nn.Module):
+    """[local feature, global feature] -> two shared layers -> the feature of each point.
+
+    Args:
+        local_channels: L of the backbone.
+        global_channels: C of the backbone.
+        out_channels: Width of the point features.
+    """
+
+    def __init__(self, local_channels: int, global_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.first = LinearNormAct(local_channels + global_channels, out_channels)
+        self.second = nn.Linear(out_channels, out_channels)
+
+    def forward(self, local: Tensor, whole: Tensor) -> Tensor:
+        """Local (B, M, L) and global features (B, C) -> (B, M, out)."""
+        # The global feature is the same for all points: it is multiplied once a cloud.
+        per_point, per_cloud = self.first.linear.weight.split([local.shape[-1], whole.shape[-1]], 1)
+        x = F.linear(local, per_point) + F.linear(whole, per_cloud).unsqueeze(1)
+        return self.second(self.first.norm(x, self.first.negative_slope))
+
+
+@MODELS.register_module()
+class MVNet(PointModel):
+    """A point network whose features, projected into views, must say what a frozen image network says there,
+    and must tell where a pixel of one view lies in another. No labels are used.
+
+    Point features F (M, C) -> for every node of a grid over each view, the 3-NN interpolation of F at the
+    surface point that the depth image shows there -> view maps -> losses of ``losses.py``. What is
+    pre-trained is ``backbone.*``; the rest of a checkpoint is of no use later.
+
+    Args:
+        backbone: Config of a backbone with local features (``DGCNNSeg``, ``PointNet2Seg``, ``SRUNet``).
+        teacher: Config of ``ImageNetwork`` or ``CachedMaps``.
+        transfer: Arguments of ``KnowledgeTransfer``.
+        correspondence: Arguments of ``ViewCorrespondence``, or None to train without.
+        data_root: Folder of the prepared set, which knows the cameras; filled in from the config's top level.
+        channels: Width of the point features.
+        stride: Of the feature grid, in pixels of the views.
+        eps: Depths of one surface point seen from two views differ by at most so much, in bounding radii.
+        consistency_weight: Weight of the multi-view consistency (the correspondence losses) beside the
+            knowledge transfer.
+        mask_ratio: Share of the points that the encoder is not given; the targets stay those of all views.
+        mask_patches: Number of patches that points are dropped in; 0 drops single points.
+        augment: Configs of transforms of the encoder's input; the views stay as they are.
+        data_preprocessor: Config of the preprocessor. It must not move points, see ``augment``.
+
+    Raises:
+        ValueError: The backbone has no local features, or the prepared set has no cameras.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        teacher: dict,
+        transfer: dict | None = None,
+        correspondence: dict | None = None,
+        data_root: str | None = None,
+        channels: int = 128,
+        stride: int = 8,
+        eps: float = 0.02,
+        consistency_weight: float = 1.0,
+        mask_ratio: float = 0.0,
+        mask_patches: int = 64,
+        augment: list[dict] | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(backbone, None, data_preprocessor)
+        if getattr(self.backbone, "local_channels", None) is None:
+            raise ValueError(
+                f"MVNet needs features of every point, which the backbone {backbone['type']} does not have; "
+                "DGCNNSeg, PointNet2Seg and SRUNet have them"
+            )
+        self.dense = True
+        rig = PreparedSet(data_root).manifest["rig"]
+        if rig is None:
+            raise ValueError(
+                f"{data_root} was prepared without cameras, so that it has no views to learn from"
+            )
+        self.views = RigViews(CameraRig.from_dict(rig), stride, eps)
+        self.decoder = PointDecoder(self.backbone.local_channels, self.backbone.out_channels, channels)
+        self.teacher = MODELS.build(teacher)
+        self.transfer = KnowledgeTransfer(channels, self.teacher.channels, **(transfer or {}))
+        self.correspondence = None
+        if correspondence is not None:
+            self.correspondence = ViewCorrespondence(channels, **correspondence)
+        self.consistency_weight = consistency_weight
+        self.mask_ratio, self.mask_patches = mask_ratio, mask_patches
+        self.augment = [TRANSFORMS.build(config) for config in augment or []]
+
+    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The losses, weighted: ``loss_transfer``, ``loss_coordinates``, ``loss_contrast`` and the
+        backbone's own.
+
+        Args:
+            batch: ``points``, ``depths`` and ``view_index``, and what the teacher asks for.
+
+        Raises:
+            ValueError: The batch has no depths.
+        """
+        if "depths" not in batch:
+            raise ValueError(
+                "the batch has no depths: prepare the set with --depths and give the dataset depths=True"
+            )
+        depths, view_index = batch["depths"], batch["view_index"]
+        positions = grid_positions(depths.shape[-1], self.views.stride).to(depths.device)
+        surface = self.views.unproject(depths, view_index)
+        maps, own = self.view_maps(batch["points"], surface)
+        said = self.teacher.maps(batch, positions)
+        targets = [level[surface.valid] for level in said]
+        losses = {"loss_transfer": self.transfer(maps[surface.valid], targets), **own}
+        if self.correspondence is not None:
+            matches = self.views.match(surface, depths, view_index)
+            found = self.correspondence(maps, surface.valid, matches, positions)
+            losses.update({name: self.consistency_weight * loss for name, loss in found.items()})
+        return losses
+
+    def view_maps(self, points: Tensor, surface: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Point features seen by the views.
+
+        Args:
+            points: (B, N, 3), where the views saw them.
+            surface: (B, v, h, h) surface points of the views.
+
+        Returns:
+            Maps (B, v, h, h, C), zero where a view shows the background, and the backbone's own losses.
+        """
+        if self.training and self.mask_ratio:
+            kept = visible_points(points, self.mask_ratio, self.mask_patches)
+            points = points.gather(1, kept.unsqueeze(-1).expand(-1, -1, 3))
+        given = points
+        if self.training:
+            for transform in self.augment:
+                given = transform({"points": given})["points"]
+        if given.shape != points.shape:
+            raise ValueError("augment may move points, but must neither drop nor reorder them")
+        features = self.student_features(given)
+        feats = self.decoder(features["local_feats"], features["global_feats"])
+        maps = ops.interpolate(surface.points.flatten(1, 3).to(points.dtype), points, feats)
+        maps = maps.view(*surface.valid.shape, -1) * surface.valid.unsqueeze(-1)
+        return maps, features["losses"]

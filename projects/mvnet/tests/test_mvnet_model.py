@@ -1,0 +1,237 @@
+"""MVNet as a whole: every config, what a checkpoint holds, masks, caches, the frozen network."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pointmcd.engine import load_config
+from pointmcd.models.teachers.trunks import build_trunk
+from pointmcd.registry import DATASETS, MODELS
+from projects.mvnet.mvnet import ImageNetwork
+from projects.mvnet.mvnet.map_cache import MapCache, write_maps
+from projects.mvnet.mvnet.views import grid_positions
+
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("mvnet_*.py"))
+NETWORK = {"type": "ImageNetwork", "trunk": "test_resnet", "levels": [1, 3], "random_weights": True}
+
+
+@pytest.fixture(scope="module")
+def cached_set(parts_set, tmp_path_factory):
+    """A copy of ``parts_set`` with maps of a random network under the name that the configs use."""
+    root = tmp_path_factory.mktemp("mvnet") / "set"
+    shutil.copytree(parts_set, root)
+    torch.manual_seed(0)
+    write_maps(MODELS.build(NETWORK), root, "autoencoder", stride=8, origin={"random": True})
+    return root
+
+
+def fitted_to(root, path):
+    """The config on tiny data, its image network without weights."""
+    overrides = {"data_root": str(root), "train_dataloader.dataset.num_points": 128}
+    config = load_config(path, overrides)
+    if config.model.teacher.type == "ImageNetwork":
+        overrides |= {"model.teacher": NETWORK}
+        config.model.teacher = NETWORK
+    if config.model.backbone.type == "PointNet2Seg":
+        config.model.backbone.num_points = [32, 8]
+    return config
+
+
+def build(root, **changes):
+    config = fitted_to(root, CONFIGS[0].with_name("mvnet_dgcnn_builtin.py"))
+    for name, value in changes.items():
+        config.model[name] = value
+    torch.manual_seed(0)
+    return MODELS.build(config.model), DATASETS.build(config.train_dataloader.dataset)
+
+
+class LocalAlone(torch.nn.Module):
+    """In place of the decoder: local features as they are."""
+
+    def forward(self, local, whole):
+        return local
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_one_step(path, cached_set):
+    config = fitted_to(cached_set, path)
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    losses = model(mode="loss", **model.data_preprocessor(dataset.__getitems__(range(4)), True))
+    assert {"loss_transfer", "loss_coordinates", "loss_contrast"} <= losses.keys()
+    assert 0 < losses["loss_transfer"] < 2
+    assert all(loss > 0 for loss in losses.values())
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        if name.startswith("teacher."):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None, f"{name} has no gradient"
+            assert parameter.grad.isfinite().all(), name
+
+
+def test_both_losses_fall(cached_set):
+    model, dataset = build(cached_set, mask_ratio=0.3)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
+    history = []
+    for _ in range(16):
+        losses = model(mode="loss", **dataset.__getitems__(range(8)))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        history.append({name: loss.item() for name, loss in losses.items()})
+    for name in ("loss_transfer", "loss_contrast"):
+        first, last = (np.mean([row[name] for row in part]) for part in (history[:4], history[-4:]))
+        assert last < 0.9 * first, name
+
+
+def test_the_frozen_network_is_no_part_of_the_checkpoint(cached_set):
+    model, _ = build(cached_set)
+    state = model.train().state_dict()
+    assert {key.partition(".")[0] for key in state} == {
+        "backbone",
+        "decoder",
+        "transfer",
+        "correspondence",
+    }
+    assert not any(module.training for module in model.teacher.modules())
+    model.load_state_dict(state, strict=True)
+    del state["decoder.second.weight"]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        model.load_state_dict(state, strict=True)
+
+
+def test_the_backbone_starts_a_segmentation_network(cached_set):
+    model, dataset = build(cached_set)
+    backbone = fitted_to(cached_set, CONFIGS[0].with_name("mvnet_dgcnn_builtin.py")).model.backbone
+    head = {"type": "PartSegmentationHead", "num_classes": 3, "num_parts": 11}
+    student = MODELS.build({"type": "PointModel", "backbone": backbone, "head": head})
+    missing = student.load_state_dict(model.state_dict(), strict=False).missing_keys
+    assert {key.partition(".")[0] for key in missing} == {"head"}
+    batch = dataset.__getitems__([0, 1])
+    ours, theirs = (net.eval().backbone(batch["points"])["point_feats"] for net in (model, student))
+    assert torch.equal(ours, theirs)
+
+
+def test_view_maps_hold_the_features_of_the_points_seen(cached_set):
+    """With the points' own coordinates as features, a map shows where the surface is."""
+    model, dataset = build(cached_set)
+    model.eval()
+    model.student_features = lambda points: {"local_feats": points, "global_feats": None, "losses": {}}
+    model.decoder = LocalAlone()
+    batch = dataset.__getitems__(range(6))
+    surface = model.views.unproject(batch["depths"], batch["view_index"])
+    maps, _ = model.view_maps(batch["points"], surface)
+    assert (maps[~surface.valid] == 0).all()
+    apart = (maps - surface.points)[surface.valid].norm(dim=-1)
+    assert apart.median() < 0.1
+    nearest = torch.cdist(surface.points.flatten(1, 3), batch["points"]).amin(-1).view(surface.valid.shape)
+    assert (apart <= 3 * nearest[surface.valid] + 0.3).all()
+
+
+def test_the_encoder_is_given_what_the_mask_leaves(cached_set):
+    model, dataset = build(cached_set, mask_ratio=0.75, mask_patches=8)
+    batch, given = dataset.__getitems__([0, 1]), []
+    whole = model.student_features
+    model.student_features = lambda points: given.append(points) or whole(points)
+    model.train()(mode="loss", **batch)
+    model.eval()(mode="loss", **batch)
+    assert [points.shape[1] for points in given] == [32, 128]
+    assert torch.equal(given[1], batch["points"])  # neither mask nor augmentation
+
+
+def test_a_cache_says_what_the_network_says(cached_set):
+    torch.manual_seed(0)
+    network = MODELS.build(NETWORK)
+    dataset = DATASETS.build(
+        {
+            "type": "ShapesWithMaps",
+            "maps": "autoencoder",
+            "data_root": str(cached_set),
+            "split": "test",
+            "num_points": 8,
+            "views": 2,
+        }
+    )
+    batch = dataset.__getitems__([4, 1])
+    cached = MODELS.build({"type": "CachedMaps", "data_root": str(cached_set), "name": "autoencoder"})
+    positions = grid_positions(64, 8)
+    assert cached.channels == network.channels == [32, 192]
+    for level, expected in zip(cached.maps(batch, positions), network.maps(batch, positions), strict=True):
+        assert level.shape == expected.shape
+        torch.testing.assert_close(level, expected, rtol=2e-3, atol=2e-3)
+    with pytest.raises(ValueError, match=r"grid of stride 8 \(8 nodes a side\), the model's has 16"):
+        cached.maps(batch, grid_positions(64, 4))
+    with pytest.raises(ValueError, match="the batch has no maps"):
+        cached.maps({}, positions)
+
+
+def test_a_cache_of_other_data_is_refused(cached_set, tiny_set, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no finished cache .*cache_maps.py CONFIG --name absent"):
+        MapCache(cached_set, "absent")
+    other = tmp_path / "set"
+    shutil.copytree(tiny_set, other)
+    shutil.copytree(cached_set / "maps", other / "maps")
+    with pytest.raises(ValueError, match="is of data with digest"):
+        MapCache(other, "autoencoder")
+
+
+def test_an_image_network_needs_weights(tmp_path):
+    with pytest.raises(ValueError, match="needs weights: give checkpoint=FILE, or pretrained=True"):
+        ImageNetwork("test_resnet", [0])
+    with pytest.raises(ValueError, match=r"levels are \[9\], but test_resnet has the levels 0 to 4"):
+        ImageNetwork("test_resnet", [9], random_weights=True)
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"lacks \d+ of the \d+ weights"):
+        ImageNetwork("test_resnet", [1], checkpoint=str(tmp_path / "other.pth"))
+
+
+@pytest.mark.parametrize("form", ["timm", "teacher", "pyramid"])
+def test_weights_come_from_a_file(tmp_path, form):
+    torch.manual_seed(0)
+    trunk = build_trunk("test_resnet")
+    state = trunk.state_dict()
+    if form == "teacher":
+        state = {f"trunk.{key}": value for key, value in state.items()} | {"head.weight": torch.zeros(1)}
+    elif form == "pyramid":
+        body = build_trunk("test_resnet")
+        body.load_state_dict(trunk.state_dict())
+        state = {f"trunk.body.{key.replace('.', '_', 1)}": value for key, value in state.items()}
+    torch.save({"state_dict": state}, tmp_path / "weights.pth")
+    network = ImageNetwork("test_resnet", [3], checkpoint=str(tmp_path / "weights.pth"))
+    images = torch.rand(2, 1, 3, 64, 64)
+    mean, std = (torch.tensor(network.settings[name]).view(3, 1, 1) for name in ("mean", "std"))
+    expected = trunk.eval().forward_intermediates(
+        (images[:, 0] - mean) / std, indices=[3], intermediates_only=True
+    )[0]
+    positions = (torch.arange(4) + 0.5) / 4  # the centres of the level's own cells
+    (said,) = network.maps({"views": images}, positions)
+    torch.testing.assert_close(said[:, 0], expected.permute(0, 2, 3, 1))
+
+
+def test_vit_blocks_and_resizing():
+    torch.manual_seed(0)
+    network = ImageNetwork(
+        "test_vit",
+        [1, 5],
+        trunk_options={"dynamic_img_size": True},
+        random_weights=True,
+        image_size=96,
+    )
+    said = network.maps({"views": torch.zeros(1, 2, 3, 64, 64, dtype=torch.uint8)}, grid_positions(64, 8))
+    assert [level.shape for level in said] == [(1, 2, 8, 8, 64)] * 2
+
+
+def test_what_lacks_is_named(cached_set):
+    model, dataset = build(cached_set)
+    batch = dataset.__getitems__([0])
+    with pytest.raises(ValueError, match="prepare the set with --depths"):
+        model(mode="loss", **{key: value for key, value in batch.items() if key != "depths"})
+    with pytest.raises(ValueError, match="the batch has no views"):
+        model(mode="loss", **{key: value for key, value in batch.items() if key != "views"})
+    with pytest.raises(ValueError, match="the backbone PointNet2 does not have"):
+        build(cached_set, backbone={"type": "PointNet2", "num_points": [32, 8]})
