@@ -13,6 +13,7 @@ def _child(root: Registry, *locations: str) -> Registry:
 
 MODELS = _child(_root.MODELS, "pointmcd.models")
 DATASETS = _child(_root.DATASETS, "pointmcd.datasets")
+DATA_SAMPLERS = _child(_root.DATA_SAMPLERS, "pointmcd.datasets.samplers")
 TRANSFORMS = _child(_root.TRANSFORMS, "pointmcd.datasets.transforms")
 FUNCTIONS = _child(_root.FUNCTIONS, "pointmcd.datasets.shapes")
 HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks")

@@ -116,6 +116,11 @@ class PreparedShapes(Dataset):
             "class_parts": self.prepared.class_parts,
         }
 
+    @property
+    def labels(self) -> np.ndarray:
+        """(S,) int64, the class of each shape."""
+        return np.asarray(self._data.labels)[self.rows].astype(np.int64)
+
     def __len__(self) -> int:
         return len(self.rows)
 

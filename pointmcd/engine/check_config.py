@@ -15,6 +15,7 @@ from pointmcd import registry
 REGISTRIES: list[Registry] = [
     registry.MODELS,
     registry.DATASETS,
+    registry.DATA_SAMPLERS,
     registry.TRANSFORMS,
     registry.HOOKS,
     registry.METRICS,

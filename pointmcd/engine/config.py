@@ -23,7 +23,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
     Wherever the config says None under ``data_root``, the top-level ``data_root`` is filled in; under
     ``num_classes``, ``num_views``, ``num_parts``, ``class_parts`` (the parts of each class) or
     ``image_size`` (side of its views), what that prepared set says; under a scheduler's ``T_max``, the number
-    of epochs.
+    of epochs, or of iterations where the training is counted in them.
 
     Args:
         path: A config file; ``_base_`` files are merged by MMEngine.
@@ -91,7 +91,8 @@ def _fill_schedule(config: Config) -> None:
     schedulers = config.get("param_scheduler") or []
     for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
         if "T_max" in scheduler and scheduler["T_max"] is None:
-            scheduler["T_max"] = config.train_cfg.max_epochs
+            length = config.train_cfg
+            scheduler["T_max"] = length.get("max_epochs") or length.max_iters
 
 
 def _fill_counts(config: Config, prepared: PreparedSet) -> None:

@@ -45,38 +45,25 @@ class AutoencoderTeacher(PyramidTeacher):
         self.decoder = ImageDecoder(channels, image_size)
         self._start()
 
-    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
-        """One pass over a batch (``pointmcd.batch.Batch``).
+    def loss(self, features: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Mean absolute error of the pixels of ``batch['views']``."""
+        return {"loss_reconstruction": self._error(features, batch["views"]).mean()}
 
-        Args:
-            mode: ``loss`` gives a dict of losses; ``predict`` one dict a shape with ``index``, where known,
-                and ``reconstruction_l1``, the mean absolute error over the pixels of its views (in 0..1);
-                ``tensor`` what the teacher says (``TeacherRows``).
-            batch: ``views`` (B, v, 3, S, S), uint8 or floats in 0..1.
+    def predict(self, features: dict[str, Any], batch: dict[str, Any]) -> list[dict[str, Any]]:
+        """One dict a shape: ``reconstruction_l1``, the mean absolute error of its views' pixels in 0..1."""
+        return [{"reconstruction_l1": float(row.mean())} for row in self._error(features, batch["views"])]
+
+    def reconstruct(self, features: dict[str, Any]) -> Tensor:
+        """The views (B, v, 3, S, S) as the decoder sees them from their descriptors; about 0..1, not
+        clipped.
         """
-        views = batch["views"]
-        if mode == "tensor":
-            return self._say(views)
-        if mode not in ("loss", "predict"):
-            raise ValueError(f"mode is {mode!r}; choose loss, predict or tensor")
-        error = (self.reconstruct(views) - self._pixels(views)).abs()
-        if mode == "loss":
-            return {"loss_reconstruction": error.mean()}
-        rows = [{"reconstruction_l1": float(value)} for value in error.flatten(1).mean(1)]
-        for row, index in zip(rows, batch.get("index", ()), strict=False):
-            row["index"] = int(index)
-        return rows
+        descriptors = features["view_descriptors"]
+        return self.decoder(descriptors.flatten(0, 1)).unflatten(0, descriptors.shape[:2])
 
-    def reconstruct(self, views: Tensor) -> Tensor:
-        """Views (B, v, 3, S, S) as the decoder sees them from their descriptors; about 0..1, not clipped.
-
-        Raises:
-            ValueError: They are of another size than the decoder was built for.
-        """
+    def _error(self, features: dict[str, Any], views: Tensor) -> Tensor:
         side = 32 * self.decoder.side
         if views.shape[-2:] != (side, side):
             raise ValueError(
-                f"the views are {tuple(views.shape[-2:])}, the autoencoder's image_size is {side}"
+                f"the views are {'x'.join(map(str, views.shape[-2:]))} pixels, but image_size is {side}"
             )
-        descriptors = self._say(views)["view_descriptors"].flatten(0, 1)
-        return self.decoder(descriptors).unflatten(0, views.shape[:2])
+        return (self.reconstruct(features) - self._pixels(views)).abs()

@@ -25,7 +25,7 @@ class ImageTeacher(BaseModel):
     What a view must look like to the network (``trunk``, ``trunk_options`` with its padding,
     ``normalization``) is part of a checkpoint; loading one that disagrees with the config is an error.
 
-    A subclass says in ``_say`` what it makes of views, and ends its construction with ``_start``.
+    A subclass gives ``features``, ``loss`` and ``predict``, and ends its construction with ``_start``.
 
     Args:
         build: Makes the trunk of a name, ``pretrained`` or not, and further options.
@@ -79,12 +79,34 @@ class ImageTeacher(BaseModel):
     def _load_timm(self, state: dict[str, Tensor], source: str) -> None:
         load_trunk(self.trunk, state, source)
 
+    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
+        """One pass over a batch (``pointmcd.batch.Batch``).
+
+        Args:
+            mode: ``loss`` gives a dict of losses, ``predict`` one dict a shape, ``tensor`` the features.
+            batch: ``views`` (B, v, 3, H, W), uint8 or floats in 0..1, and what ``loss`` and ``predict`` ask
+                for.
+        """
+        if mode not in ("loss", "predict", "tensor"):
+            raise ValueError(f"mode is {mode!r}; choose loss, predict or tensor")
+        features = self.features(batch["views"])
+        return features if mode == "tensor" else getattr(self, mode)(features, batch)
+
     @torch.no_grad()
     def describe(self, batch: dict[str, Any]) -> TeacherRows:
         """What a frozen teacher says of ``batch['views']`` (B, V, 3, H, W); no gradient."""
-        return self._say(batch["views"])
+        return teacher_rows(self.features(batch["views"]))
 
-    def _say(self, views: Tensor) -> TeacherRows:
+    def features(self, views: Tensor) -> dict[str, Any]:
+        """The teacher's rows of views (B, v, 3, H, W), and what its loss and predictions need besides."""
+        raise NotImplementedError
+
+    def loss(self, features: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The losses that the teacher is trained by."""
+        raise NotImplementedError
+
+    def predict(self, features: dict[str, Any], batch: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the teacher's metric counts, one dict a shape."""
         raise NotImplementedError
 
     def _run_trunk(self, views: Tensor) -> Any:
@@ -155,13 +177,16 @@ class PyramidTeacher(ImageTeacher):
     def _load_timm(self, state: dict[str, Tensor], source: str) -> None:
         self.trunk.load_timm(state, source)
 
-    def _say(self, views: Tensor) -> TeacherRows:
-        return self._rows(self._run_trunk(views), views)
-
-    def _rows(self, levels: list[Tensor], views: Tensor) -> TeacherRows:
-        """Descriptors from the levels of ``views`` (B, v, ...)."""
+    def features(self, views: Tensor) -> dict[str, Any]:
+        """The teacher's rows of views (B, v, 3, H, W), and the ``levels`` of the B * v images."""
+        levels = self._run_trunk(views)
         descriptors = levels[-1].mean((-2, -1)).unflatten(0, views.shape[:2])
-        return {"view_descriptors": descriptors, "descriptor": descriptors.amax(1)}
+        return {"levels": levels, "view_descriptors": descriptors, "descriptor": descriptors.amax(1)}
+
+
+def teacher_rows(features: dict[str, Any]) -> TeacherRows:
+    """Of a teacher's features those that students learn from."""
+    return {name: features[name] for name in TeacherRows.__annotations__ if name in features}
 
 
 def encode_settings(settings: dict[str, Any]) -> Tensor:

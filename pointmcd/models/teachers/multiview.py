@@ -4,12 +4,11 @@ from typing import Any
 
 from torch import Tensor
 
-from pointmcd.batch import TeacherRows
 from pointmcd.models.heads.classification import ClassificationHead
 from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.losses import smoothed_cross_entropy
 from pointmcd.models.teachers.base import ImageTeacher
-from pointmcd.models.teachers.trunks import NORMALIZATIONS, build_trunk  # noqa: F401
+from pointmcd.models.teachers.trunks import build_trunk
 from pointmcd.registry import MODELS
 
 
@@ -58,30 +57,22 @@ class MultiViewTeacher(ImageTeacher):
         """D, width of the descriptors."""
         return self.view_embed.linear.out_features
 
-    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
-        """One pass over a batch (``pointmcd.batch.Batch``).
-
-        Args:
-            mode: ``loss`` gives a dict of losses, ``predict`` one dict a shape as ``ClassificationHead``,
-                ``tensor`` what the teacher says (``TeacherRows``).
-            batch: ``views`` (B, v, 3, H, W), uint8 or floats in 0..1; ``label`` (B,) for ``loss``.
-        """
-        said = self._say(batch["views"])
-        if mode == "tensor":
-            return said
-        if mode == "predict":
-            return self.head.predict(said, batch)
-        if mode == "loss":
-            views = batch["views"].shape[1]
-            labels = batch["label"].unsqueeze(1).expand(-1, views)
-            view_loss = smoothed_cross_entropy(said["view_logits"], labels, self.head.smoothing)
-            return {**self.head.loss(said, batch), "loss_view": view_loss}
-        raise ValueError(f"mode is {mode!r}; choose loss, predict or tensor")
-
-    def _say(self, views: Tensor) -> TeacherRows:
+    def features(self, views: Tensor) -> dict[str, Tensor]:
+        """The teacher's rows of views (B, v, 3, H, W)."""
         descriptors = self.view_embed(self._run_trunk(views).unflatten(0, views.shape[:2]))
         return {
             "view_descriptors": descriptors,
             "view_logits": self.head.classifier(descriptors),
             **self.head({"global_feats": descriptors.amax(1)}),
         }
+
+    def loss(self, features: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Cross-entropy of the shape's logits and of each view's against ``batch['label']`` (B,)."""
+        view_logits = features["view_logits"]
+        labels = batch["label"].unsqueeze(1).expand(-1, view_logits.shape[1])
+        view_loss = smoothed_cross_entropy(view_logits, labels, self.head.smoothing)
+        return {**self.head.loss(features, batch), "loss_view": view_loss}
+
+    def predict(self, features: dict[str, Tensor], batch: dict[str, Any]) -> list[dict[str, Any]]:
+        """One dict a shape, as ``ClassificationHead``."""
+        return self.head.predict(features, batch)

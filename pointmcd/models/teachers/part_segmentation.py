@@ -47,31 +47,21 @@ class PartSegmentationTeacher(PyramidTeacher):
         self.decoder = PartDecoder(self.trunk.channels, num_classes, num_parts)
         self._start()
 
-    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
-        """One pass over a batch (``pointmcd.batch.Batch``).
+    def loss(self, features: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Cross-entropy against ``batch['part_views']`` (B, v, H, W), given ``batch['label']`` (B,)."""
+        logits = self.part_logits(features, batch)
+        loss = F.cross_entropy(logits.flatten(0, 1), batch["part_views"].flatten(0, 1))
+        return {"loss_parts": loss}
 
-        Args:
-            mode: ``loss`` gives a dict of losses; ``predict`` one dict a shape with ``index``, where known,
-                and ``part_views`` (v, H, W) int64, the most likely part of each pixel, P for the background;
-                ``tensor`` what the teacher says (``TeacherRows``).
-            batch: ``views`` (B, v, 3, H, W), uint8 or floats in 0..1; ``label`` (B,), the category, for
-                ``loss`` and ``predict``; ``part_views`` (B, v, H, W) for ``loss``.
+    def predict(self, features: dict[str, Any], batch: dict[str, Any]) -> list[dict[str, Any]]:
+        """One dict a shape: ``part_views`` (v, H, W) int64, the most likely part of each pixel; P is the
+        background.
         """
-        if mode == "tensor":
-            return self._say(batch["views"])
-        if mode not in ("loss", "predict"):
-            raise ValueError(f"mode is {mode!r}; choose loss, predict or tensor")
-        logits = self.part_logits(batch["views"], batch["label"])
-        if mode == "loss":
-            loss = F.cross_entropy(logits.flatten(0, 1), batch["part_views"].flatten(0, 1))
-            return {"loss_parts": loss}
-        rows = [{"part_views": parts} for parts in logits.argmax(2)]
-        for row, index in zip(rows, batch.get("index", ()), strict=False):
-            row["index"] = int(index)
-        return rows
+        return [{"part_views": parts} for parts in self.part_logits(features, batch).argmax(2)]
 
-    def part_logits(self, views: Tensor, label: Tensor) -> Tensor:
-        """Views (B, v, 3, H, W) and categories (B,) -> (B, v, P + 1, H, W), the background last."""
-        category = label.repeat_interleave(views.shape[1])
-        logits = self.decoder(self._run_trunk(views), category, views.shape[-1])
+    def part_logits(self, features: dict[str, Any], batch: dict[str, Any]) -> Tensor:
+        """Logits (B, v, P + 1, H, W) of ``batch['views']``, given the categories ``batch['label']`` (B,)."""
+        views = batch["views"]
+        category = batch["label"].repeat_interleave(views.shape[1])
+        logits = self.decoder(features["levels"], category, views.shape[-1])
         return logits.unflatten(0, views.shape[:2])
