@@ -1,0 +1,198 @@
+"""Features of shapes, which every protocol on frozen features starts from: extracted, saved, loaded."""
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from pointmcd.datasets.shapes import PreparedShapes, whole_batch
+
+KINDS = {
+    "max": "maximum of the backbone's point features",
+    "mean": "mean of the backbone's point features",
+    "max+mean": "maximum and mean of the backbone's point features, one after the other",
+    "descriptor": "descriptor of the classification head",
+}
+VIEW_POOLS = ("max", "mean")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the S shapes of one split.
+
+    Attributes:
+        values: (S, C) float32, or (S, V, C) where each view of a shape has its own.
+        labels: (S,) int64 classes.
+        names: S names.
+
+    Raises:
+        ValueError: The three are not of one size, or a value is not finite.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+
+    def __post_init__(self) -> None:
+        if self.values.ndim not in (2, 3):
+            raise ValueError(f"features are (S, C) or (S, V, C), not {self.values.shape}")
+        if not len(self.values) == len(self.labels) == len(self.names):
+            raise ValueError(
+                f"{len(self.values)} features, {len(self.labels)} labels and {len(self.names)} names are not "
+                "of the same shapes"
+            )
+        if not np.isfinite(self.values).all():
+            raise ValueError("features are not finite")
+
+    def over_views(self, num_views: int | None = None, pool: str = "max", seed: int = 0) -> "Features":
+        """One feature a shape, pooled over some of its views.
+
+        Args:
+            num_views: How many views, drawn for each shape without replacement; None takes all.
+            pool: ``max`` or ``mean``.
+            seed: Of the draw.
+
+        Returns:
+            Features (S, C); those that are one a shape already, as they are.
+
+        Raises:
+            ValueError: There are not so many views, or ``pool`` is neither.
+        """
+        if pool not in VIEW_POOLS:
+            raise ValueError(f"views are pooled by {' or '.join(VIEW_POOLS)}, not by {pool!r}")
+        if self.values.ndim == 2:
+            if num_views is not None:
+                raise ValueError("these features are one a shape: there are no views to choose from")
+            return self
+        values = self.values
+        if num_views is not None:
+            count = values.shape[1]
+            if not 1 <= num_views <= count:
+                raise ValueError(f"{num_views} views were asked for, of the {count} that a shape has")
+            order = np.random.default_rng(seed).random(values.shape[:2]).argsort(1)[:, :num_views]
+            values = np.take_along_axis(values, order[..., None], 1)
+        return replace(self, values=values.max(1) if pool == "max" else values.mean(1))
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of the splits of a set, with what they are.
+
+    Attributes:
+        splits: By the split's name.
+        class_names: K names.
+        about: What made the features, as plain values; every report repeats it.
+    """
+
+    splits: dict[str, Features]
+    class_names: list[str]
+    about: dict[str, Any]
+
+    def split(self, name: str) -> Features:
+        """The features of one split."""
+        if name not in self.splits:
+            raise ValueError(f"there are no features of split {name!r}, only of {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def save(self, path: str | Path) -> None:
+        """Write all to one ``.npz`` file without pickle, under a temporary name first.
+
+        The file holds ``class_names``, ``about`` (JSON) and for each split ``<split>/values``,
+        ``<split>/labels`` and ``<split>/names``.
+        """
+        arrays = {
+            "class_names": np.asarray(self.class_names, np.str_),
+            "about": np.asarray(json.dumps(self.about)),
+        }
+        for split, features in self.splits.items():
+            arrays[f"{split}/values"] = np.asarray(features.values, np.float32)
+            arrays[f"{split}/labels"] = np.asarray(features.labels, np.int64)
+            arrays[f"{split}/names"] = np.asarray(features.names, np.str_)
+        temporary = Path(f"{path}.{os.getpid()}.tmp")
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "FeatureSet":
+        """Read what ``save`` wrote.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no such file, or damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                names = [key.removesuffix("/values") for key in file if key.endswith("/values")]
+                splits = {
+                    name: Features(
+                        file[f"{name}/values"], file[f"{name}/labels"], file[f"{name}/names"].tolist()
+                    )
+                    for name in names
+                }
+                return cls(splits, file["class_names"].tolist(), json.loads(str(file["about"])))
+        except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path} is no file of features ({error}); tools/extract_features.py writes one"
+            ) from error
+
+
+@torch.inference_mode()
+def extract(
+    model: nn.Module,
+    dataset: PreparedShapes,
+    kind: str = "max",
+    batch_size: int = 32,
+    progress: bool = False,
+) -> Features:
+    """What a frozen encoder says of every shape of a dataset, in its order, without augmentation.
+
+    Args:
+        model: With a ``backbone``; for ``descriptor`` also with a classification head. It is left in eval
+            mode, and runs where its weights are.
+        dataset: Points and labels.
+        kind: One of ``KINDS``.
+        batch_size: Shapes at a time; makes no difference but for rounding.
+        progress: Show a bar.
+
+    Returns:
+        Features (S, C).
+
+    Raises:
+        ValueError: There is no such kind, or the model has no descriptor.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"feature {kind!r} is not known; choose {', '.join(KINDS)}")
+    model.eval()
+    device = next(model.parameters()).device
+    loader = DataLoader(dataset, batch_size, collate_fn=whole_batch)
+    batches = track(loader, f"features of {dataset.split_name}", disable=not progress, transient=True)
+    values = [_features(model, batch["points"].to(device), kind).float().cpu() for batch in batches]
+    return features_of(dataset, torch.cat(values).numpy())
+
+
+def features_of(dataset: PreparedShapes, values: np.ndarray) -> Features:
+    """Features (S, ...) of a dataset's shapes, in its order, with their labels and names."""
+    stored = "train" if dataset.split_name in ("fit", "held_out") else dataset.split_name
+    split = dataset.prepared.split(stored)
+    return Features(values, split.labels[dataset.rows], [split.names[row] for row in dataset.rows])
+
+
+def _features(model: nn.Module, points: Tensor, kind: str) -> Tensor:
+    """(B, N, 3) -> (B, C)."""
+    if kind == "descriptor":
+        if model.head is None or model.dense:
+            raise ValueError("this model has no classification head, and so no descriptor; choose another")
+        return model(points=points)["descriptor"]
+    points = model.backbone(points)["point_feats"]
+    pooled = {"max": points.amax(1), "mean": points.mean(1)}
+    return torch.cat([pooled[part] for part in kind.split("+")], -1)
