@@ -1,0 +1,9 @@
+"""The built-in shapes with their parts: ``tools/prepare_data.py builtin --out data/builtinpart``."""
+
+_base_ = "shapenetpart.py"
+
+data_root = "data/builtinpart"
+
+train_dataloader = dict(dataset=dict(num_points=512))
+val_dataloader = dict(dataset=dict(num_points=512))
+test_dataloader = val_dataloader

@@ -1,0 +1,14 @@
+"""PointNet on the parts of the built-in shapes, learning from an image teacher as well."""
+
+_base_ = [
+    "_base_/models/pointmcd_seg.py",
+    "_base_/datasets/builtinpart.py",
+    "_base_/schedules/adamw_40e.py",
+    "_base_/default_runtime.py",
+]
+
+model = dict(
+    backbone=dict(type="PointNet", tnet_reg_weight=0),
+    head=dict(category_channels=0, channels=(512, 256, 128), dropout=0.0, negative_slope=0.0),
+)
+train_dataloader = dict(dataset=dict(visibility=True, teacher="parts"))
