@@ -179,9 +179,8 @@ def test_order_and_company_of_points_do_not_matter(net):
 def test_a_shift_by_the_coarsest_voxel_changes_nothing(net):
     """Coordinates in eighths are exact in binary, so that no point changes its voxel by rounding."""
     points = torch.randint(-16, 16, (2, 40, 3)).double() / 8
-    for ours, moved in zip(
-        described(net, points), described(net, points + torch.tensor([1.0, -2, 3])), strict=True
-    ):
+    moved = points + torch.tensor([1.0, -2, 3])
+    for ours, theirs in zip(described(net, points), described(net, moved), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
