@@ -48,7 +48,7 @@ class PointBackbone(nn.Module, ABC):
         Returns:
             ``hidden`` (B, M, I), the input of ``fusion``; ``point_index`` (B, M) int64, the points that the M
             rows belong to, or None when they are all N in order; ``losses``, the backbone's own weighted
-            terms.
+            terms; and whatever else ``local_feats`` reads.
         """
 
     def forward(self, points: Tensor) -> dict[str, Any]:

@@ -26,8 +26,8 @@ class PointNet2Seg(PointNet2):
 
     Point features, 128 of 1024 channels with the defaults, feed the global max pool; from there feature
     propagation goes to the points of each level, the coarsest first, and last to the N points, whose own
-    features are the input values. Those levels get a gradient from a head that reads local features only:
-    without one, take ``PointNet2``.
+    features are the input values. Only a head that reads local features trains it: for pre-training without
+    one take ``PointNet2``, whose weights have the same names.
 
     Args:
         in_channels: Values of a point; what follows x, y, z is a feature.

@@ -25,13 +25,15 @@ def convert(state: State) -> tuple[str, State]:
     """Translate an official state dict.
 
     Args:
-        state: Of ``PointNet_Cls_Distiller``, ``DGCNN_Cls_Distiller`` or ``Teacher_Cls``; keys may begin with
-            ``module.``, as ``DataParallel`` saves them.
+        state: Of ``PointNet_Cls_Distiller``, ``DGCNN_Cls_Distiller``, ``PointNet_Seg_Distiller``,
+            ``DGCNN_Seg_Distiller``, ``Teacher_Cls``, ``CNN_Backbone_Pretrainer`` or ``Teacher_Seg``; keys may
+            begin with ``module.``, as ``DataParallel`` saves them.
 
     Returns:
         The network (one of ``NETWORKS``) and a state dict that loads strictly: a student's into ``PointMCD``
-        with a ``ClassificationHead`` and one ``ViewDistillationHead``, a teacher's into ``MultiViewTeacher``
-        with its default arguments.
+        with a ``ClassificationHead`` or a ``PartSegmentationHead`` and one ``ViewDistillationHead``, a
+        teacher's into ``MultiViewTeacher``, ``AutoencoderTeacher`` or ``PartSegmentationTeacher``, with the
+        networks of the official configs.
 
     Raises:
         ValueError: The keys are not those of one of ``NETWORKS``.
