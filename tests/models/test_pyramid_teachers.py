@@ -154,7 +154,7 @@ def test_vgg_takes_the_weights_of_torchvision():
     for key, value in model.features.state_dict().items():
         assert torch.equal(value, state[f"features.{key}"]), key
     del state["features.25.weight"]
-    with pytest.raises(ValueError, match=r"of torchvision are not those of vgg11_bn: .*25\.weight"):
+    with pytest.raises(ValueError, match=r"(?s)of torchvision are not those of vgg11_bn: .*25\.weight"):
         model.load_timm(state, "torchvision")
 
 
@@ -195,8 +195,6 @@ def test_other_weights_are_refused(tmp_path):
 
 
 def test_bad_arguments(batch):
-    with pytest.raises(ValueError, match=r"image_size is 100; .* divisible by 32"):
-        AutoencoderTeacher(image_size=100, trunk="test_resnet")
     with pytest.raises(ValueError, match="views are 64x64 pixels, but image_size is 96"):
         AutoencoderTeacher(image_size=96, trunk="test_resnet")(mode="loss", **batch)
     with pytest.raises(ValueError, match="vgg11_attention has 512 channels and takes no options"):
@@ -207,11 +205,12 @@ def test_bad_arguments(batch):
         teacher(PartSegmentationTeacher)(mode="train", **batch)
 
 
-def test_views_of_any_size_are_segmented():
-    model = teacher(PartSegmentationTeacher).eval()
-    batch = {"views": torch.rand(1, 1, 3, 72, 72), "label": torch.tensor([1])}
-    (row,) = model(mode="predict", **batch)
-    assert row["part_views"].shape == (1, 72, 72)
+def test_views_of_any_size():
+    batch = {"views": torch.rand(2, 1, 3, 72, 72), "label": torch.tensor([1, 0])}
+    rows = teacher(PartSegmentationTeacher).eval()(mode="predict", **batch)
+    assert rows[0]["part_views"].shape == (1, 72, 72)
+    autoencoder = AutoencoderTeacher(image_size=72, trunk="test_resnet").eval()
+    assert autoencoder.reconstruct(autoencoder(**batch)).shape == batch["views"].shape
 
 
 @KINDS

@@ -17,8 +17,8 @@ class AutoencoderTeacher(PyramidTeacher):
     teacher for part segmentation.
 
     Args:
-        image_size: S, pixels a side of the views, divisible by 32; filled in from the prepared data where a
-            config leaves it None.
+        image_size: S, pixels a side of the views; filled in from the prepared data where a config leaves it
+            None.
         trunk: As ``PyramidTeacher``, and so all that follow.
         trunk_options: Further arguments of ``timm.create_model``.
         pretrained: Take the trunk's ImageNet weights from timm.
@@ -61,7 +61,7 @@ class AutoencoderTeacher(PyramidTeacher):
         return self.decoder(descriptors.flatten(0, 1)).unflatten(0, descriptors.shape[:2])
 
     def _error(self, features: dict[str, Any], views: Tensor) -> Tensor:
-        side = 32 * self.decoder.side
+        side = self.decoder.image_size
         if views.shape[-2:] != (side, side):
             raise ValueError(
                 f"the views are {'x'.join(map(str, views.shape[-2:]))} pixels, but image_size is {side}"

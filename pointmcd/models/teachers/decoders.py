@@ -1,6 +1,7 @@
 """What image teachers are trained through: a descriptor to an image, a feature pyramid to part logits."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -32,36 +33,30 @@ class ConvNormAct(nn.Module):
 class ImageDecoder(nn.Module):
     """Descriptor (B, D) -> image (B, 3, S, S) with unbounded values.
 
-    Source: the official ``CNN_Backbone_Pretrainer``: a linear layer gives 256 channels of a 32nd of the side,
-    which four convolutions widen, each after a bilinear upsampling by 2; a last upsampling and convolution
-    give the image.
+    Source: the official ``CNN_Backbone_Pretrainer`` (S = 224): a linear layer gives 256 channels of a 32nd of
+    the side, which four convolutions widen, each after a bilinear upsampling by 2; a last upsampling and
+    convolution give the image.
 
     Args:
         in_channels: D.
-        image_size: S, pixels a side; divisible by 32.
-
-    Raises:
-        ValueError: It is not divisible by 32.
+        image_size: S, pixels a side; where 32 does not divide it, the last upsampling is by less than 2.
     """
 
     widths = (256, 256, 128, 64, 32)
 
     def __init__(self, in_channels: int, image_size: int) -> None:
         super().__init__()
-        if image_size < 32 or image_size % 32:
-            raise ValueError(f"image_size is {image_size}; the decoder needs views of a side divisible by 32")
-        self.side = image_size // 32
+        self.image_size = image_size
+        self.side = -(-image_size // 32)
         self.lift = LinearNormAct(in_channels, self.widths[0] * self.side**2)
-        self.convs = nn.ModuleList(
-            ConvNormAct(i, o) for i, o in zip(self.widths[:-1], self.widths[1:], strict=True)
-        )
+        self.convs = nn.ModuleList(ConvNormAct(i, o) for i, o in pairwise(self.widths))
         self.output = nn.Conv2d(self.widths[-1], 3, 3, padding=1, bias=False)
 
     def forward(self, descriptor: Tensor) -> Tensor:
         x = self.lift(descriptor).view(-1, self.widths[0], self.side, self.side)
         for conv in self.convs:
             x = conv(_resized(x, 2 * x.shape[-1]))
-        return self.output(_resized(x, 2 * x.shape[-1]))
+        return self.output(_resized(x, self.image_size))
 
 
 class PartDecoder(nn.Module):
