@@ -1,11 +1,15 @@
 #!/usr/bin/env python
-"""Test a checkpoint: overall and mean class accuracy, a table of the classes, a picture of the confusion
-matrix.
+"""Test a checkpoint of a student or an image teacher.
+
+Classification: overall and mean class accuracy, a table of the classes, a picture of the confusion matrix.
+Part segmentation: instance and category mIoU, a table of the categories, a picture of the worst, median and
+best shapes. Figures of --votes are reported beside those of one pass, never in their place.
 """
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _environment import plain_errors
@@ -15,15 +19,32 @@ from rich.console import Console
 from rich.table import Table
 
 from pointmcd.engine import build_runner, load_config
+from pointmcd.evaluation import ClassificationMetric, PartSegmentationMetric
 from pointmcd.evaluation.classification import class_accuracy
-from pointmcd.visualization import draw_confusion
+from pointmcd.evaluation.part_segmentation import PROTOCOLS, CategoryResult
+from pointmcd.evaluation.voting import vote
+from pointmcd.visualization import draw_confusion, draw_extremes
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
     parser.add_argument("checkpoint", type=Path, help="checkpoint (epoch_N.pth)")
     parser.add_argument("--work-dir", type=Path, help="where the report goes; default: beside the checkpoint")
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        help="of part segmentation: standard (default) or that of PointMCD's release",
+    )
+    parser.add_argument(
+        "--votes",
+        type=int,
+        metavar="N",
+        help="report also what the mean over N randomly scaled copies of each shape says",
+    )
+    parser.add_argument("--vote-seed", type=int, default=0, help="of the scales (default: %(default)s)")
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -34,16 +55,67 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def main() -> None:
+    args = parse_args()
+    with plain_errors():
+        if not args.checkpoint.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
+        protocol = [f"test_evaluator.protocol={args.protocol}"] if args.protocol else []
+        config = load_config(args.config, args.cfg_options + protocol)
+        config.work_dir = str(args.work_dir or args.checkpoint.parent)
+        config.load_from = str(args.checkpoint)
+        config.resume = False
+        runner = build_runner(config)
+    figures: dict[str, Any] = runner.test()
+    if args.votes is not None:
+        with plain_errors():
+            metric = runner.test_evaluator.metrics[0]
+            voted = vote(runner.model, runner.test_dataloader, metric, args.votes, args.vote_seed)
+        figures |= {"votes": args.votes, "voted": voted}
+    if is_main_process():
+        report(runner, figures, Path(config.work_dir) / f"test_{args.checkpoint.stem}")
+
+
+def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
+    """Print the table and the figures, and write ``<stem>.json`` and ``<stem>.png``."""
+    metric, dataset = runner.test_evaluator.metrics[0], runner.test_dataloader.dataset
+    console, picture, details = Console(), None, {}
+    if isinstance(metric, ClassificationMetric):
+        names = dataset.metainfo["classes"]
+        console.print(class_table(metric.confusion, names))
+        details = {"labels": metric.labels.tolist(), "predictions": metric.predictions.tolist()}
+        picture = draw_confusion(metric.confusion, names)
+    elif isinstance(metric, PartSegmentationMetric):
+        categories = metric.categories(dataset.metainfo["classes"], dataset.metainfo["parts"])
+        console.print(category_table(categories))
+        np.save(stem.with_name(f"{stem.name}_parts.npy"), np.stack(metric.predictions))
+        details = {
+            "protocol": metric.protocol,
+            "labels": metric.labels.tolist(),
+            "ious": metric.ious.tolist(),
+            "categories": [row._asdict() for row in categories],
+        }
+        picture = draw_extremes(metric, dataset)
+    for name, value in figures.items():
+        if name not in ("votes", "voted"):
+            console.print(in_words(name, value))
+    for name, value in figures.get("voted", {}).items():
+        console.print(in_words(f"{name} with {figures['votes']} votes", value))
+    stem.with_suffix(".json").write_text(json.dumps({**figures, **details}))
+    if picture is not None:
+        picture.savefig(stem.with_suffix(".png"))
+    console.print(f"wrote {stem}.json" + (f" and {stem}.png" if picture else ""), soft_wrap=True)
+
+
+def in_words(name: str, value: float) -> str:
+    """A figure in percent, but for the distances, whose names end in ``l1``."""
+    words = name.replace("_", " ").replace("miou", "mIoU")
+    return f"{words}: {value:.4f}" if name.endswith("_l1") else f"{words}: {value:.2f} %"
+
+
 def class_table(confusion: np.ndarray, names: list[str]) -> Table:
     """A row a class: shapes, accuracy, and what it is most often taken for."""
-    table = Table(title="Accuracy by class")
-    for column, justify in (
-        ("class", "left"),
-        ("shapes", "right"),
-        ("%", "right"),
-        ("most often taken for", "left"),
-    ):
-        table.add_column(column, justify=justify)
+    table = table_of("Accuracy by class", ("class", "shapes", "%", "most often taken for"))
     wrong = confusion - np.diag(np.diag(confusion))
     for row, (name, accuracy) in enumerate(zip(names, class_accuracy(confusion), strict=True)):
         most = int(wrong[row].argmax())
@@ -52,37 +124,20 @@ def class_table(confusion: np.ndarray, names: list[str]) -> Table:
     return table
 
 
-def main() -> None:
-    args = parse_args()
-    with plain_errors():
-        if not args.checkpoint.is_file():
-            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
-        config = load_config(args.config, args.cfg_options)
-        config.work_dir = str(args.work_dir or args.checkpoint.parent)
-        config.load_from = str(args.checkpoint)
-        config.resume = False
-        runner = build_runner(config)
-    metrics = runner.test()
-    if is_main_process():
-        report(runner, metrics, args.checkpoint, Path(config.work_dir))
+def category_table(categories: list[CategoryResult]) -> Table:
+    """A row a category: shapes, mIoU, and the part that is found worst."""
+    table = table_of("IoU by category", ("category", "shapes", "mIoU %", "weakest part"))
+    for name, shapes, miou, parts in categories:
+        weakest = min(parts, key=parts.__getitem__)
+        table.add_row(name, str(shapes), f"{miou:.1f}", f"{weakest} ({parts[weakest]:.1f})")
+    return table
 
 
-def report(runner: Runner, metrics: dict[str, float], checkpoint: Path, folder: Path) -> None:
-    """Print the tables, and write ``test_<checkpoint>.json`` (with every
-    prediction) and ``.png`` beside
-    it.
-    """
-    metric = runner.test_evaluator.metrics[0]
-    names = runner.test_dataloader.dataset.metainfo["classes"]
-    console = Console()
-    console.print(class_table(metric.confusion, names))
-    for name, value in metrics.items():
-        console.print(f"{name.replace('_', ' ')}: {value:.2f} %")
-    stem = folder / f"test_{checkpoint.stem}"
-    result = {**metrics, "labels": metric.labels.tolist(), "predictions": metric.predictions.tolist()}
-    stem.with_suffix(".json").write_text(json.dumps(result))
-    draw_confusion(metric.confusion, names).savefig(stem.with_suffix(".png"))
-    console.print(f"wrote {stem}.json and {stem}.png")
+def table_of(title: str, columns: tuple[str, str, str, str]) -> Table:
+    table = Table(title=title)
+    for column, justify in zip(columns, ("left", "right", "right", "left"), strict=True):
+        table.add_column(column, justify=justify)
+    return table
 
 
 if __name__ == "__main__":

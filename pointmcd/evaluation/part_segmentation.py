@@ -104,16 +104,32 @@ def mean_ious(ious: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {"instance_miou": 100 * float(ious.mean()), "category_miou": 100 * float(np.mean(categories))}
 
 
-class CategoryRow(NamedTuple):
-    """One category of a test split."""
+def worst_median_best(ious: np.ndarray, each: int = 2) -> dict[str, list[int]]:
+    """Shapes worth a look: the lowest, the middle and the highest of (S,) IoUs; S >= 1.
+
+    Returns:
+        ``worst``, ``median`` and ``best``: ``each`` rows, in rising order; fewer where S < 3 ``each``.
+    """
+    order = ious.argsort(kind="stable").tolist()
+    each = max(min(each, len(order) // 3), 1)
+    middle = (len(order) - each) // 2
+    return {"worst": order[:each], "median": order[middle : middle + each], "best": order[-each:]}
+
+
+class CategoryResult(NamedTuple):
+    """What an evaluation says of one category.
+
+    Attributes:
+        name: Of the category.
+        shapes: How many the split has.
+        miou: Mean over its shapes, in percent.
+        part_ious: IoU of each part by name, mean over the category's shapes, in percent.
+    """
 
     name: str
     shapes: int
     miou: float
-    """Mean over its shapes, in [0, 1]; NaN without shapes."""
-    weakest_part: str
-    weakest_iou: float
-    """Mean over its shapes, in [0, 1]; NaN without shapes."""
+    part_ious: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -185,16 +201,13 @@ class PartSegmentationMetric(BaseMetric):
         accuracy = 100 * sum(shape.right for shape in results) / points
         return {**mean_ious(self.ious, self.labels), "point_accuracy": accuracy}
 
-    def category_rows(self, class_names: Sequence[str], part_names: Sequence[str]) -> list[CategoryRow]:
-        """What the last evaluation says of each category."""
-        rows = []
-        for label, (name, parts) in enumerate(zip(class_names, self.class_parts, strict=True)):
+    def categories(self, class_names: Sequence[str], part_names: Sequence[str]) -> list[CategoryResult]:
+        """The last evaluation by category; categories without shapes are left out."""
+        found = []
+        for label in np.unique(self.labels):
             members = np.flatnonzero(self.labels == label)
-            if not len(members):
-                rows.append(CategoryRow(name, 0, np.nan, "", np.nan))
-                continue
-            means = np.mean([self.part_ious[member] for member in members], 0)
-            weakest = int(means.argmin())
-            row = (len(members), float(means.mean()), part_names[parts[weakest]], float(means[weakest]))
-            rows.append(CategoryRow(name, *row))
-        return rows
+            means = 100 * np.mean([self.part_ious[member] for member in members], 0)
+            names = [part_names[part] for part in self.class_parts[label]]
+            parts = dict(zip(names, means.tolist(), strict=True))
+            found.append(CategoryResult(class_names[label], len(members), float(means.mean()), parts))
+        return found

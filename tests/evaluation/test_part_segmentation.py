@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointmcd.evaluation import PartSegmentationMetric
-from pointmcd.evaluation.part_segmentation import mean_ious, part_ious, predict_parts, shape_ious
+from pointmcd.evaluation.part_segmentation import (
+    mean_ious,
+    part_ious,
+    predict_parts,
+    shape_ious,
+    worst_median_best,
+)
 
 CLASS_PARTS = [[0, 1, 2], [3, 4]]
 PROTOCOLS = ("standard", "official")
@@ -124,19 +130,24 @@ def test_metric_collects_batches():
     assert [part.tolist() for part in metric.predictions] == [[0, 0, 2, 1], [3, 4], [0, 1, 1, 2]]
     assert all(part.dtype == np.uint16 for part in metric.predictions)
 
-    chair, lamp = metric.category_rows(["chair", "lamp"], ["seat", "back", "arm", "shade", "foot"])
-    assert (chair.name, chair.shapes, chair.weakest_part) == ("chair", 2, "arm")
-    assert (chair.miou, chair.weakest_iou) == (pytest.approx(7 / 9), pytest.approx(0.5))
-    assert (lamp.shapes, lamp.miou) == (1, 1)
+    chair, lamp = metric.categories(["chair", "lamp"], ["seat", "back", "arm", "shade", "foot"])
+    assert (chair.name, chair.shapes, chair.miou) == ("chair", 2, pytest.approx(700 / 9))
+    assert chair.part_ious == pytest.approx({"seat": 500 / 6, "back": 100, "arm": 50})
+    assert (lamp.shapes, lamp.miou) == (1, 100)
 
 
-def test_a_category_without_shapes_has_no_mean():
+def test_a_category_without_shapes_is_left_out():
     metric = PartSegmentationMetric(CLASS_PARTS)
     metric.process(None, [sample(1, [3, 4], [3, 4])])
     assert metric.evaluate(1)["category_miou"] == 100
-    row, _ = metric.category_rows(["chair", "lamp"], list("abcde"))
-    assert row.shapes == 0
-    assert np.isnan(row.miou)
+    assert [row.name for row in metric.categories(["chair", "lamp"], list("abcde"))] == ["lamp"]
+
+
+def test_worst_median_best():
+    ious = np.array([0.5, 0.1, 0.9, 0.3, 0.7, 0.2, 0.8])
+    assert worst_median_best(ious) == {"worst": [1, 5], "median": [3, 0], "best": [6, 2]}
+    assert worst_median_best(ious, 1) == {"worst": [1], "median": [0], "best": [2]}
+    assert worst_median_best(ious[:1]) == {"worst": [0], "median": [0], "best": [0]}
 
 
 def test_what_is_wrong_is_named():
