@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,9 +20,9 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
         smoothing: in [0, 1).
 
     Returns:
-        The mean over all leading dimensions, a scalar.
+        The mean over all leading dimensions, a scalar; float32 of half precision.
     """
-    log_probs = logits.log_softmax(-1)
+    log_probs = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
     others = smoothing / max(logits.shape[-1] - 1, 1)
     label = log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return -((1 - smoothing - others) * label + others * log_probs.sum(-1)).mean()

@@ -193,6 +193,20 @@ def test_the_category_is_heard(backbone, batch):
     assert not torch.allclose(*logits)
 
 
+def test_bfloat16_autocast_stays_near(backbone, batch):
+    model = build("PointModel", backbone).float()
+    model.head.rest.eval()  # no dropout
+    batch["points"] = batch["points"].float()
+    exact = model(**batch)["logits"].flatten()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model(**batch)["logits"].float().flatten()
+        loss = model(mode="loss", **batch)["loss_task"]
+    assert torch.cosine_similarity(exact, rounded, dim=0) > (0.999 if "DGCNN" in backbone["type"] else 0.9)
+    assert loss.dtype == torch.float32
+    loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 @pytest.mark.parametrize("name", ["dgcnn", "pointnet2"])
 def test_torch_compile_traces_the_forward_pass(name, batch):
     """Without a break in the graph."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -63,7 +64,10 @@ class EdgeMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, N, O)."""
         own, offset = self.first.linear.weight.chunk(2, 1)
-        edges = ops.group(F.linear(x, offset), F.linear(x, offset - own), ops.knn(x, self.k))
+        # in half precision the difference would lose most of what tells an edge's ends apart
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(offset.dtype)
+            edges = ops.group(F.linear(x, offset), F.linear(x, offset - own), ops.knn(x, self.k))
         edges = self.middle(self.first.norm(edges, self.first.negative_slope))
         return self.last.pool(edges.flatten(0, 1)).view(*x.shape[:2], -1)
 
