@@ -1,0 +1,147 @@
+"""Tools for frozen features: where features come from, what the reports hold."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pointmcd.apis import export_student
+from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.engine import load_config
+from pointmcd.evaluation.features import Features, FeatureSet
+from pointmcd.registry import MODELS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIG = REPOSITORY / "configs/pointmcd_pointnet_modelnet.py"
+POINTS = "test_dataloader.dataset.num_points=64"
+
+
+@pytest.fixture
+def tool(monkeypatch, capsys):
+    """Run a tool in this process, and return what it prints."""
+
+    def run(name, *words):
+        monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
+        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
+        capsys.readouterr()
+        runpy.run_path(str(REPOSITORY / "tools" / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(taught_set, tmp_path_factory):
+    """A PointMCD that has seen a few batches."""
+    config = load_config(CONFIG, {"data_root": str(taught_set)})
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    for _ in range(3):
+        model.training_features(torch.randn(8, 64, 3), torch.ones(8, 64, dtype=torch.int32))
+    path = tmp_path_factory.mktemp("work") / "epoch_1.pth"
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
+    return path
+
+
+@pytest.fixture
+def told_apart(tmp_path):
+    """Features that tell 3 classes apart but for two test shapes, 12 to train on and 6 to test on."""
+    rng = np.random.default_rng(0)
+
+    def split(labels, seen_as):
+        values = 10 * np.eye(3)[seen_as] + rng.normal(size=(len(labels), 3))
+        return Features(values.astype(np.float32), np.array(labels), [f"s{i}" for i in range(len(labels))])
+
+    train = np.repeat([0, 1, 2], 4)
+    splits = {"train": split(train, train), "test": split([0, 0, 1, 1, 2, 2], [0, 0, 1, 0, 2, 1])}
+    FeatureSet(splits, ["bed", "chair", "desk"], {"source": "made up", "feature": "one-hot"}).save(
+        tmp_path / "features.npz"
+    )
+    return tmp_path / "features.npz"
+
+
+def test_extract_from_a_checkpoint_and_from_an_export(tool, checkpoint, taught_set, tmp_path):
+    config = load_config(CONFIG, [f"data_root={taught_set}", POINTS])
+    export_student(config, checkpoint, tmp_path / "student.pth")
+    options = ("--config", CONFIG, "--data", taught_set, "--cfg-options", POINTS)
+    picture = tmp_path / "deep/picture.png"
+    said = tool("extract_features.py", checkpoint, tmp_path / "a.npz", *options, "--picture", picture)
+    assert "train: 24 x 1024\ntest: 12 x 1024" in said
+    assert picture.stat().st_size > 10_000
+    tool("extract_features.py", tmp_path / "student.pth", tmp_path / "b.npz", "--data", taught_set)
+    first, second = FeatureSet.load(tmp_path / "a.npz"), FeatureSet.load(tmp_path / "b.npz")
+    assert first.class_names == PreparedSet(taught_set).class_names
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(first.split(split).values, second.split(split).values)
+        assert first.split(split).names == PreparedSet(taught_set).split(split).names
+    assert first.about["num_points"] == second.about["num_points"] == 64
+    assert first.about["feature"] == "maximum of the backbone's point features"
+    assert first.about["data_digest"] == PreparedSet(taught_set).digest
+
+    tool("extract_features.py", "random:0", tmp_path / "c.npz", *options, "--feature", "descriptor")
+    assert FeatureSet.load(tmp_path / "c.npz").split("test").values.shape == (12, 512)
+
+
+def test_linear_svm_counts_and_feeds_compare_runs(tool, told_apart, tmp_path):
+    report_path = tmp_path / "svm/report.json"
+    report_path.parent.mkdir()
+    (report_path.parent / "report_run7.json").write_text("{}")  # of an earlier call
+    said = tool("linear_svm.py", told_apart, "--out", report_path, "--runs", 2, "--folds", 4)
+    assert "feature: one-hot" in said
+    report = json.loads(report_path.read_text())
+    assert report["metrics"]["overall_accuracy"] == {"mean": pytest.approx(400 / 6), "std": 0.0}
+    assert report["class_accuracy"] == {"bed": 100.0, "chair": 50.0, "desk": 50.0}
+    assert report["spread"] == "standard deviation over 2 draws of the folds, one encoder"
+    assert [run["fold_seed"] for run in report["runs"]] == [0, 1]
+    runs = sorted(report_path.parent.glob("report_run*.json"))
+    assert [path.name for path in runs] == ["report_run0.json", "report_run1.json"]
+    assert json.loads(runs[0].read_text())["predictions"] == [0, 0, 1, 0, 2, 1]
+
+    same = tool("compare_runs.py", "--first", *runs, "--second", *runs)
+    assert "6 shapes, 2 seeds" in same
+    assert "no clear difference" in same
+
+
+def test_linear_svm_over_encoders_and_teachers(tool, taught_set, tmp_path):
+    options = ("--config", CONFIG, "--data", taught_set, "--out", tmp_path / "svm.json")
+    points = ("--num-points", 32)
+    said = tool("linear_svm.py", "random:0", "random:1", "teacher:mobilenetv2", *options, *points)
+    report = json.loads((tmp_path / "svm.json").read_text())
+    assert report["spread"] == "standard deviation over 3 encoders, each with folds of its own"
+    assert [run["features"]["source"] for run in report["runs"]] == [
+        "random:0",
+        "random:1",
+        "teacher:mobilenetv2",
+    ]
+    assert report["runs"][2]["features"]["feature"] == "view descriptors of the teacher mobilenetv2"
+    accuracies = [run["overall_accuracy"] for run in report["runs"]]
+    assert report["metrics"]["overall_accuracy"]["std"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert f"{np.mean(accuracies):.2f} ±" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["random:0"], "random:0 says nothing of the data: give --data, or --config"),
+        (["random:0", "--data", "DATA"], "random:0 needs --config"),
+        (["random:x", "--data", "DATA"], "there is no random:x; a source is a file, random:SEED"),
+        (["none.pth", "--data", "DATA", "--config", CONFIG], "there is no none.pth"),
+        (["CHECKPOINT", "--data", "DATA"], "needs --config"),
+        (["teacher:none", "--data", "DATA"], "there is no finished teacher cache"),
+        (["FEATURES", "--splits", "train", "val"], "there are no features of split 'val'"),
+        (["FEATURES", "--runs", "0"], "--runs is 0"),
+        (["FEATURES", "--views", "2"], "no views to choose from"),
+        (["FEATURES", "teacher:mobilenetv2", "--data", "DATA"], "are not of the same train shapes"),
+    ],
+    ids=lambda value: str(value[0]) if isinstance(value, list) else "",
+)
+def test_errors_are_plain(tool, taught_set, checkpoint, told_apart, tmp_path, words, message):
+    places = {"DATA": taught_set, "CHECKPOINT": checkpoint, "FEATURES": told_apart}
+    with pytest.raises(SystemExit) as end:
+        tool("linear_svm.py", *(places.get(word, word) for word in words), "--out", tmp_path / "x.json")
+    assert message in str(end.value)
+    assert not (tmp_path / "x.json").exists()

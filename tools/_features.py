@@ -1,0 +1,149 @@
+"""What the tools for frozen features share: where features come from, and where reports go."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from pointmcd.apis.export import FORMAT
+from pointmcd.apis.student import load_student
+from pointmcd.datasets.prepared import PreparedSet, file_sha256, write_json
+from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.engine import load_config
+from pointmcd.evaluation.encoders import build_encoder, load_encoder, points_seen, teacher_features
+from pointmcd.evaluation.features import KINDS, VIEW_POOLS, Features, FeatureSet, extract
+from pointmcd.visualization.embedding import METHODS, draw_embedding
+
+SOURCES = """\
+A source is one of
+  features.npz       what tools/extract_features.py wrote
+  epoch_100.pth      a checkpoint of any model of the toolbox, with --config
+  student.pth        an exported student, with --data
+  random:0           the backbone of --config with random weights of that seed, batch norms as they start
+  teacher:NAME       the view descriptors of a cached teacher, with --data or --config
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser, many: bool = True) -> None:
+    """Arguments that say which features."""
+    add = parser.add_argument
+    sources = "one an encoder (of the same method: its seeds); see above" if many else "see above"
+    add("sources", nargs="+" if many else 1, metavar="SOURCE", help=sources)
+    add("--config", type=Path, help="the config that the checkpoints were trained with")
+    add("--data", help="prepared set to evaluate on; default: the config's data_root")
+    add("--feature", choices=list(KINDS), default="max", help="what is taken of an encoder (max)")
+    add("--num-points", type=int, help="points of a shape; default: as in training")
+    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config")
+
+
+def add_view_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say what becomes of features that are one a view."""
+    parser.add_argument("--views", type=int, help="views drawn of each shape, where each has a feature (all)")
+    parser.add_argument("--view-pool", choices=VIEW_POOLS, default="max", help="how views are pooled (max)")
+
+
+def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the picture in two dimensions."""
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the features in two dimensions")
+    parser.add_argument("--picture-method", choices=METHODS, default="pca")
+
+
+def save_picture(args: argparse.Namespace, features: Features, class_names: Sequence[str]) -> None:
+    """The picture that ``--picture`` asks for, if it does."""
+    if args.picture is not None:
+        args.picture.parent.mkdir(parents=True, exist_ok=True)
+        figure = draw_embedding(features.values, features.labels, class_names, args.picture_method)
+        figure.savefig(args.picture)
+
+
+def read_features(args: argparse.Namespace, splits: Sequence[str] | None = None) -> list[FeatureSet]:
+    """The features of every source, all of the same shapes.
+
+    Args:
+        args: Of a parser with ``add_arguments``.
+        splits: Which splits; None takes all that there are.
+    """
+    sets = [_read(args, source, splits) for source in args.sources]
+    for number, features in enumerate(sets):
+        for split in splits or sets[0].splits:
+            if features.split(split).labels.tolist() != sets[0].split(split).labels.tolist():
+                raise ValueError(
+                    f"{args.sources[number]} and {args.sources[0]} are not of the same {split} shapes"
+                )
+    return sets
+
+
+def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -> FeatureSet:
+    if source.endswith(".npz"):
+        return FeatureSet.load(source)
+    config = None
+    if args.config is not None:
+        options = [*args.cfg_options, *([] if args.data is None else [f"data_root={args.data}"])]
+        config = load_config(args.config, options)
+    root = args.data or (config and config.data_root)
+    if root is None:
+        raise ValueError(f"{source} says nothing of the data: give --data, or --config")
+    prepared = PreparedSet(root)
+    splits = splits or prepared.splits
+    about: dict[str, Any] = {"source": source, "data": str(root), "data_digest": prepared.digest}
+    kind, _, name = source.partition(":")
+    if kind == "teacher" and name:
+        about["feature"] = f"view descriptors of the teacher {name}"
+        features = {split: teacher_features(root, name, split) for split in splits}
+        return FeatureSet(features, prepared.class_names, about)
+    model, num_points = _encoder(args, source, config)
+    about |= {
+        "feature": KINDS[args.feature],
+        "config": None if args.config is None else str(args.config),
+        "num_points": args.num_points or num_points,
+    }
+    if Path(source).is_file():
+        about["checkpoint_sha256"] = file_sha256(Path(source))
+    model.to(get_device())
+    features = {
+        split: extract(
+            model,
+            PreparedShapes(str(root), split, num_points=about["num_points"]),
+            args.feature,
+            progress=True,
+        )
+        for split in splits
+    }
+    return FeatureSet(features, prepared.class_names, about)
+
+
+def _encoder(args: argparse.Namespace, source: str, config: Config | None) -> tuple[torch.nn.Module, int]:
+    """The encoder, and how many points it looks at."""
+    kind, _, seed = source.partition(":")
+    random = kind == "random" and seed.isdigit()
+    if not random and not Path(source).is_file():
+        raise FileNotFoundError(f"there is no {source}; a source is a file, random:SEED or teacher:NAME")
+    if not random and config is None:
+        saved = torch.load(source, map_location="cpu", weights_only=True)
+        if isinstance(saved, dict) and saved.get("format") == FORMAT:
+            student = load_student(source)
+            return student.model, student.num_points
+    if config is None:
+        raise ValueError(f"{source} needs --config, the config of its training")
+    with_head = args.feature == "descriptor"
+    if random:
+        return build_encoder(config.model, with_head, int(seed)), points_seen(config)
+    return load_encoder(config.model, source, with_head), points_seen(config)
+
+
+def report_path(args: argparse.Namespace, tool: str) -> Path:
+    """Where a report goes: ``--out``, or work_dirs/<tool>/<source>.json."""
+    if args.out is not None:
+        return args.out
+    words = Path(args.sources[0].replace(":", "_"))
+    return Path("work_dirs") / tool / f"{'_'.join((*words.parts[-2:-1], words.stem))}.json"
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write a report; a reader sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, report)
