@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Difference(NamedTuple):
-    """A difference of accuracies in percentage points, with a 95 % interval."""
+    """A difference of accuracies or mIoUs in percentage points, with a 95 % interval."""
 
     mean: float
     low: float
@@ -19,30 +19,48 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    first: np.ndarray, second: np.ndarray, samples: int = 10_000, seed: int = 0
+    first: np.ndarray,
+    second: np.ndarray,
+    labels: np.ndarray | None = None,
+    samples: int = 10_000,
+    seed: int = 0,
 ) -> Difference:
-    """How much more often ``second`` is right than ``first``, on the same shapes, with the same seeds.
+    """How much better ``second`` is than ``first`` on average, on the same shapes, with the same seeds.
 
     Shapes and seeds are both drawn with replacement, the same for the two methods, so that the interval
     counts the luck of the test set and of the training (percentile bootstrap; Efron and Tibshirani, 1993).
 
     Args:
-        first: (R, S) bool, right or wrong: R seeds, S shapes.
-        second: (R, S) bool, the other method.
+        first: (R, S) in [0, 1], R seeds, S shapes: right or wrong, or the IoU of each shape.
+        second: (R, S), the other method.
+        labels: (S,) classes, for a mean over classes of the mean over their shapes; as many shapes of each
+            class are drawn as there are. None averages over shapes.
         samples: Number of draws.
         seed: Of the draws.
 
     Raises:
-        ValueError: The two are not of one shape (R, S).
+        ValueError: The two are not of one shape (R, S), or there is not one label a shape.
     """
     if first.ndim != 2 or first.shape != second.shape:
         raise ValueError(f"needs results of one shape (R, S) for both, not {first.shape} and {second.shape}")
     gain = second.astype(np.float64) - first.astype(np.float64)
     seeds, shapes = gain.shape
+    labels = np.zeros(shapes, int) if labels is None else np.asarray(labels)
+    if labels.shape != (shapes,):
+        raise ValueError(f"needs one label for each of {shapes} shapes, not {labels.shape}")
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     rng = np.random.default_rng(seed)
     # how often each seed and shape is drawn; their outer product weighs the table
-    seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), samples)
-    shape_counts = rng.multinomial(shapes, np.full(shapes, 1 / shapes), samples)
-    means = 100 * np.einsum("br,rs,bs->b", seed_counts, gain, shape_counts, optimize=True) / gain.size
+    seed_weights = _draws(rng, seeds, samples)
+    shape_weights = np.empty((samples, shapes))
+    for members in classes:
+        shape_weights[:, members] = _draws(rng, len(members), samples) / len(classes)
+    means = 100 * np.einsum("br,br->b", seed_weights, shape_weights @ gain.T)
     low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(100 * float(gain.mean()), float(low), float(high))
+    mean = np.mean([gain[:, members].mean() for members in classes])
+    return Difference(100 * float(mean), float(low), float(high))
+
+
+def _draws(rng: np.random.Generator, count: int, samples: int) -> np.ndarray:
+    """(samples, count) shares of each of ``count`` things among as many draws with replacement."""
+    return rng.multinomial(count, np.full(count, 1 / count), samples) / count
