@@ -3,8 +3,9 @@
 
     python tools/cache_teacher.py configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
 
-All views of every split are described. The cache is <data_root>/teachers/<name>/; students' configs ask for
-it by that name, which is by default the middle of the teacher's config: here mobilenetv2.
+All views of every split are described, by any of the image teachers. The cache is
+<data_root>/teachers/<name>/; students' configs ask for it by that name, which is by default the middle of the
+teacher's config: here mobilenetv2. Beside the rows of a teacher that makes images lie some: examples.png.
 """
 
 import argparse
@@ -12,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from _environment import plain_errors
 from mmengine.device import get_device
+from mmengine.evaluator import BaseMetric
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -25,10 +27,14 @@ from pointmcd.datasets.prepared import PreparedSet, file_sha256
 from pointmcd.datasets.shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.engine import load_config
-from pointmcd.evaluation.classification import accuracies, confusion_matrix
-from pointmcd.models.teachers import MultiViewTeacher
+from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
+from pointmcd.models.teachers.base import ImageTeacher, teacher_rows
 from pointmcd.models.teachers.trunks import read_state_dict
-from pointmcd.registry import MODELS
+from pointmcd.registry import DATASETS, METRICS, MODELS
+from pointmcd.visualization.teachers import draw_part_views, draw_reconstructions
+
+FRACTIONS = ("reconstruction_l1",)  # figures in 0..1; the others are in percent
+PICTURES = {AutoencoderTeacher: draw_reconstructions, PartSegmentationTeacher: draw_part_views}
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,14 +61,13 @@ def main() -> None:
             raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
         config = load_config(args.config, args.cfg_options)
         teacher = load_teacher(config.model, args.checkpoint)
-        folder, accuracy = cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
-    table = Table(title="Accuracy of the teacher, all views")
-    for column in ("split", "overall %", "mean class %"):
-        table.add_column(column, justify="left" if column == "split" else "right")
-    for split, figures in accuracy.items():
-        table.add_row(
-            split, *(f"{figures[name]:.1f}" for name in ("overall_accuracy", "mean_class_accuracy"))
-        )
+        folder, figures = cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
+    table = Table(title="The teacher, all views")
+    table.add_column("split")
+    for column in next(iter(figures.values())):
+        table.add_column(f"{column.replace('_', ' ')}{'' if column in FRACTIONS else ' %'}", justify="right")
+    for split, values in figures.items():
+        table.add_row(split, *(f"{x:.4f}" if name in FRACTIONS else f"{x:.1f}" for name, x in values.items()))
     Console().print(table, f"wrote {folder}")
 
 
@@ -72,7 +77,7 @@ def name_of(config: Path) -> str:
     return "_".join(words[1:-1]) if words[0] == "teacher" and len(words) > 2 else config.stem
 
 
-def load_teacher(config: dict[str, Any], checkpoint: Path) -> MultiViewTeacher:
+def load_teacher(config: dict[str, Any], checkpoint: Path) -> ImageTeacher:
     """The trained teacher on the device at hand, in eval mode.
 
     Raises:
@@ -88,43 +93,49 @@ def load_teacher(config: dict[str, Any], checkpoint: Path) -> MultiViewTeacher:
 
 
 def cache(
-    teacher: MultiViewTeacher, config: Any, checkpoint: Path, name: str
+    teacher: ImageTeacher, config: Any, checkpoint: Path, name: str
 ) -> tuple[Path, dict[str, dict[str, float]]]:
-    """Describe all splits; the folder of the cache and the accuracies in percent by split."""
+    """Describe all splits; the folder of the cache and the teacher's figures by split."""
     root = config.data_root
     prepared, writer = PreparedSet(root), TeacherCacheWriter(root, name)
-    accuracy = {}
+    metric = METRICS.build(config.test_evaluator)
+    figures = {}
     with Progress() as progress:
         for split in prepared.splits:
-            dataset = PreparedShapes(root, split, num_points=1, views="all")
+            dataset = DATASETS.build({**config.test_dataloader.dataset, "split": split, "views": "all"})
             loader = DataLoader(
                 dataset,
-                batch_size=config.val_dataloader.batch_size,
-                num_workers=config.val_dataloader.num_workers,
+                batch_size=config.test_dataloader.batch_size,
+                num_workers=config.test_dataloader.num_workers,
                 collate_fn=whole_batch,
             )
-            batches = progress.track(loader, description=split)
-            predicted = writer.write_split(split, described(teacher, batches))["logits"].argmax(1)
-            labels = prepared.split(split).labels
-            parts = {split: np.arange(len(labels))}
+            metric.results.clear()
+            writer.write_split(split, described(teacher, metric, progress.track(loader, description=split)))
+            figures[split] = metric.compute_metrics(metric.results)
             if config.train_dataloader.dataset.split == "fit" and split == "train":
-                # a teacher that was trained on one part of train has an accuracy worth knowing on the other
-                parts |= {part: PreparedShapes(root, part, num_points=1).rows for part in ("fit", "held_out")}
-            for part, rows in parts.items():
-                confusion = confusion_matrix(labels[rows], predicted[rows], teacher.head.num_classes)
-                accuracy[part] = accuracies(confusion)
+                # how good a teacher is that was trained on one part of train is worth knowing on the other
+                for part in ("fit", "held_out"):
+                    rows = PreparedShapes(root, part, num_points=1).rows
+                    figures[part] = metric.compute_metrics([metric.results[row] for row in rows])
     meta = {
-        "accuracy": accuracy,
+        "accuracy": figures,
         "checkpoint_sha256": file_sha256(checkpoint),
-        "teacher": teacher.settings,
+        "teacher": {"type": type(teacher).__name__, **teacher.settings},
     }
-    return writer.finish(meta), accuracy
+    folder = writer.finish(meta)
+    if type(teacher) in PICTURES:  # of the last split: test, where there is one
+        PICTURES[type(teacher)](teacher, dataset).savefig(folder / "examples.png")
+    return folder, figures
 
 
-def described(teacher: MultiViewTeacher, batches: Any) -> Iterator[TeacherRows]:
-    """What the teacher says of each batch."""
+def described(teacher: ImageTeacher, metric: BaseMetric, batches: Any) -> Iterator[TeacherRows]:
+    """What the teacher says of each batch, once the metric has counted what it predicts."""
     for batch in batches:
-        yield teacher.describe(teacher.data_preprocessor(batch))
+        moved = teacher.data_preprocessor(batch)
+        with torch.no_grad():
+            features = teacher(**moved)
+            metric.process(batch, teacher.predict(features, moved))
+        yield teacher_rows(features)
 
 
 if __name__ == "__main__":

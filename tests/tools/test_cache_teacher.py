@@ -10,14 +10,22 @@ import torch
 
 from pointmcd.datasets.shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCache
+from pointmcd.engine import load_config
 from pointmcd.models import MultiViewTeacher
+from pointmcd.registry import MODELS
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
+CONFIGS = TOOLS.with_name("configs")
 CONFIG = """
 model = dict(type="MultiViewTeacher", trunk="test_resnet", channels=16, num_classes=None)
 data_root = None
 train_dataloader = dict(dataset=dict(split="train"))
-val_dataloader = dict(batch_size=5, num_workers=0)
+test_dataloader = dict(
+    batch_size=5,
+    num_workers=0,
+    dataset=dict(type="PreparedShapes", data_root=None, split="test", num_points=1, views="all"),
+)
+test_evaluator = dict(type="ClassificationMetric", num_classes=None)
 """
 
 
@@ -75,3 +83,66 @@ def test_what_does_not_fit_is_named(run, tmp_path):
         run("model.normalization=imagenet")
     with pytest.raises(SystemExit, match="does not fit the config"):
         run("model.channels=8")
+
+
+@pytest.fixture
+def run_on_parts(monkeypatch, parts_set, tmp_path):
+    """The tool on a teacher of ``parts_set`` with random weights; returns the teacher and its cache."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import cache_teacher
+
+    root = shutil.copytree(parts_set, tmp_path / "set")
+
+    def call(config):
+        torch.manual_seed(0)
+        trunk = {"model.trunk": "test_resnet", "model.pretrained": False, "model.channels": 16}
+        overrides = [f"{key}={value}" for key, value in {"data_root": root, **trunk}.items()]
+        model = dict(load_config(CONFIGS / config, overrides).model)
+        teacher = MODELS.build(model).eval()
+        checkpoint = tmp_path / "epoch_1.pth"
+        torch.save({"state_dict": teacher.state_dict()}, checkpoint)
+        words = [str(CONFIGS / config), str(checkpoint), "--name", "own", "--cfg-options", *overrides]
+        monkeypatch.setattr(sys, "argv", ["cache_teacher.py", *words])
+        cache_teacher.main()
+        return teacher, TeacherCache(root, "own")
+
+    return call
+
+
+def rows_and_batch(cache, split="test", **options):
+    dataset = PreparedShapes(str(cache.folder.parents[1]), split, num_points=1, views="all", **options)
+    return cache.split(split).rows(np.arange(len(dataset))), dataset.__getitems__(range(len(dataset)))
+
+
+def test_autoencoder(run_on_parts, capsys):
+    teacher, cache = run_on_parts("teacher_autoencoder_unlabelled.py")
+    rows, batch = rows_and_batch(cache)
+    assert rows.keys() == {"view_descriptors", "descriptor"}
+    torch.testing.assert_close(
+        rows["descriptor"], teacher.describe(batch)["descriptor"], rtol=2e-3, atol=1e-4
+    )
+    error = (teacher.reconstruct(teacher(**batch)) - batch["views"] / 255).abs().mean()
+    assert cache.meta["accuracy"]["test"] == {"reconstruction_l1": pytest.approx(float(error), rel=1e-4)}
+    assert cache.meta["teacher"]["type"] == "AutoencoderTeacher"
+    assert f"{float(error):.4f}" in capsys.readouterr().out
+    assert is_picture(cache.folder / "examples.png")
+
+
+def test_part_segmentation(run_on_parts, capsys):
+    teacher, cache = run_on_parts("teacher_parts_builtinpart.py")
+    rows, batch = rows_and_batch(cache, part_views=True)
+    assert rows.keys() == {"view_descriptors", "descriptor"}
+    predicted = teacher.part_logits(teacher(**batch), batch).argmax(2)
+    shown = batch["part_views"] < teacher.decoder.output.out_channels - 1
+    right = 100 * float((predicted == batch["part_views"])[shown].float().mean())
+    assert cache.meta["accuracy"]["test"]["pixel_accuracy"] == pytest.approx(right, rel=1e-3)
+    assert "pixel miou %" in capsys.readouterr().out
+    assert is_picture(cache.folder / "examples.png")
+
+
+def is_picture(path):
+    """Whether more than one row and column of it is not blank."""
+    import matplotlib.image
+
+    image = matplotlib.image.imread(path)[..., :3]
+    return min((image < 1).any((0, 2)).sum(), (image < 1).any((1, 2)).sum()) > 100

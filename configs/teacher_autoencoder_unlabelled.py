@@ -1,0 +1,12 @@
+"""A small autoencoder for any folder of meshes: MobileNetV2 from ImageNet weights, 900 iterations."""
+
+_base_ = ["_base_/datasets/single_views.py", "_base_/schedules/adamw_views.py", "_base_/default_runtime.py"]
+
+data_root = "data/unlabelled"
+
+model = dict(type="AutoencoderTeacher", image_size=None, trunk="mobilenetv2_100", pretrained=True)
+train_dataloader = dict(sampler=dict(num_samples=4_800))
+val_dataloader = None  # nothing is held out; tools/cache_teacher.py reports the error on all shapes
+val_evaluator = None
+val_cfg = None
+test_dataloader = dict(dataset=dict(split="train"))
