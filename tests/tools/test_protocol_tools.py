@@ -145,3 +145,61 @@ def test_errors_are_plain(tool, taught_set, checkpoint, told_apart, tmp_path, wo
         tool("linear_svm.py", *(places.get(word, word) for word in words), "--out", tmp_path / "x.json")
     assert message in str(end.value)
     assert not (tmp_path / "x.json").exists()
+
+
+def test_few_shot_draws_the_same_episodes_for_all_features(tool, told_apart, taught_set, tmp_path):
+    said = tool(
+        "few_shot.py",
+        told_apart,
+        told_apart,
+        "--ways",
+        2,
+        3,
+        4,
+        "--shots",
+        1,
+        3,
+        "--out",
+        tmp_path / "a.json",
+    )
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert [(one["ways"], one["shots"]) for one in report["settings"]] == [(2, 1), (2, 3), (3, 1), (3, 3)]
+    assert "left out: 4 ways, 1 shots: 3 classes of the pool have 2 shapes" in said
+    for one in report["settings"]:
+        first, second = one["accuracy_by_encoder_and_episode"]
+        assert first == second
+        assert one["mean"] == pytest.approx(np.mean(first))
+        assert one["queries_by_episode"] == [one["ways"] * (4 - one["shots"])] * 10
+
+    options = ("--data", taught_set, "--ways", 3, "--shots", 2, "--queries", 2, "--repeats", 4)
+    for name in ("b", "c"):
+        tool("few_shot.py", "teacher:mobilenetv2", *options, "--out", tmp_path / f"{name}.json")
+    assert (tmp_path / "b.json").read_text() == (tmp_path / "c.json").read_text()
+    (one,) = json.loads((tmp_path / "b.json").read_text())["settings"]
+    (accuracy,) = one["accuracy_by_encoder_and_episode"]
+    assert one["mean"] == pytest.approx(np.mean(accuracy))
+    assert one["std"] == pytest.approx(np.std(accuracy, ddof=1))
+    with pytest.raises(SystemExit, match="no setting is possible; 5 ways, 2 shots: 4 classes"):
+        tool("few_shot.py", "teacher:mobilenetv2", "--data", taught_set, "--ways", 5, "--shots", 2)
+
+
+def test_few_shot_over_several_splits(tool, told_apart, tmp_path):
+    tool("few_shot.py", told_apart, "--pool", "train", "test", "--ways", 2, "--shots", 5,
+         "--out", tmp_path / "a.json")  # fmt: skip
+    (one,) = json.loads((tmp_path / "a.json").read_text())["settings"]
+    assert one["queries_by_episode"] == [2] * 10  # 4 of train and 2 of test, less 5
+
+
+def test_retrieval_reports_both_measures(tool, told_apart, tmp_path):
+    said = tool("retrieval.py", told_apart, "--out", tmp_path / "a.json", "--distance", "euclidean")
+    report = json.loads((tmp_path / "a.json").read_text())
+    # seen as 0 0 1 0 2 1: both beds find each other before or after the chair seen as a bed
+    assert 50 <= report["class_average_precision"]["bed"] <= 100
+    found = report["mean_average_precision"]
+    assert found["without_self"]["mean"] < found["with_self"]["mean"]
+    assert found["without_self"]["mean"] == pytest.approx(
+        np.mean(list(report["class_average_precision"].values()))
+    )
+    assert report["queries_alone_in_their_class"] == 0
+    assert f"{found['without_self']['mean']:.2f} ± 0.00" in said
+    assert "feature: one-hot" in said
