@@ -33,7 +33,6 @@ from pointmcd.models.teachers.trunks import read_state_dict
 from pointmcd.registry import DATASETS, METRICS, MODELS
 from pointmcd.visualization.teachers import draw_part_views, draw_reconstructions
 
-FRACTIONS = ("reconstruction_l1",)  # figures in 0..1; the others are in percent
 PICTURES = {AutoencoderTeacher: draw_reconstructions, PartSegmentationTeacher: draw_part_views}
 
 
@@ -64,10 +63,11 @@ def main() -> None:
         folder, figures = cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
     table = Table(title="The teacher, all views")
     table.add_column("split")
-    for column in next(iter(figures.values())):
-        table.add_column(f"{column.replace('_', ' ')}{'' if column in FRACTIONS else ' %'}", justify="right")
+    for name in next(iter(figures.values())):
+        table.add_column(name.replace("_", " ") + ("" if name.endswith("_l1") else " %"), justify="right")
     for split, values in figures.items():
-        table.add_row(split, *(f"{x:.4f}" if name in FRACTIONS else f"{x:.1f}" for name, x in values.items()))
+        cells = (f"{value:.{4 if name.endswith('_l1') else 1}f}" for name, value in values.items())
+        table.add_row(split, *cells)
     Console().print(table, f"wrote {folder}")
 
 

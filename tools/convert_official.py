@@ -1,10 +1,16 @@
 #!/usr/bin/env python
-"""Turn an official PointMCD checkpoint (classification: PointNet, DGCNN or the teacher) into ours.
+"""Turn a checkpoint of the official PointMCD release into ours.
 
     python tools/convert_official.py IN.pth OUT.pth
 
-OUT is a checkpoint of configs/pointmcd_pointnet_modelnet.py, configs/pointmcd_dgcnn_modelnet.py or
-configs/teacher_mobilenetv2_modelnet.py.
+    PointNet, DGCNN for classification         configs/pointmcd_{pointnet,dgcnn}_modelnet.py
+    PointNet, DGCNN for part segmentation      configs/pointmcd_{pointnet,dgcnn}_shapenetpart.py
+    the teacher of classification              configs/teacher_mobilenetv2_modelnet.py
+    the teacher of part segmentation           configs/teacher_parts_shapenetpart.py
+    the autoencoder of ShapeNetCore            configs/teacher_autoencoder_shapenetcore.py
+    the autoencoder of ShapeNetPart            configs/teacher_autoencoder_shapenetpart.py
+
+What IN is of is told by its keys; OUT is a checkpoint of the config beside it.
 """
 
 import argparse
