@@ -1,8 +1,11 @@
 #!/usr/bin/env python
-"""Export the student of a checkpoint: the point network alone, with all it needs to classify a file."""
+"""Export the student of a checkpoint: the point network alone, with all it needs to classify, segment or
+embed a file.
+"""
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from _environment import plain_errors
 
@@ -28,7 +31,17 @@ def main() -> None:
             raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
         exported = export_student(load_config(args.config, args.cfg_options), args.checkpoint, args.out)
     size = args.out.stat().st_size / 2**20
-    print(f"wrote {args.out}: {len(exported['class_names'])} classes, {size:.1f} MiB")
+    print(f"wrote {args.out}: {says(exported)}, {size:.1f} MiB")
+
+
+def says(exported: dict[str, Any]) -> str:
+    """What the student can say of a shape."""
+    classes = len(exported["class_names"])
+    if exported["model"]["head"] is None:
+        return "an encoder without a head"
+    if "part_names" in exported:
+        return f"{len(exported['part_names'])} parts of {classes} categories"
+    return f"{classes} classes"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""A trained student in use: load it, give it a file or an array, get classes and probabilities."""
+"""A trained student in use: load it, give it a file or an array, get its class, its parts or its feature."""
 
 from pointmcd.apis.export import export_student
-from pointmcd.apis.student import Prediction, Student, load_student
+from pointmcd.apis.results import Prediction, Segmentation
+from pointmcd.apis.student import Student, load_student
 
-__all__ = ["Prediction", "Student", "export_student", "load_student"]
+__all__ = ["Prediction", "Segmentation", "Student", "export_student", "load_student"]

@@ -3,6 +3,7 @@ used.
 """
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from mmengine.config import Config
 
 from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.evaluation.encoders import points_seen
 from pointmcd.registry import MODELS
 
 STUDENT_KEYS = ("backbone.", "head.")
@@ -22,7 +24,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     The file holds tensors and plain values only: ``state_dict`` (which loads strictly into the
     ``baseline_*`` config), ``model`` (that config's model), ``class_names``, ``num_points`` and
     ``points``, the settings by which the training set's points were prepared (up axis, normalisation,
-    sampling seed).
+    sampling seed); of a student that segments, also ``part_names`` and ``class_parts``. A student that was
+    trained without a head is exported without: it embeds shapes.
 
     Args:
         config: The complete config of the training (``pointmcd.engine.load_config``).
@@ -33,33 +36,61 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         What was written.
 
     Raises:
-        ValueError: The checkpoint is not one of this config's model.
+        ValueError: The config's model is no student, or the checkpoint is damaged or not one of this model.
     """
+    if config.model.get("backbone") is None:
+        raise ValueError(
+            f"the model of this config, {config.model.type}, has no point backbone and so no student to "
+            "export; give the baseline_* or pointmcd_* config of the checkpoint"
+        )
     model = {
         "type": "PointModel",
         "backbone": _plain(config.model.backbone),
-        "head": _plain(config.model.head),
+        "head": _plain(config.model.get("head")),
     }
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    state = read_tensors(checkpoint).get("state_dict", {})
     student = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
+    built = MODELS.build(model)
     try:
-        MODELS.build(model).load_state_dict(student)
+        built.load_state_dict(student)
     except RuntimeError as error:
-        raise ValueError(f"{checkpoint} does not hold the model of this config: {error}") from error
+        raise ValueError(
+            f"{checkpoint} does not hold the model of this config, so give the config that it was trained "
+            f"with: {error}"
+        ) from error
     prepared = PreparedSet(config.data_root)
     exported = {
         "format": FORMAT,
         "model": model,
         "state_dict": student,
         "class_names": list(prepared.class_names),
-        "num_points": config.test_dataloader.dataset.num_points,
+        "num_points": points_seen(config),
         "points": prepared.manifest["points"],
     }
+    if built.dense:
+        exported |= {"part_names": prepared.part_names, "class_parts": prepared.class_parts}
     temporary = Path(f"{out}.{os.getpid()}.tmp")
     temporary.parent.mkdir(parents=True, exist_ok=True)
     torch.save(exported, temporary)
     temporary.replace(out)
     return exported
+
+
+def read_tensors(path: str | Path) -> dict[str, Any]:
+    """What ``torch.save`` wrote, where it holds a dict of nothing but tensors and plain values.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds anything else, or is damaged.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is damaged, or no checkpoint of this toolbox: {reason}") from error
+    return saved if isinstance(saved, dict) else {}
 
 
 def _plain(value: Any) -> Any:

@@ -1,36 +1,36 @@
 """An exported student and what it says of a shape."""
 
+import difflib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial import KDTree
 from torch import Tensor
 
-from pointmcd.apis.export import FORMAT
+from pointmcd.apis.export import FORMAT, read_tensors
 from pointmcd.apis.files import read_shape
+from pointmcd.apis.results import Prediction, Segmentation
 from pointmcd.datasets.processing import PointSettings, prepare_points
+from pointmcd.evaluation.part_segmentation import predict_parts
+from pointmcd.geometry import normalize, to_z_up
 from pointmcd.registry import MODELS
 
 Shape = str | Path | np.ndarray
 
 
-class Prediction(NamedTuple):
-    """One class and its probability."""
-
-    name: str
-    probability: float
-
-
 class Student:
-    """A point network with all that it takes to classify a file as in training.
+    """A point network with all that it takes to classify, segment or embed a file as in training.
 
     Args:
         exported: What ``export_student`` writes.
         device: Where it runs.
 
     Attributes:
-        class_names: K names.
+        class_names: K names of classes, the categories where the student segments.
+        part_names: P names, where it segments.
+        class_parts: The parts of each category, where it segments.
         num_points: N, points that it looks at.
         settings: How a shape's points are prepared.
         model: The ``PointModel``, in eval mode.
@@ -38,6 +38,8 @@ class Student:
 
     def __init__(self, exported: dict[str, Any], device: str | torch.device = "cpu") -> None:
         self.class_names: list[str] = exported["class_names"]
+        self.part_names: list[str] = exported.get("part_names", [])
+        self.class_parts: list[list[int]] = exported.get("class_parts", [])
         self.num_points: int = exported["num_points"]
         self.settings = PointSettings(**exported["points"])
         self.model = MODELS.build(exported["model"])
@@ -59,9 +61,8 @@ class Student:
         Raises:
             ValueError: The shape is unreadable, empty, not finite or of no extent (``MeshError`` says why).
         """
-        if isinstance(shape, np.ndarray):
-            return prepare_points(shape, self.settings)[: self.num_points]
-        return prepare_points(read_shape(shape), self.settings, Path(shape).stem)[: self.num_points]
+        name = "" if isinstance(shape, np.ndarray) else Path(shape).stem
+        return prepare_points(_read(shape), self.settings, name)[: self.num_points]
 
     def probabilities(self, points: np.ndarray | Tensor) -> Tensor:
         """Class probabilities of points that are prepared already.
@@ -71,7 +72,11 @@ class Student:
 
         Returns:
             (B, K) float32 on the CPU.
+
+        Raises:
+            ValueError: The student does not classify.
         """
+        self._must("classify")
         return self._run(points)["logits"].softmax(-1).cpu()
 
     def classify(self, shape: Shape, top: int = 5) -> list[Prediction]:
@@ -97,14 +102,76 @@ class Student:
         Returns:
             ``global`` (C,), the pooled feature; ``descriptor`` (D,), the classifier's input; ``logits``
             (K,); float32.
+
+        Raises:
+            ValueError: The student does not classify; ``embed`` serves any.
         """
+        self._must("classify")
         features = self._run(self.points(shape)[None])
         names = {"global": "global_feats", "descriptor": "descriptor", "logits": "logits"}
         return {name: features[key][0].cpu().numpy() for name, key in names.items()}
 
+    def segment(self, shape: Shape, category: str, all_points: bool = False) -> Segmentation:
+        """The part of each point of one shape.
+
+        Args:
+            shape: As ``points``.
+            category: Name of the shape's category, one of ``class_names``. Only its parts are given.
+            all_points: Of a cloud, give every point the part of the nearest point that the network saw, in
+                the order of the cloud; without it, the result is of ``points`` as the network sees them.
+
+        Raises:
+            ValueError: The student does not segment, the category is not known, or all points are asked of a
+                mesh, which has none.
+        """
+        self._must("segment")
+        if category not in self.class_names:
+            near = difflib.get_close_matches(category, self.class_names, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.class_names)}"
+            raise ValueError(f"category {category!r} is not known; {hint}")
+        label = self.class_names.index(category)
+        points = self.points(shape)
+        scores = self._run(points[None], torch.tensor([label]))["logits"][0].cpu().numpy()
+        parts = predict_parts(scores, self.class_parts[label])
+        if all_points:
+            cloud = _read(shape)
+            if not isinstance(cloud, np.ndarray):
+                raise ValueError(f"{shape} is a mesh: all_points needs a cloud (NPY, XYZ, TXT, PLY or array)")
+            whole = normalize(to_z_up(cloud[:, :3], self.settings.up))[0].astype(np.float32)
+            parts, points = parts[KDTree(points).query(whole)[1]], whole
+        return Segmentation(points, parts, self.part_names, category, self.class_parts[label])
+
+    def embed(self, shape: Shape) -> np.ndarray:
+        """The global feature of one shape, of any student, also of one that was trained without a head.
+
+        Args:
+            shape: As ``points``.
+
+        Returns:
+            (C,) float32, the maximum over the features of its points.
+        """
+        points = torch.as_tensor(self.points(shape)[None], device=self.device)
+        with torch.inference_mode():
+            return self.model.backbone(points)["point_feats"].amax(1)[0].cpu().numpy()
+
+    def _must(self, task: str) -> None:
+        does = None if self.model.head is None else "segment" if self.model.dense else "classify"
+        if does is None:
+            raise ValueError(f"this student has no head and cannot {task}; it can embed")
+        if does != task:
+            raise ValueError(f"this student does not {task}; it can {does} and embed")
+
     @torch.inference_mode()
-    def _run(self, points: np.ndarray | Tensor) -> dict[str, Tensor]:
-        return self.model(points=torch.as_tensor(points).to(self.device, torch.float32))
+    def _run(self, points: np.ndarray | Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
+        batch = {"points": torch.as_tensor(points).to(self.device, torch.float32)}
+        if label is not None:
+            batch["label"] = label.to(self.device)
+        return self.model(**batch)
+
+
+def _read(shape: Shape) -> Any:
+    """A mesh, or an array as it is."""
+    return shape if isinstance(shape, np.ndarray) else read_shape(shape)
 
 
 def load_student(path: str | Path, device: str | torch.device = "cpu") -> Student:
@@ -122,7 +189,7 @@ def load_student(path: str | Path, device: str | torch.device = "cpu") -> Studen
         raise FileNotFoundError(
             f"there is no exported student {path}; python tools/export_student.py writes one"
         )
-    exported = torch.load(path, map_location="cpu", weights_only=True)
+    exported = read_tensors(path)
     if exported.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no exported student; make one from a training checkpoint:\n"
