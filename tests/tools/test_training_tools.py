@@ -51,10 +51,11 @@ def test_train_leaves_logs_and_a_checkpoint(trained):
 
 def test_test_compare_and_export(trained, taught_set, tmp_path):
     options = ("--cfg-options", f"data_root={taught_set}", *DISTILLED)
-    done = run("tools/test.py", CONFIG, trained / "epoch_1.pth", *options)
+    done = run("tools/test.py", CONFIG, trained / "epoch_1.pth", "--votes", 2, *options)
     assert done.returncode == 0, done.stderr
     assert "teacher overall accuracy: 75.00 %" in done.stdout
     report = json.loads((trained / "test_epoch_1.json").read_text())
+    assert f"overall accuracy with 2 votes: {report['voted']['overall_accuracy']:.2f} %" in done.stdout
     assert len(report["predictions"]) == 12
     right = sum(a == b for a, b in zip(report["labels"], report["predictions"], strict=True))
     assert report["overall_accuracy"] == pytest.approx(100 * right / 12)
