@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from pointmcd.batch import TeacherRows
-from pointmcd.models import AutoencoderTeacher, PartSegmentationTeacher
+from pointmcd.models import AutoencoderTeacher, MultiViewTeacher, PartSegmentationTeacher
 from pointmcd.models.teachers.trunks import build_pyramid, build_trunk, import_timm, read_state_dict
 from pointmcd.registry import MODELS
 
@@ -15,6 +15,7 @@ TRUNKS = {
     "mobilenetv2_100": ((16, 24, 32, 96, 512), (2, 4, 8, 16, 32)),
     "test_resnet": ((32, 32, 48, 192, 512), (2, 4, 8, 16, 32)),
     "test_convnext": ((24, 32, 48, 512), (4, 8, 16, 32)),
+    "test_mambaout": ((16, 32, 48, 512), (4, 8, 16, 32)),  # rows: channels last
     "test_vit": ((64, 64, 512), (16, 16, 16)),
 }
 SIDE, CLASSES, PARTS = 64, 3, 5
@@ -192,6 +193,11 @@ def test_other_weights_are_refused(tmp_path):
         teacher(AutoencoderTeacher, trunk="mobilenetv2_100", checkpoint=str(path))
     with pytest.raises(ValueError, match=r"weights\.safetensors are not those of vgg11_bn"):
         teacher(AutoencoderTeacher, trunk="vgg11_attention", checkpoint=str(path))
+    with pytest.raises(FileNotFoundError, match=r"no weights .*none\.pth: make them first"):
+        teacher(AutoencoderTeacher, checkpoint=str(tmp_path / "none.pth"))
+    path = saved(MultiViewTeacher(num_classes=3, trunk="test_resnet", channels=24), tmp_path)
+    with pytest.raises(ValueError, match=r"epoch_1\.pth does not fit this teacher"):
+        teacher(AutoencoderTeacher, checkpoint=path)
 
 
 def test_bad_arguments(batch):

@@ -68,13 +68,14 @@ class ImageTeacher(BaseModel):
         state = read_state_dict(self.checkpoint)
         if "saved_settings" not in state:
             self._load_timm(state, self.checkpoint)
-        elif state.keys() == self.state_dict().keys():
-            self.load_state_dict(state)
-        else:
-            self._check_settings(state["saved_settings"])
-            prefix = "trunk."
-            trunk = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
-            self.trunk.load_state_dict(trunk)
+            return
+        self._check_settings(state["saved_settings"])
+        module, prefix = (self, "") if state.keys() == self.state_dict().keys() else (self.trunk, "trunk.")
+        weights = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+        try:
+            module.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"{self.checkpoint} does not fit this teacher: {error}") from error
 
     def _load_timm(self, state: dict[str, Tensor], source: str) -> None:
         load_trunk(self.trunk, state, source)

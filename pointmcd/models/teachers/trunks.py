@@ -150,8 +150,11 @@ class TimmPyramid(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) -> levels (B, C, H / stride, W / stride)."""
-        *levels, last = self.body(images)
-        return [*levels, self.embed(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)]
+        levels = self.body(images)
+        if getattr(self.body, "output_fmt", "NCHW") == "NHWC":  # networks of rows, such as Swin
+            levels = [level.permute(0, 3, 1, 2) for level in levels]
+        *fine, coarsest = levels
+        return [*fine, self.embed(coarsest.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)]
 
     def load_timm(self, state: dict[str, Tensor], source: str) -> None:
         """Load the weights of the whole network as timm names them; what is above the pyramid is left out.
@@ -163,13 +166,17 @@ class TimmPyramid(nn.Module):
         Raises:
             ValueError: They do not fit.
         """
-        name, options = self._whole
-        whole = build_trunk(name, **options)
+        trunk, options = self._whole
+        whole = build_trunk(trunk, **options)
         load_trunk(whole, state, source)
         # timm's pyramids rename: dots become underscores, or a prefix comes before all
         weights = {key.replace(".", "_"): value for key, value in whole.state_dict().items()}
-        own = self.body.state_dict()
-        self.body.load_state_dict({key: weights[key.removeprefix("model.").replace(".", "_")] for key in own})
+        names = {key: key.removeprefix("model.").replace(".", "_") for key in self.body.state_dict()}
+        if missing := [key for key, name in names.items() if name not in weights]:
+            raise ValueError(
+                f"timm renames {missing[0]} in the pyramid of {trunk}; give it pretrained=True, no checkpoint"
+            )
+        self.body.load_state_dict({key: weights[name] for key, name in names.items()})
 
 
 def normalize(images: Tensor, name: str) -> Tensor:
@@ -179,7 +186,15 @@ def normalize(images: Tensor, name: str) -> Tensor:
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a torch file with a state dict."""
+    """The tensors of a ``.safetensors`` file, or of a torch file with a state dict.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"there are no weights {path}: make them first, or name others (model.checkpoint=FILE, or None)"
+        )
     if Path(path).suffix == ".safetensors":
         from safetensors.torch import load_file
 
