@@ -193,7 +193,7 @@ def test_other_weights_are_refused(tmp_path):
         teacher(AutoencoderTeacher, trunk="mobilenetv2_100", checkpoint=str(path))
     with pytest.raises(ValueError, match=r"weights\.safetensors are not those of vgg11_bn"):
         teacher(AutoencoderTeacher, trunk="vgg11_attention", checkpoint=str(path))
-    with pytest.raises(FileNotFoundError, match=r"no weights .*none\.pth: make them first"):
+    with pytest.raises(FileNotFoundError, match=r"no .*none\.pth to start from: train it first"):
         teacher(AutoencoderTeacher, checkpoint=str(tmp_path / "none.pth"))
     path = saved(MultiViewTeacher(num_classes=3, trunk="test_resnet", channels=24), tmp_path)
     with pytest.raises(ValueError, match=r"epoch_1\.pth does not fit this teacher"):

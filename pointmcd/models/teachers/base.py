@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,6 +66,11 @@ class ImageTeacher(BaseModel):
         self.to(memory_format=torch.channels_last)  # depthwise convolutions run a third faster on a CPU
         if self.checkpoint is None:
             return
+        if not Path(self.checkpoint).is_file():
+            raise FileNotFoundError(
+                f"there is no {self.checkpoint} to start from: train it first, or name another file "
+                "(model.checkpoint=FILE)"
+            )
         state = read_state_dict(self.checkpoint)
         if "saved_settings" not in state:
             self._load_timm(state, self.checkpoint)

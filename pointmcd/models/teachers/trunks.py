@@ -186,15 +186,7 @@ def normalize(images: Tensor, name: str) -> Tensor:
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a torch file with a state dict.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"there are no weights {path}: make them first, or name others (model.checkpoint=FILE, or None)"
-        )
+    """The tensors of a ``.safetensors`` file, or of a torch file with a state dict."""
     if Path(path).suffix == ".safetensors":
         from safetensors.torch import load_file
 
