@@ -31,7 +31,7 @@ from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
 from pointmcd.models.teachers.base import ImageTeacher, teacher_rows
 from pointmcd.models.teachers.trunks import read_state_dict
 from pointmcd.registry import DATASETS, METRICS, MODELS
-from pointmcd.visualization.teachers import draw_part_views, draw_reconstructions
+from pointmcd.visualization import draw_part_views, draw_reconstructions
 
 PICTURES = {AutoencoderTeacher: draw_reconstructions, PartSegmentationTeacher: draw_part_views}
 
