@@ -50,18 +50,29 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="folder of the prepared set")
     add("--points", type=int, default=2048, help="points a shape, drawn from twice as many (2048)")
     add("--up", choices=["x", "y", "z"], help="the axis that points up in the source; default: the source's")
-    add("--rig", help="cameras: circle12 (default), rings2x8 or dodecahedron20")
+    add(
+        "--rig",
+        help="cameras: circle12, rings2x8, dodecahedron20, or fibonacciN for N spread evenly; "
+        "default: the source's",
+    )
     add("--azimuth", type=float, nargs="+", metavar="DEG", help="cameras by angles, with --elevation")
     add("--elevation", type=float, nargs="+", metavar="DEG", help="one for all cameras, or one for each")
     add("--image-size", type=int, default=224, help="side of the views in pixels (224)")
     add("--shading", choices=["smooth", "flat"], default="smooth")
     add("--background", type=int, default=255, help="grey level 0 to 255 (255)")
-    add("--visibility", choices=["ray", "depth", "hpr", "none"], help="test that makes the masks (ray)")
+    add("--no-views", action="store_true", help="points alone; training a baseline needs no more")
+    add("--depths", action="store_true", help="keep the depth of each pixel beside the views")
+    add(
+        "--visibility",
+        choices=["ray", "depth", "hpr", "none"],
+        help="test that makes the masks, for at most 31 views (ray; for clouds without normals hpr)",
+    )
     add(
         "--hpr-radius",
         type=lambda text: text if text == "pointvst" else float(text),
         default=100.0,
-        help="of hpr, in largest distances to the camera (100), or pointvst for that method's rule",
+        help="of hpr among 10000 points, in largest distances to the camera (100), or pointvst for that "
+        "method's rule",
     )
     add("--seed", type=int, default=0, help="seed of the sampling, and of what the source draws (0)")
     add("--workers", type=int, help="processes; default: one a core; 0: in this one")
@@ -77,7 +88,7 @@ def make_request(args: argparse.Namespace) -> Request:
         raise ValueError("--azimuth and --elevation go together")
     if args.rig is not None and args.azimuth is not None:
         raise ValueError("the cameras are given by --rig or by --azimuth and --elevation, not by both")
-    cameras = args.rig or "circle12"
+    cameras = args.rig
     if args.azimuth is not None:
         elevation = args.elevation * len(args.azimuth) if len(args.elevation) == 1 else args.elevation
         cameras = {"azimuth_deg": args.azimuth, "elevation_deg": elevation}
@@ -87,12 +98,14 @@ def make_request(args: argparse.Namespace) -> Request:
         num_points=args.points,
         up=args.up,
         seed=args.seed,
-        rig=rig(cameras),
+        rig=None if cameras is None else rig(cameras),
         image_size=args.image_size,
         shading=args.shading,
         background=args.background,
         visibility=args.visibility,
         hpr_radius=args.hpr_radius,
+        depths=args.depths,
+        views=not args.no_views,
     )
 
 
@@ -104,8 +117,8 @@ def report(result: Result, out: Path) -> None:
         print(f"rejected: {len(result.rejected)}; {out}/manifest.json has the reasons")
     if not PreparedSet(out).has_views:
         print(
-            "Made from points alone, it has no views: baseline_* configs train on it; teachers and\n"
-            "pointmcd_* configs need views, and so meshes."
+            "It has no views: baseline_* configs train on it; teachers and pointmcd_* configs need views,\n"
+            "which are made without --no-views."
         )
 
 

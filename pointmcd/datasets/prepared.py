@@ -196,7 +196,7 @@ class PreparedSplit:
         if not bin_path(self.folder, "views").is_file():
             raise PreparedSetError(
                 f"{self.folder.parent} has no view images: it was prepared from points alone.\n"
-                "Teachers and distillation need views; prepare the set from meshes."
+                f"Teachers and distillation need views. {_again(self.folder.parent)}"
             )
         return Images(self.folder, "views", self.num_views, decode_view)
 
@@ -287,7 +287,7 @@ class PreparedSet:
 
     @property
     def num_views(self) -> int:
-        """Number of cameras; 0 where the set was prepared from points alone."""
+        """Number of cameras; 0 where there are neither views nor masks."""
         return self.manifest["num_views"]
 
     @property

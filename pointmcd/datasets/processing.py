@@ -14,15 +14,18 @@ from pointmcd.geometry import (
     CameraRig,
     MeshError,
     RayScene,
+    Splats,
     Views,
     normalize,
     render_views,
     rig,
     sample_surface,
+    splat_views,
     to_z_up,
     visible_by_depth,
     visible_by_hpr,
     visible_by_ray,
+    visible_by_splats,
 )
 from pointmcd.ops import farthest_point_sample
 
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
 CANDIDATES = 2
 """Points drawn for each point kept: farthest point sampling keeps 2048 out of 4096."""
 HPR_POINTS = 10_000
-"""Hidden-point removal on fewer points is wrong for some 15 % of the point-view pairs of thin CAD parts."""
+"""Drawn from a mesh for hidden-point removal. A cloud has the points that it has, and a radius to match."""
+SPLAT_EPS = 0.03
+"""How far a point may lie behind what its pixel shows where that is a splat, in bounding radii."""
 MOST_MASKED_VIEWS = 31
 """A mask has 32 bits, one of which stays free for the maximum over all points."""
 
@@ -70,10 +75,12 @@ class Settings:
     Attributes:
         rig: the cameras, or None where there are neither views nor masks.
         image_size: side of the square views in pixels, or None for no views.
-        shading: ``smooth`` or ``flat``.
+        shading: ``smooth`` or ``flat``; clouds have the first alone.
         background: grey level 0 to 255 behind the shape.
-        visibility: the test that makes the masks, ``ray``, ``depth``, ``hpr`` or ``none``.
-        hpr_radius: of hidden-point removal, in units of the largest distance to the camera, or ``pointvst``.
+        visibility: the test that makes the masks: ``ray`` (of a cloud: against its splats), ``depth``,
+            ``hpr`` or ``none``.
+        hpr_radius: of hidden-point removal among 10000 points, in units of the largest distance to the
+            camera, or ``pointvst``; of a cloud of N points it is taken times sqrt(N / 10000).
         depths: keep the depth of each pixel beside the views.
         num_parts: P, the parts that the source knows, or None; with views they make label images.
     """
@@ -139,6 +146,7 @@ class Sample:
         parts: (P,) integers, where the shape has them.
         mesh: the normalised mesh, where the shape is one.
         cloud: otherwise the whole normalised cloud (N, 3) float32,
+        cloud_normals: (N, 3), where the shape has them,
         rows: and (P,) the rows of ``cloud`` that were drawn.
     """
 
@@ -147,7 +155,12 @@ class Sample:
     parts: np.ndarray | None
     mesh: "trimesh.Trimesh | None" = None
     cloud: np.ndarray | None = None
+    cloud_normals: np.ndarray | None = None
     rows: np.ndarray | None = None
+
+    def surface(self) -> RayScene | Splats:
+        """What is rendered and hides points."""
+        return Splats(self.cloud, self.cloud_normals) if self.mesh is None else RayScene(self.mesh)
 
 
 def prepare_points(
@@ -179,22 +192,20 @@ def prepare_points(
 def prepare_shape(shape: Shape, settings: Settings, name: str) -> PreparedShape:
     """Points, masks and encoded views of one shape."""
     sample = sample_shape(shape, settings.points, name)
-    scene = None if sample.mesh is None else RayScene(sample.mesh)
     arrays = {"points": sample.points}
     if sample.normals is not None:
         arrays["normals"] = sample.normals
     if sample.parts is not None:
         arrays["parts"] = sample.parts.astype(np.uint16)
-    views = None
+    surface = views = None
+    if settings.image_size is not None or settings.visibility == "ray":
+        surface = sample.surface()
     if settings.image_size is not None:
-        views = render_views(scene, settings.rig, settings.image_size, settings.shading, settings.background)
-    if settings.visibility == "ray":
-        arrays["visibility"] = visible_by_ray(scene, sample.points, settings.rig, sample.normals)
-    elif settings.visibility == "depth":
-        arrays["visibility"] = visible_by_depth(sample.points, settings.rig, views.depth, views.face, scene)
-    elif settings.visibility == "hpr":
-        arrays["visibility"] = _visible_by_hpr(sample, settings, shape_seed(name, settings.points.seed))
-    return PreparedShape(arrays, {} if views is None else _encode(views, shape.face_parts, settings))
+        views = _render(surface, settings)
+    if settings.visibility != "none":
+        arrays["visibility"] = _visible(sample, surface, views, settings, name)
+    parts = shape.point_parts if shape.mesh is None else shape.face_parts
+    return PreparedShape(arrays, {} if views is None else _encode(views, parts, settings))
 
 
 def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:
@@ -213,9 +224,15 @@ def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:
     if len(cloud) > draw:
         drawn = np.random.default_rng(seed).choice(len(cloud), draw, replace=False)
     rows = drawn[_farthest_first(cloud[drawn], settings.num_points)]
-    normals = None if shape.normals is None else to_z_up(shape.normals[rows], settings.up).astype(np.float32)
-    parts = None if shape.point_parts is None else shape.point_parts[rows]
-    return Sample(cloud[rows], normals, parts, cloud=cloud, rows=rows)
+    normals = None if shape.normals is None else to_z_up(shape.normals, settings.up).astype(np.float32)
+    return Sample(
+        cloud[rows],
+        None if normals is None else normals[rows],
+        None if shape.point_parts is None else shape.point_parts[rows],
+        cloud=cloud,
+        cloud_normals=normals,
+        rows=rows,
+    )
 
 
 def _farthest_first(points: np.ndarray, count: int) -> np.ndarray:
@@ -241,13 +258,38 @@ def _encode(views: Views, parts: np.ndarray | None, settings: Settings) -> dict[
     return images
 
 
+def _render(surface: RayScene | Splats, settings: Settings) -> Views:
+    if isinstance(surface, Splats):
+        return splat_views(surface, None, settings.rig, settings.image_size, settings.background)
+    return render_views(surface, settings.rig, settings.image_size, settings.shading, settings.background)
+
+
+def _visible(
+    sample: Sample, surface: RayScene | Splats | None, views: Views | None, settings: Settings, name: str
+) -> np.ndarray:
+    """(P,) masks."""
+    points, cameras = sample.points, settings.rig
+    if settings.visibility == "hpr":
+        return _visible_by_hpr(sample, settings, shape_seed(name, settings.points.seed))
+    if sample.mesh is None:
+        if settings.visibility == "ray":
+            return visible_by_splats(surface, cameras, sample.rows)
+        return visible_by_depth(points, cameras, views.depth, eps=SPLAT_EPS)
+    if settings.visibility == "ray":
+        return visible_by_ray(surface, points, cameras, sample.normals)
+    return visible_by_depth(points, cameras, views.depth, views.face, surface)
+
+
 def _visible_by_hpr(sample: Sample, settings: Settings, seed: int) -> np.ndarray:
     """(P,) masks by hidden-point removal in a dense cloud that holds the sample."""
+    radius = settings.hpr_radius
     if sample.mesh is not None:
         extra = sample_surface(sample.mesh, HPR_POINTS, (seed, 1))[0]
         cloud, rows = np.concatenate([sample.points, extra]), np.arange(len(sample.points))
     else:
         cloud, rows = sample.cloud, sample.rows
-        if len(cloud) < HPR_POINTS:
-            raise MeshError(f"{len(cloud)} points; hidden-point removal needs {HPR_POINTS}")
-    return visible_by_hpr(cloud, settings.rig, settings.hpr_radius)[rows]
+        if len(cloud) < 4:
+            raise MeshError(f"{len(cloud)} points; hidden-point removal needs 4")
+        if radius != "pointvst":
+            radius = max(1.0, radius * (len(cloud) / HPR_POINTS) ** 0.5)
+    return visible_by_hpr(cloud, settings.rig, radius)[rows]

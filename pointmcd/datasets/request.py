@@ -1,12 +1,12 @@
 """What a user asks the preparation for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pointmcd.datasets.archive import fingerprint
 from pointmcd.datasets.processing import PointSettings, Settings
-from pointmcd.datasets.sources import Source
+from pointmcd.datasets.sources import Source, source_class
 from pointmcd.geometry import CameraRig, rig
 
 
@@ -22,8 +22,11 @@ class Request:
         source: key of ``SOURCES``.
         options: the source's own arguments. The path ``source`` among them may be an archive.
         up: None leaves it to the source.
-        visibility: None takes ``ray`` where there are meshes, and no masks where there are points alone.
+        rig: None leaves it to the source.
+        visibility: None takes ``ray``, for clouds without normals ``hpr``, and without views ``none``: the
+            test that comes nearest to ray casting against the surface.
         seed: seeds the sampling.
+        views: render views.
         depths: keep the depth of each pixel beside the views.
 
     The others are those of ``PointSettings`` and ``Settings``.
@@ -34,13 +37,18 @@ class Request:
     num_points: int = 2048
     up: str | None = None
     seed: int = 0
-    rig: CameraRig = field(default_factory=lambda: rig("circle12"))
+    rig: CameraRig | None = None
     image_size: int = 224
     shading: str = "smooth"
     background: int = 255
     visibility: str | None = None
     hpr_radius: float | str = 100.0
     depths: bool = False
+    views: bool = True
+
+    @property
+    def cameras(self) -> CameraRig:
+        return self.rig or rig(source_class(self.source).rig)
 
     @property
     def path(self) -> Path | None:
@@ -48,26 +56,23 @@ class Request:
 
     def settings(self, source: Source) -> Settings:
         """The settings with what ``source`` decides filled in."""
-        points = PointSettings(self.num_points, self.up or source.up, self.seed)
-        if source.surfaces:
-            return Settings(
-                points,
-                self.rig,
-                self.image_size,
-                self.shading,
-                self.background,
-                visibility=self.visibility or "ray",
-                hpr_radius=self.hpr_radius,
-                depths=self.depths,
-                num_parts=None if source.part_names is None else len(source.part_names),
-            )
-        if self.visibility in ("ray", "depth"):
-            raise PreparationError(
-                f"--visibility {self.visibility} needs meshes; from points alone there is hpr"
-            )
-        if self.visibility == "hpr":
-            return Settings(points, self.rig, None, visibility="hpr", hpr_radius=self.hpr_radius)
-        return Settings(points, None, None, visibility="none")
+        visibility = self.visibility
+        if visibility is None:
+            exact = "ray" if source.surfaces or source.normals else "hpr"
+            visibility = exact if self.views else "none"
+        if self.shading == "flat" and not source.surfaces:
+            raise PreparationError("--shading flat needs meshes; clouds are rendered smooth")
+        return Settings(
+            PointSettings(self.num_points, self.up or source.up, self.seed),
+            self.cameras if self.views or visibility != "none" else None,
+            self.image_size if self.views else None,
+            self.shading,
+            self.background,
+            visibility,
+            self.hpr_radius,
+            self.depths,
+            None if source.part_names is None else len(source.part_names),
+        )
 
     def record(self) -> dict[str, Any]:
         """Plain values that tell this request from others; the source's files count, not where they lie."""
@@ -78,7 +83,7 @@ class Request:
             "points": self.num_points,
             "up": self.up,
             "seed": self.seed,
-            "rig": self.rig.to_dict(),
+            "rig": self.cameras.to_dict(),
             "image_size": self.image_size,
             "shading": self.shading,
             "background": self.background,
@@ -88,4 +93,6 @@ class Request:
             record["hpr_radius"] = self.hpr_radius
         if self.depths:
             record["depths"] = True
+        if not self.views:
+            record["views"] = False
         return record

@@ -9,6 +9,7 @@ from .mesh import MESH_SUFFIXES, MeshError, load_mesh, normalize, to_z_up
 from .raycast import RayScene
 from .render import Views, render_views
 from .sampling import sample_surface
+from .splat import Splats, splat_views, visible_by_splats
 from .visibility import pack_masks, unpack_masks, visible_by_depth, visible_by_hpr, visible_by_ray
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "CameraRig",
     "MeshError",
     "RayScene",
+    "Splats",
     "Views",
     "load_mesh",
     "normalize",
@@ -23,9 +25,11 @@ __all__ = [
     "render_views",
     "rig",
     "sample_surface",
+    "splat_views",
     "to_z_up",
     "unpack_masks",
     "visible_by_depth",
     "visible_by_hpr",
     "visible_by_ray",
+    "visible_by_splats",
 ]

@@ -22,19 +22,20 @@ class RayScene:
 
     Args:
         mesh: In the unit ball, as `normalize` puts it.
+        margin: How far it may reach out of the ball.
 
     Raises:
         ValueError: The mesh is empty or not in the unit ball.
     """
 
-    def __init__(self, mesh: trimesh.Trimesh) -> None:
+    def __init__(self, mesh: trimesh.Trimesh, margin: float = 1e-3) -> None:
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
 
         self.mesh = mesh
         vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
         radius = np.linalg.norm(vertices, axis=1).max() if len(faces) else np.nan
-        if not radius <= 1 + 1e-3:
+        if not radius <= 1 + margin:
             raise ValueError(f"a mesh in the unit ball is needed (see normalize); its radius is {radius:.4g}")
         self._scene = EmbreeScene(robust=True)
         TriangleMesh(self._scene, vertices.astype(np.float32), faces.astype(np.int32))

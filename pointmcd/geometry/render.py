@@ -1,6 +1,6 @@
 """Grey shaded pictures of a mesh, with their depths and faces, by ray casting."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from .cameras import CameraRig
 from .mesh import face_geometry
-from .raycast import RayScene, as_scene
+from .raycast import Hits, RayScene, as_scene
 
 # Light on a white background: strongest where the surface looks at the viewer, so that outlines stay dark.
 _AMBIENT, _HEAD, _KEY, _SPECULAR, _SHININESS = 0.18, 0.34, 0.36, 0.10, 24
@@ -31,7 +31,7 @@ class Views:
     Attributes:
         images: (V, H, H, 3) uint8 RGB.
         depth: (V, H, H) float32 along the camera's z axis, inf where there is nothing.
-        face: (V, H, H) int32 index of the face seen, -1 where there is nothing.
+        face: (V, H, H) int32 index of the face seen (of a cloud: of the point), -1 where there is nothing.
     """
 
     images: NDArray[np.uint8]
@@ -61,10 +61,6 @@ def render_views(
         background: Grey value, 0 to 255.
         crease_deg: Edges sharper than this stay sharp.
     """
-    if size < 1:
-        raise ValueError(f"size must be positive, got {size}")
-    if not 0 <= background <= 255:
-        raise ValueError(f"background must be in 0..255, got {background}")
     if shading not in ("smooth", "flat"):
         raise ValueError(f"shading must be 'smooth' or 'flat', not {shading!r}")
     scene = as_scene(mesh)
@@ -73,6 +69,36 @@ def render_views(
     else:
         normals = face_geometry(scene.mesh)[0].astype(np.float32)
 
+    def normals_seen(hits: Hits, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = normals[hits.face]
+        if shading == "smooth":
+            second, third = hits.barycentric.T[..., None]
+            found = (1 - second - third) * found[:, 0] + second * found[:, 1] + third * found[:, 2]
+        return found
+
+    return render_scene(scene, rig, size, background, normals_seen)
+
+
+def render_scene(
+    scene: RayScene,
+    rig: CameraRig,
+    size: int,
+    background: int,
+    normals_seen: Callable[[Hits, NDArray[np.float32]], NDArray[np.float32]],
+) -> Views:
+    """What all pictures share: casts the rays and lights what they hit.
+
+    Args:
+        scene: What is seen.
+        rig: The cameras.
+        size: Height and width in pixels.
+        background: Grey value, 0 to 255.
+        normals_seen: Gives normals (R, 3), of any length and sign, of R hits, at points (R, 3).
+    """
+    if size < 1:
+        raise ValueError(f"size must be positive, got {size}")
+    if not 0 <= background <= 255:
+        raise ValueError(f"background must be in 0..255, got {background}")
     shape = (rig.num_views, size, size)
     images = np.full((*shape, 3), background, dtype=np.uint8)
     depth = np.full(shape, np.inf, dtype=np.float32)
@@ -86,10 +112,8 @@ def render_views(
         depth[view, rows, columns] = hits.distance.reshape(window)
         face[view, rows, columns] = hits.face.reshape(window)
         seen = np.flatnonzero(hits.face >= 0)
-        normal = normals[hits.face[seen]]
-        if shading == "smooth":
-            second, third = hits.barycentric[seen].T[..., None]
-            normal = (1 - second - third) * normal[:, 0] + second * normal[:, 1] + third * normal[:, 2]
+        hits = Hits(hits.face[seen], hits.distance[seen], hits.barycentric[seen])
+        normal = normals_seen(hits, origins[view] + hits.distance[:, None] * ray[seen])
         grey = np.full(len(ray), background, dtype=np.uint8)
         grey[seen] = _shade(normal, -ray[seen], key_light[view])
         images[view, rows, columns] = grey.reshape(*window, 1)

@@ -64,7 +64,13 @@ class Source(ABC):
     """
 
     surfaces: bool = True
-    """Whether shapes are meshes. Clouds alone cannot be rendered."""
+    """Whether shapes are meshes; clouds are rendered as splats."""
+
+    normals: bool = True
+    """Whether clouds have normals; if not, they are estimated for the pictures."""
+
+    rig: str = "circle12"
+    """The cameras, unless the user says otherwise."""
 
     up: str = "z"
     """The axis that points up in the raw data, unless the user says otherwise."""

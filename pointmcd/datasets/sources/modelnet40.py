@@ -19,8 +19,8 @@ class ModelNet40(Source):
 
     - ``ModelNet40/<class>/{train,test}/<class>_NNNN.off``: meshes, z up.
     - ``modelnet40_normal_resampled/<class>/<class>_NNNN.txt``: 10000 rows ``x,y,z,nx,ny,nz``, y up,
-      beside ``modelnet40_shape_names.txt`` and the lists ``modelnet40_{train,test}.txt``. There is no
-      surface, so there are no views.
+      beside ``modelnet40_shape_names.txt`` and the lists ``modelnet40_{train,test}.txt``. The views are
+      splats.
 
     Args:
         source: the unpacked folder, or one above it.

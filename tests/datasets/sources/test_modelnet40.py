@@ -47,15 +47,17 @@ def test_text_format(tmp_path):
         source.load(source.items[2])
 
 
-def test_text_format_has_no_surface_to_render(tmp_path):
+def test_text_format_is_rendered_unless_the_user_wants_points_alone(tmp_path):
     source = ModelNet40(text_folder(tmp_path))
     settings = Request("modelnet40", {}).settings(source)
-    assert (settings.rig, settings.image_size, settings.visibility) == (None, None, "none")
+    assert (settings.rig.num_views, settings.image_size, settings.visibility) == (12, 224, "ray")
     assert settings.points.up == "y"
-    masked = Request("modelnet40", {}, up="z", visibility="hpr").settings(source)
+    alone = Request("modelnet40", {}, views=False).settings(source)
+    assert (alone.rig, alone.image_size, alone.visibility) == (None, None, "none")
+    masked = Request("modelnet40", {}, up="z", views=False, visibility="hpr").settings(source)
     assert (masked.rig.num_views, masked.image_size, masked.points.up) == (12, None, "z")
-    with pytest.raises(PreparationError, match="--visibility ray needs meshes"):
-        Request("modelnet40", {}, visibility="ray").settings(source)
+    with pytest.raises(PreparationError, match="flat needs meshes"):
+        Request("modelnet40", {}, shading="flat").settings(source)
 
 
 def test_broken_lists_are_named(tmp_path):
