@@ -72,7 +72,7 @@ def main() -> None:
             raise ValueError("no setting is possible; " + "; ".join(left_out))
     report = {
         "protocol": "few-shot: linear SVM, C = 1, on frozen features standardised on the support",
-        "spread": f"standard deviation over {args.repeats} episodes, of the mean over {len(sets)} encoders",
+        "spread": f"standard deviation over {args.repeats} episodes of the mean of {len(sets)} encoder(s)",
         "pool": args.pool,
         "queries": args.queries,
         "seed": args.seed,
@@ -102,7 +102,9 @@ def setting(
     accuracy = np.array(
         [
             [episode_accuracy(values, labels, episode) for values in pools]
-            for episode in track(episodes, f"{ways} ways, {shots} shots", transient=True)
+            for episode in track(
+                episodes, f"{ways} ways, {shots} shots", transient=True, console=Console(stderr=True)
+            )
         ]
     )
     return {

@@ -63,7 +63,8 @@ def main() -> None:
         sets = read_features(args, args.splits)
         sets = sets if len(sets) > 1 else sets * args.runs
         runs = [
-            run(args, features, seed) for seed, features in enumerate(track(sets, "SVMs", transient=True))
+            run(args, features, seed)
+            for seed, features in enumerate(track(sets, "SVMs", transient=True, console=Console(stderr=True)))
         ]
         test = sets[0].split(args.splits[1]).over_views(args.views, args.view_pool)
         save_picture(args, test, sets[0].class_names)

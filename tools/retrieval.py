@@ -62,7 +62,7 @@ def main() -> None:
         save_picture(args, splits[0], sets[0].class_names)
     report = {
         "protocol": f"retrieval: mean average precision, {args.distance} distance, {args.split} split",
-        "spread": f"standard deviation over {len(sets)} encoders",
+        "spread": f"standard deviation over the encoders ({len(sets)})",
         "l1_normalized": args.l1,
         "views": None if args.views is None else f"{args.view_pool} of {args.views}",
         **summary(found, labels, sets[0].class_names),

@@ -7,9 +7,12 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from pointmcd.engine.compat import from_plain, to_plain
+from pointmcd.engine.pretrained import load_backbone
+from pointmcd.models import PointMCD
 from pointmcd.models.layers import BatchNorm
 from pointmcd.registry import HOOKS
 
@@ -91,10 +94,51 @@ class SyncBatchNormHook(Hook):
 
 
 @HOOKS.register_module()
+class PretrainedBackboneHook(Hook):
+    """Start a training from the backbone of a checkpoint; head and all else start anew.
+
+    Where the training is resumed, its own checkpoint comes after. A test needs none of it.
+
+    Args:
+        checkpoint: Of any model with the same backbone; ``load_backbone`` refuses any other.
+    """
+
+    priority = "VERY_HIGH"  # before EMAHook takes a copy
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint
+        self.loaded = False
+
+    def before_run(self, runner: Runner) -> None:
+        """Load once, when a training begins."""
+        if not self.loaded and isinstance(runner.optim_wrapper, OptimWrapper):
+            load_backbone(_bare(runner).backbone, self.checkpoint)
+            runner.logger.info(f"the backbone starts from {self.checkpoint}")
+            self.loaded = True
+
+
+@HOOKS.register_module()
 class TeacherBesideHook(Hook):
-    """Put the teacher's accuracy on the same split beside the student's, in logs and reports."""
+    """Put the teacher's accuracy on the same split beside the student's, in logs and reports.
+
+    A student without a task has no accuracy to be beside; for it the log says what its view loss is to be
+    compared with.
+    """
 
     priority = "HIGHEST"  # before the metrics are logged
+
+    def before_train(self, runner: Runner) -> None:
+        """Log the view loss of a constant, where the view loss is all that is trained."""
+        model = _bare(runner)
+        rows = getattr(runner.train_dataloader.dataset, "teacher", None)
+        if not isinstance(model, PointMCD) or model.head is not None or rows is None:
+            return
+        constant = constant_view_loss(rows.arrays["view_descriptors"])
+        runner.logger.info(
+            "No labels: the student learns from the teacher's views alone. The best constant has a mean L1 "
+            f"distance of {constant:.4f} from them; loss_view (where it is that distance) below it is what "
+            "the student has learnt."
+        )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Add ``teacher_*`` to the metrics."""
@@ -110,3 +154,15 @@ class TeacherBesideHook(Hook):
             return
         for name, value in accuracy.get(loader.dataset.split_name, {}).items():
             metrics[f"teacher_{name}"] = value
+
+
+def constant_view_loss(descriptors: np.ndarray, most: int = 512) -> float:
+    """The mean L1 distance of a teacher's descriptors from the best constant, each channel's median.
+
+    Args:
+        descriptors: (S, V, D) of a split.
+        most: How many shapes, evenly spaced, are looked at.
+    """
+    rows = np.unique(np.linspace(0, len(descriptors) - 1, most).astype(np.int64))
+    sample = np.stack([descriptors[row] for row in rows]).astype(np.float32)
+    return float(np.abs(sample - np.median(sample, (0, 1))).mean())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -175,7 +176,8 @@ def extract(
     model.eval()
     device = next(model.parameters()).device
     loader = DataLoader(dataset, batch_size, collate_fn=whole_batch)
-    batches = track(loader, f"features of {dataset.split_name}", disable=not progress, transient=True)
+    title, console = f"features of {dataset.split_name}", Console(stderr=True)
+    batches = track(loader, title, disable=not progress, transient=True, console=console)
     values = [_features(model, batch["points"].to(device), kind).float().cpu() for batch in batches]
     return features_of(dataset, torch.cat(values).numpy())
 
