@@ -17,6 +17,8 @@ from parity import (
     weights,
 )
 
+from pointmcd.registry import MODELS
+
 
 @pytest.fixture(scope="module")
 def outputs(shared: Path) -> Any:
@@ -77,3 +79,20 @@ def test_part_segmentation(mode, outputs, networks):
         logits = model.part_logits(features, {"views": views, "label": torch.tensor([3, 15])})[:, 0]
     assert_close(features["descriptor"], expected["descriptor"], "descriptor")
     assert_close(logits[..., ::16, ::16], expected["logits_every16"], "logits")
+
+
+def test_parts_start_from_a_converted_autoencoder(networks, tmp_path, monkeypatch):
+    """``tools/convert_official.py`` writes what ``checkpoint`` takes."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "tools"))
+    import convert_official
+
+    state = weights(networks["teacher_autoencoder"]["keys"])
+    official, ours = tmp_path / "official.pth", tmp_path / "ours.pth"
+    torch.save(state, official)
+    monkeypatch.setattr("sys.argv", ["convert_official.py", str(official), str(ours)])
+    convert_official.main()
+    config = {"type": "PartSegmentationTeacher", "num_classes": 2, "num_parts": 3, "checkpoint": str(ours)}
+    trunk = MODELS.build(config).double().trunk
+    first, last = trunk.features[0].weight, trunk.attentions[3].excite.weight
+    assert torch.equal(first, state["cnn_backbone.conv_1.0.0.weight"].float().double())
+    assert torch.equal(last, state["cnn_backbone.conv_4.1.fc.1.linear.weight"].float().double())
