@@ -1,0 +1,139 @@
+"""Fine-tuning from a pre-trained backbone beside training from scratch, at fractions of the labels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.engine import build_runner, load_config
+from pointmcd.registry import DATASETS
+
+MIN_SHARE = 0.25
+
+
+def schedule(
+    shapes: int, labelled: int, batch_size: int, epochs: int, min_share: float = MIN_SHARE
+) -> tuple[int, int]:
+    """Batch size and epochs with which a recipe for all shapes runs on some of them.
+
+    As many iterations are made as the recipe makes on all shapes, times the share that is labelled or
+    ``min_share``, whichever is larger: at a hundredth of the labels, a hundredth of the iterations would
+    train nothing, and all of them would only repeat.
+
+    Args:
+        shapes: S, what the recipe was made for.
+        labelled: How many there are.
+        batch_size: Of the recipe; the last incomplete batch of an epoch is dropped.
+        epochs: Of the recipe.
+        min_share: In (0, 1].
+
+    Returns:
+        The batch size, no more than there are shapes, and the epochs; with all shapes those of the recipe.
+    """
+    iterations = epochs * (shapes // min(batch_size, shapes))
+    batch = min(batch_size, labelled)
+    share = max(min_share, labelled / shapes)
+    return batch, max(1, round(share * iterations / (labelled // batch)))
+
+
+def run_config(
+    path: str | Path,
+    options: list[str],
+    fraction: float = 1.0,
+    seed: int = 0,
+    pretrained: str | Path | None = None,
+    min_share: float = MIN_SHARE,
+) -> Config:
+    """The config of one run: a student's recipe on a fraction of the labels.
+
+    Args:
+        path: A student's config with a task (``baseline_*``).
+        options: Overrides, as ``--cfg-options`` takes them.
+        fraction: Share of each class's labels, in (0, 1].
+        seed: Of the weights, the order and the augmentation, and of which shapes are labelled.
+        pretrained: A checkpoint whose backbone the run starts from, or None to start from scratch.
+        min_share: As ``schedule``.
+
+    Raises:
+        ValueError: The config has no task, is not counted in epochs, or states the length of its learning
+            rate's schedule, which then cannot follow.
+    """
+    config = load_config(path, options)
+    loader = config.train_dataloader
+    if config.get("test_dataloader") is None or config.model.get("head") is None:
+        raise ValueError(f"{path} has no task to fine-tune for; give a baseline_* config")
+    if config.train_cfg.get("max_epochs") is None:
+        raise ValueError(f"{path} is not counted in epochs (train_cfg.max_epochs)")
+    some = {"label_fraction": fraction, "fraction_seed": seed}
+    rows = DATASETS.build({**loader.dataset, **some}).rows
+    batch, epochs = schedule(
+        len(DATASETS.build(loader.dataset)),
+        len(rows),
+        loader.batch_size,
+        config.train_cfg.max_epochs,
+        min_share,
+    )
+    if batch < 2:
+        raise ValueError(f"{path}: one labelled shape is too few for batch norm; give a larger fraction")
+    changed = {"train_dataloader.batch_size": batch, "train_cfg.max_epochs": epochs}
+    changed |= {f"train_dataloader.dataset.{name}": value for name, value in some.items()}
+    lasts = config.train_cfg.max_epochs
+    config = load_config(path, [*options, *(f"{name}={value}" for name, value in changed.items())])
+    _check_schedule(path, config, lasts)
+    config.randomness.seed = seed
+    config.default_hooks.checkpoint.interval = max(config.default_hooks.checkpoint.interval, epochs // 4)
+    config.val_dataloader = config.val_cfg = config.val_evaluator = None  # tested once, at the end
+    if pretrained is not None:
+        config.custom_hooks.append({"type": "PretrainedBackboneHook", "checkpoint": str(pretrained)})
+    return config
+
+
+def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
+    """Refuse a learning rate that does not follow the number of epochs."""
+    epochs = config.train_cfg.max_epochs
+    schedulers = config.get("param_scheduler") or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        if epochs != lasts and scheduler.get("T_max") != epochs:
+            raise ValueError(
+                f"{path}: a fraction of the labels takes {epochs} epochs instead of {lasts}, which its "
+                f"{scheduler['type']} does not follow; use CosineAnnealingLR with T_max=None"
+            )
+
+
+def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
+    """Train and test one run; where it was interrupted, go on from its newest checkpoint.
+
+    Args:
+        config: Of ``run_config``.
+        work_dir: Folder of the run.
+
+    Returns:
+        The metrics of the test split in percent, ``labels`` (S,), and what was made of each shape: as
+        ``predictions`` (classification) or ``ious`` (part segmentation), plain lists.
+    """
+    config.work_dir = str(work_dir)
+    config.experiment_name = Path(work_dir).as_posix().replace("/", "_")
+    config.resume = Path(work_dir, "last_checkpoint").is_file()
+    runner = build_runner(config)
+    runner.train()
+    metrics = runner.test()
+    metric = runner.test_evaluator.metrics[0]
+    details = {name: getattr(metric, name) for name in ("labels", "ious") if hasattr(metric, name)}
+    if "ious" not in details:
+        details["predictions"] = metric.predictions
+    return {**metrics, **{name: np.asarray(values).tolist() for name, values in details.items()}}
+
+
+def shape_scores(result: dict[str, Any]) -> np.ndarray:
+    """(S,) in [0, 1]: what ``train_and_test`` found of each shape, its IoU or whether it is right."""
+    if "ious" in result:
+        return np.asarray(result["ious"], np.float64)
+    return np.equal(result["labels"], result["predictions"]).astype(np.float64)
+
+
+def labelled_shapes(config: Config) -> int:
+    """How many shapes a run trains on."""
+    dataset: PreparedShapes = DATASETS.build(config.train_dataloader.dataset)
+    return len(dataset)
