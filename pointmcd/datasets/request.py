@@ -79,7 +79,7 @@ class Request:
         record = {
             "source": self.source,
             "source_files": None if self.path is None else fingerprint(self.path),
-            **{key: value for key, value in self.options.items() if key != "source"},
+            **{key: value for key, value in self.options.items() if key != "source" and value is not False},
             "points": self.num_points,
             "up": self.up,
             "seed": self.seed,

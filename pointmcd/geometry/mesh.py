@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import trimesh
@@ -32,19 +32,24 @@ def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> trimesh.
     Args:
         source: A path, or a binary file object and its type (``off`` or ``.off``).
 
+    Returns:
+        The mesh. Its ``face_attributes["polygon"]`` (F,) tells which of the file's ``metadata["polygons"]``
+        polygons each triangle is of, for labels that are stored beside the file; of PLY, STL and GLB these
+        are triangles.
+
     Raises:
         MeshError: Not a readable file of these formats, no faces, a face of a vertex that does not exist,
             coordinates that are not finite, or no area (a single point, points on a line).
     """
     if isinstance(source, tuple):
         file, kind = source
-        return _clean(*_read(file.read(), "." + kind.lower().lstrip(".")))
+        return _clean(_read(file.read(), "." + kind.lower().lstrip(".")))
     path = Path(source)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise MeshError(f"unreadable: {error.strerror}") from error
-    return _clean(*_read(data, path.suffix.lower()))
+    return _clean(_read(data, path.suffix.lower()))
 
 
 def to_z_up(vertices: NDArray[np.floating], up: str) -> NDArray[np.floating]:
@@ -103,8 +108,17 @@ def _normals_and_areas(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64
     return normals, length / 2
 
 
-def _read(data: bytes, suffix: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Vertices (P, 3) and triangles (F, 3) of a file's content."""
+class _Content(NamedTuple):
+    """What a file holds."""
+
+    vertices: NDArray[np.float64]  # (P, 3)
+    faces: NDArray[np.int64]  # (F, 3)
+    polygon: NDArray[np.int64]  # (F,) which of the file's polygons a triangle is of
+    num_polygons: int
+
+
+def _read(data: bytes, suffix: str) -> _Content:
+    """The content of a file."""
     if suffix not in MESH_SUFFIXES:
         raise MeshError(f"unknown mesh format {suffix!r}, known are {', '.join(MESH_SUFFIXES)}")
     if not data.strip():
@@ -112,6 +126,8 @@ def _read(data: bytes, suffix: str) -> tuple[NDArray[np.float64], NDArray[np.int
     try:
         if suffix == ".off":
             return _read_off(data.decode("utf-8-sig", errors="replace"))
+        if suffix == ".obj":
+            return _read_obj(data.decode("utf-8-sig", errors="replace"))
         # From memory and without a resolver, so that no other file is opened (materials, textures).
         scene = trimesh.load_scene(trimesh.util.wrap_as_stream(data), file_type=suffix[1:], process=False)
         mesh = scene.to_mesh()
@@ -119,10 +135,12 @@ def _read(data: bytes, suffix: str) -> tuple[NDArray[np.float64], NDArray[np.int
         raise
     except Exception as error:  # the readers of trimesh raise whatever their parsing meets
         raise MeshError(f"unreadable {suffix[1:].upper()}: {error}") from error
-    return np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int64)
+    faces = np.asarray(mesh.faces, dtype=np.int64)
+    vertices = np.asarray(mesh.vertices, dtype=np.float64)
+    return _Content(vertices, faces, np.arange(len(faces)), len(faces))
 
 
-def _read_off(text: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _read_off(text: str) -> _Content:
     """Reads text OFF: ``#`` comments, colours or normals behind the coordinates, polygons, joined headers.
 
     trimesh reads OFF too, but takes a file that was cut off among its faces for a whole one.
@@ -139,18 +157,47 @@ def _read_off(text: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         )
     vertices = np.array([line[:3] for line in lines[1 : num_vertices + 1]], dtype=np.float64).reshape(-1, 3)
     polygons = lines[num_vertices + 1 : num_vertices + num_faces + 1]
-    num_corners = np.array([line[0] for line in polygons], dtype=np.int64)
+    corners = [[int(word) for word in line[1 : int(line[0]) + 1]] for line in polygons]
+    if any(len(found) != int(line[0]) for found, line in zip(corners, polygons, strict=True)):
+        raise MeshError("unreadable OFF: a face has fewer vertices than it promises")
+    return _fans(vertices, corners)
+
+
+def _read_obj(text: str) -> _Content:
+    """Reads the vertices and faces of OBJ in their order.
+
+    trimesh reads OBJ too, but orders the faces by material and by number of corners, so that labels beside
+    the file no longer fit.
+    """
+    vertices, polygons = [], []
+    for line in text.replace("\\\n", " ").splitlines():
+        words = line.partition("#")[0].split()
+        if words and words[0] == "v":
+            vertices.append([float(word) for word in words[1:4]])
+        elif words and words[0] == "f":
+            corners = [int(word.partition("/")[0]) for word in words[1:]]
+            # Counted from 1, or back from the last vertex so far.
+            polygons.append([c - 1 if c > 0 else len(vertices) + c if c < 0 else -1 for c in corners])
+    return _fans(np.array(vertices, dtype=np.float64).reshape(-1, 3), polygons)
+
+
+def _fans(vertices: NDArray[np.float64], polygons: list[list[int]]) -> _Content:
+    """Cuts polygons into triangle fans, those of fewest corners first."""
+    num_corners = np.array([len(polygon) for polygon in polygons], dtype=np.int64)
     triangles = [np.zeros((0, 3), dtype=np.int64)]
+    places = [np.zeros(0, dtype=np.int64)]
     for count in np.unique(num_corners[num_corners >= 3]):
-        alike = [polygons[i][1 : count + 1] for i in np.flatnonzero(num_corners == count)]
-        polygon = np.array(alike, dtype=np.int64).reshape(-1, count)
+        alike = np.flatnonzero(num_corners == count)
+        polygon = np.array([polygons[i] for i in alike], dtype=np.int64)
         fan = [polygon[:, (0, k, k + 1)] for k in range(1, count - 1)]
         triangles.append(np.stack(fan, axis=1).reshape(-1, 3))
-    return vertices, np.concatenate(triangles)
+        places.append(np.repeat(alike, count - 2))
+    return _Content(vertices, np.concatenate(triangles), np.concatenate(places), len(polygons))
 
 
-def _clean(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> trimesh.Trimesh:
+def _clean(content: _Content) -> trimesh.Trimesh:
     """Checks and tidies; see `load_mesh`."""
+    vertices, faces, polygon, num_polygons = content
     if len(vertices) == 0 or len(faces) == 0:
         raise MeshError(f"empty: {len(vertices)} vertices, {len(faces)} faces")
     if faces.min() < 0 or faces.max() >= len(vertices):
@@ -167,5 +214,7 @@ def _clean(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> trimesh.T
     # Not trimesh's own merging, whose tolerance is absolute.
     merged, merged_index = np.unique(vertices, axis=0, return_inverse=True)
     mesh = trimesh.Trimesh(merged, merged_index.ravel()[faces[area > 0]], process=False)
+    mesh.face_attributes["polygon"] = polygon[area > 0]
+    mesh.metadata["polygons"] = num_polygons
     mesh.remove_unreferenced_vertices()
     return mesh

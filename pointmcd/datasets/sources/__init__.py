@@ -9,6 +9,9 @@ __all__ = ["SOURCES", "Item", "Shape", "Source", "SourceError", "source_class"]
 SOURCES = {
     "mesh-folder": "mesh_folder.MeshFolder",
     "modelnet40": "modelnet40.ModelNet40",
+    "shapenet-part": "shapenet_part.ShapeNetPart",
+    "shapenet-core": "shapenet_core.ShapeNetCore",
+    "scanobjectnn": "scanobjectnn.ScanObjectNN",
     "builtin": "builtin.BuiltinShapes",
 }
 

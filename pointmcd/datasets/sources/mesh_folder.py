@@ -1,12 +1,13 @@
 """A folder of meshes with a folder for each class, as ModelNet lays it out."""
 
 import argparse
+import contextlib
 import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from pointmcd.geometry.mesh import MESH_SUFFIXES, load_mesh
+from pointmcd.geometry.mesh import MESH_SUFFIXES, MeshError, load_mesh
 
 from .base import Item, Shape, Source, SourceError
 
@@ -16,17 +17,27 @@ SPLITS = ("train", "val", "test")
 class MeshFolder(Source):
     """A folder of meshes: ``<class>/{train,test}/*.off``, or ``<class>/*.off`` and a drawn test split.
 
-    OFF, OBJ, PLY, STL and GLB may be mixed.
+    OFF, OBJ, PLY, STL and GLB may be mixed. Where a file ``NAME.seg`` lies beside ``NAME.off`` it holds the
+    parts: one integer a face of the mesh, in their order, numbered for each class on its own. A shape without
+    such a file is rejected where others have one.
 
     Args:
         source: the folder that holds the class folders, or one above it.
         test_fraction: share of each class that becomes the test split where the folder has none.
         seed: seeds that draw.
+        unlabelled: take the meshes at any depth as one class, ``unlabelled``, and all of them to train on.
     """
 
-    def __init__(self, source: Path, test_fraction: float | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, source: Path, test_fraction: float | None = None, seed: int = 0, unlabelled: bool = False
+    ) -> None:
         if not source.is_dir():
             raise SourceError(f"{source} is no folder")
+        if unlabelled:
+            if test_fraction is not None:
+                raise SourceError("--unlabelled takes all meshes to train on: leave out --test-fraction")
+            self._take_all(source)
+            return
         self.root = class_root(source)
         files = {folder.name: mesh_files(folder) for folder in visible_folders(self.root)}
         files = {name: found for name, found in files.items() if found}
@@ -58,6 +69,31 @@ class MeshFolder(Source):
             ]
         refuse_same_names(self.items)
         self.items.sort(key=lambda item: (SPLITS.index(item.split), item.label, item.name))
+        if any(self._part_file(item).is_file() for item in self.items):
+            self._number_parts()
+
+    def _take_all(self, source: Path) -> None:
+        self.root, self.class_names = source, ["unlabelled"]
+        found = sorted(path.relative_to(source) for path in source.rglob("*") if is_mesh(path))
+        found = [path for path in found if not any(part.startswith((".", "__")) for part in path.parts)]
+        if not found:
+            raise SourceError(f"{source} holds no meshes ({', '.join(MESH_SUFFIXES)})")
+        self.items = [Item(path.with_suffix("").as_posix(), 0, "train", path.as_posix()) for path in found]
+        refuse_same_names(self.items)
+
+    def _number_parts(self) -> None:
+        """Part ids that all classes share, of the integers that each class has."""
+        found: list[set[int]] = [set() for _ in self.class_names]
+        for item in self.items:
+            # A file that cannot be read rejects its shape later, when the mesh is loaded.
+            with contextlib.suppress(MeshError):
+                found[item.label].update(np.unique(read_parts(self._part_file(item))).tolist())
+        self._own_parts = [np.array(sorted(own), dtype=np.int64) for own in found]
+        self.part_names, self.class_parts = [], []
+        for name, own in zip(self.class_names, self._own_parts, strict=True):
+            first = len(self.part_names)
+            self.part_names += [f"{name}-{part}" for part in own]
+            self.class_parts.append(list(range(first, first + len(own))))
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,9 +103,43 @@ class MeshFolder(Source):
             type=float,
             help="share drawn as test where there are no train/test folders (0.2)",
         )
+        parser.add_argument(
+            "--unlabelled",
+            action="store_true",
+            help="take the meshes at any depth as one class, all to train on without labels",
+        )
 
     def load(self, item: Item) -> Shape:
-        return Shape(mesh=load_mesh(self.root / item.file))
+        mesh = load_mesh(self.root / item.file)
+        if self.class_parts is None:
+            return Shape(mesh=mesh)
+        path = self._part_file(item)
+        parts, polygons = read_parts(path), mesh.metadata["polygons"]
+        if len(parts) != polygons:
+            raise MeshError(f"{path.name} has {len(parts)} parts, the mesh has {polygons} faces")
+        own = np.searchsorted(self._own_parts[item.label], parts[mesh.face_attributes["polygon"]])
+        return Shape(mesh=mesh, face_parts=np.asarray(self.class_parts[item.label])[own])
+
+    def _part_file(self, item: Item) -> Path:
+        return (self.root / item.file).with_suffix(".seg")
+
+
+def read_parts(path: Path) -> np.ndarray:
+    """(F,) int64 parts of a mesh's faces, from a text of one integer a face.
+
+    Raises:
+        MeshError: the file is missing or is no such text.
+    """
+    try:
+        return np.array([int(word) for word in path.read_text("utf-8").split()], dtype=np.int64)
+    except FileNotFoundError:
+        raise MeshError(f"{path.name} is missing, which holds the parts of its faces") from None
+    except (ValueError, OverflowError) as error:
+        raise MeshError(f"{path.name} is not one integer a face: {error}") from error
+
+
+def is_mesh(path: Path) -> bool:
+    return path.suffix.lower() in MESH_SUFFIXES and not path.name.startswith(".")
 
 
 def visible_folders(folder: Path) -> list[Path]:
@@ -95,7 +165,7 @@ def mesh_files(class_folder: Path) -> list[tuple[str, Path]]:
         for split, folder in folders
         if folder.is_dir()
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in MESH_SUFFIXES and not path.name.startswith(".")
+        if is_mesh(path)
     ]
 
 

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trimesh import creation
 
 from pointmcd.datasets.sources import SourceError
 from pointmcd.datasets.sources.mesh_folder import MeshFolder
+from pointmcd.geometry import MeshError
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -93,3 +95,78 @@ def test_what_cannot_be_used_is_named(tmp_path, files, options, message):
 def test_missing_folder(tmp_path):
     with pytest.raises(SourceError, match="is no folder"):
         MeshFolder(tmp_path / "nowhere")
+
+
+def write_labelled_box(root: Path, name: str, labels: str | None) -> None:
+    """A box of six quadrilaterals, and the labels of its faces."""
+    corners = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 2)]
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    lines = ["OFF", "8 6 0", *(" ".join(map(str, c)) for c in corners)]
+    lines += ["4 " + " ".join(map(str, quad)) for quad in quads]
+    path = root / f"{name}.off"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    if labels is not None:
+        path.with_suffix(".seg").write_text(labels)
+
+
+def test_parts_of_faces(tmp_path):
+    write_labelled_box(tmp_path, "box/train/a", "7 7 7 7 7 9\n")  # the last face is the upper one
+    write_labelled_box(tmp_path, "box/test/b", "9\n9\n9\n9\n9\n7\n")
+    write_labelled_box(tmp_path, "crate/train/c", "1 1 1 1 1 1")
+    write_labelled_box(tmp_path, "crate/test/d", "1 1 1 1 1 1")
+    source = MeshFolder(tmp_path)
+    assert source.part_names == ["box-7", "box-9", "crate-1"]
+    assert source.class_parts == [[0, 1], [2]]
+    first, crate, second, _ = source.items
+    for item, of_lid, of_rest in ((first, 1, 0), (second, 0, 1), (crate, 2, 2)):
+        shape = source.load(item)
+        height = shape.mesh.triangles_center[:, 2]
+        np.testing.assert_array_equal(shape.face_parts, np.where(height > 1.99, of_lid, of_rest))
+
+
+def test_parts_that_do_not_fit_reject_their_shape(tmp_path):
+    for name, labels in {"a": "0 0 0 0 0 1", "b": "0 0 0", "c": None, "d": "0 0 0 0 0 lid"}.items():
+        write_labelled_box(tmp_path, f"box/train/{name}", labels)
+    source = MeshFolder(tmp_path)
+    assert source.part_names == ["box-0", "box-1"]
+    good, *bad = source.items
+    assert source.load(good).face_parts.tolist() == [0] * 10 + [1] * 2
+    reasons = (
+        "b.seg has 3 parts, the mesh has 6 faces",
+        "c.seg is missing",
+        "d.seg is not one integer a face",
+    )
+    for item, reason in zip(bad, reasons, strict=True):
+        with pytest.raises(MeshError, match=reason):
+            source.load(item)
+
+
+def test_parts_of_an_obj_follow_the_order_of_the_file(tmp_path):
+    text = ["o thing"] + [f"v {x} 0 0\nv {x + 1} 0 0\nv {x} 1 0" for x in range(0, 8, 2)]
+    text += [f"usemtl m{face % 2}\nf {3 * face + 1} {3 * face + 2} {3 * face + 3}" for face in range(4)]
+    (tmp_path / "thing/train").mkdir(parents=True)
+    (tmp_path / "thing/train/a.obj").write_text("\n".join(text) + "\n")
+    (tmp_path / "thing/train/a.seg").write_text("0 1 2 3")
+    source = MeshFolder(tmp_path)
+    shape = source.load(source.items[0])
+    np.testing.assert_array_equal(shape.face_parts, shape.mesh.triangles[:, :, 0].min(1) // 2)
+
+
+def test_no_labels_of_parts_are_no_parts(tmp_path):
+    write_labelled_box(tmp_path, "box/train/a", None)
+    source = MeshFolder(tmp_path)
+    assert source.part_names is None
+    assert source.load(source.items[0]).face_parts is None
+
+
+def test_unlabelled_takes_meshes_at_any_depth(tmp_path):
+    touch(tmp_path, "a.off", "x/y/a.off", "x/z.ply", "x/.git/b.off", "__MACOSX/c.off", "x/notes.txt")
+    source = MeshFolder(tmp_path, unlabelled=True)
+    assert source.class_names == ["unlabelled"]
+    assert listed(source) == [("a", 0, "train"), ("x/y/a", 0, "train"), ("x/z", 0, "train")]
+    with pytest.raises(SourceError, match="leave out --test-fraction"):
+        MeshFolder(tmp_path, 0.5, unlabelled=True)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="holds no meshes"):
+        MeshFolder(tmp_path / "empty", unlabelled=True)

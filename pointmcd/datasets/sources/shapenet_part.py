@@ -1,0 +1,192 @@
+"""ShapeNetPart: 16 categories of clouds, every point labelled with one of 50 parts."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointmcd.geometry.mesh import MeshError
+
+from .base import Item, Shape, Source, SourceError
+from .hdf5 import open_hdf5
+from .mesh_folder import visible_folders
+
+CATEGORIES = {
+    "airplane": ("02691156", 4),
+    "bag": ("02773838", 2),
+    "cap": ("02954340", 2),
+    "car": ("02958343", 4),
+    "chair": ("03001627", 4),
+    "earphone": ("03261776", 3),
+    "guitar": ("03467517", 3),
+    "knife": ("03624134", 2),
+    "lamp": ("03636649", 4),
+    "laptop": ("03642806", 2),
+    "motorbike": ("03790512", 6),
+    "mug": ("03797390", 2),
+    "pistol": ("03948459", 3),
+    "rocket": ("04099429", 3),
+    "skateboard": ("04225987", 3),
+    "table": ("04379243", 3),
+}
+"""WordNet offset and number of parts of each category, in the order of the labels of both public forms; the
+parts are numbered 0 to 49 in this order."""
+LISTS = {"train": ("train", "val"), "test": ("test",)}
+"""The official training takes train and val together."""
+CATEGORY_FILE = "synsetoffset2category.txt"
+NAMES_SHOWN = 5
+
+
+class ShapeNetPart(Source):
+    """ShapeNetPart in either public form, told apart by what the folder holds; train and val become train.
+
+    - ``shapenetcore_partanno_segmentation_benchmark_v0_normal``: ``<synset>/<shape>.txt``, rows of ``x y z nx
+      ny nz part``, and ``train_test_split/shuffled_{train,val,test}_file_list.json``. Shapes that are listed
+      and not there are said, and are among the rejected ones of the manifest.
+    - ``hdf5_data``: ``ply_data_{train,val,test}*.h5`` with ``data`` (S, 2048, 3), ``label`` (S, 1) and
+      ``pid`` (S, 2048). There are no normals, and names are numbers. Needs h5py.
+
+    Args:
+        source: the unpacked folder, or one above it.
+    """
+
+    surfaces, up, rig = False, "y", "rings2x8"
+
+    def __init__(self, source: Path) -> None:
+        if not source.is_dir():
+            raise SourceError(f"{source} is no folder")
+        self.class_names = list(CATEGORIES)
+        self.part_names, self.class_parts = [], []
+        for name, (_, count) in CATEGORIES.items():
+            first = len(self.part_names)
+            self.part_names += [f"{name}-{part}" for part in range(count)]
+            self.class_parts.append(list(range(first, first + count)))
+        for folder in (source, *visible_folders(source)):
+            if (folder / CATEGORY_FILE).is_file():
+                self.root, self.normals = folder, True
+                self.items = self._listed()
+                return
+            if any(folder.glob("ply_data_*.h5")):
+                self.root, self.normals = folder, False
+                self._check_order()
+                self.items = [item for split in LISTS for item in self._stored(split)]
+                return
+        raise SourceError(
+            f"{source} is not ShapeNetPart: it holds neither {CATEGORY_FILE} (the text form,\n"
+            "shapenetcore_partanno_segmentation_benchmark_v0_normal) nor ply_data_*.h5 (the form hdf5_data)"
+        )
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--source",
+            type=Path,
+            required=True,
+            help="shapenetcore_partanno_segmentation_benchmark_v0_normal or hdf5_data; folder or archive",
+        )
+
+    def load(self, item: Item) -> Shape:
+        if self.normals:
+            rows = read_rows(self.root / item.file)
+            points, normals, parts = rows[:, :3], rows[:, 3:6], rows[:, 6]
+        else:
+            points, normals, parts = self._row(item)
+        parts, known = parts.astype(np.int64), self.class_parts[item.label]
+        if strange := sorted(set(np.unique(parts).tolist()) - set(known)):
+            name = self.class_names[item.label]
+            raise MeshError(f"parts {strange[:NAMES_SHOWN]}; a {name} has {known[0]} to {known[-1]}")
+        return Shape(points=points, normals=normals, point_parts=parts)
+
+    def _listed(self) -> list[Item]:
+        """The shapes of the text form's three lists, each once."""
+        labels = {synset: label for label, (synset, _) in enumerate(CATEGORIES.values())}
+        items: dict[str, Item] = {}
+        elsewhere, missing = [], []
+        for split in LISTS:
+            for entry in (entry for part in LISTS[split] for entry in self._entries(part)):
+                synset, name = entry.split("/")[-2:]
+                if synset not in labels:
+                    raise SourceError(
+                        f"{self.root}/train_test_split lists {entry}; {synset} is no category of ShapeNetPart"
+                    )
+                file = f"{synset}/{name}.txt"
+                if file in items:
+                    if items[file].split != split:
+                        elsewhere.append(file)
+                    continue
+                items[file] = Item(f"{self.class_names[labels[synset]]}/{name}", labels[synset], split, file)
+                if not (self.root / file).is_file():
+                    missing.append(file)
+        _say(missing, "listed shapes are not there and are left out")
+        _say(elsewhere, "shapes are in several splits and stay in train")
+        return sorted(items.values(), key=lambda item: (list(LISTS).index(item.split), item.label, item.name))
+
+    def _entries(self, part: str) -> list[str]:
+        path = self.root / "train_test_split" / f"shuffled_{part}_file_list.json"
+        try:
+            entries = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise SourceError(f"{path} is missing: it lists the {part} shapes") from None
+        except ValueError as error:
+            raise SourceError(f"{path} is damaged: {error}") from error
+        known = isinstance(entries, list) and all(isinstance(e, str) and e.count("/") >= 1 for e in entries)
+        if not known:
+            raise SourceError(f"{path} is no list of names such as shape_data/03001627/NAME")
+        return entries
+
+    def _check_order(self) -> None:
+        """Refuses HDF5 files whose labels or parts are numbered otherwise, where they say how."""
+        synsets = [synset for synset, _ in CATEGORIES.values()]
+        path = self.root / "all_object_categories.txt"
+        if path.is_file() and path.read_text("utf-8").split()[1::2] != synsets:
+            raise SourceError(f"{path} does not list the 16 categories {', '.join(CATEGORIES)} in this order")
+        path = self.root / "overallid_to_catid_partid.json"
+        of_parts = [synset for synset, count in CATEGORIES.values() for _ in range(count)]
+        if path.is_file() and [synset for synset, _ in json.loads(path.read_text("utf-8"))] != of_parts:
+            raise SourceError(f"{path} does not number the 50 parts by category, as ShapeNetPart does")
+
+    def _stored(self, split: str) -> Iterator[Item]:
+        """The rows of the HDF5 form's files."""
+        files = [path for part in LISTS[split] for path in sorted(self.root.glob(f"ply_data_{part}*.h5"))]
+        if not files:
+            raise SourceError(f"{self.root} has no ply_data_{split}*.h5")
+        for path in files:
+            with open_hdf5(
+                path, {"data": (None, None, 3), "label": (None, ...), "pid": (None, None)}
+            ) as file:
+                labels = file["label"][:].reshape(len(file["data"]), -1)[:, 0]
+            if not ((labels >= 0) & (labels < len(CATEGORIES))).all():
+                raise SourceError(f"{path} has labels {labels.min()} to {labels.max()}, not 0 to 15")
+            for row, label in enumerate(labels.tolist()):
+                name = self.class_names[label]
+                yield Item(f"{name}/{path.stem}_{row:04d}", label, split, f"{path.name}:{row}")
+
+    def _row(self, item: Item) -> tuple[np.ndarray, None, np.ndarray]:
+        name, _, row = item.file.rpartition(":")
+        with open_hdf5(self.root / name, {}) as file:
+            return file["data"][int(row)].astype(np.float32), None, file["pid"][int(row)]
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """(N, 7) float32 points, normals and parts of one text file."""
+    if not path.is_file():
+        raise MeshError("listed, but the file is missing")
+    try:
+        rows = np.loadtxt(path, np.float32, ndmin=2)
+    except ValueError as error:
+        raise MeshError(f"unreadable: {error}") from error
+    if not rows.size:
+        raise MeshError("empty file")
+    if rows.shape[1] != 7:
+        raise MeshError(f"{rows.shape[1]} columns instead of 7 (x y z nx ny nz part)")
+    return rows
+
+
+def _say(names: list[Any], what: str) -> None:
+    if names:
+        more = ", ..." if len(names) > NAMES_SHOWN else ""
+        print(f"{len(names)} {what}: {', '.join(names[:NAMES_SHOWN])}{more}", file=sys.stderr)
