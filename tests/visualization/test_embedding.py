@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from threadpoolctl import threadpool_limits
 
 from pointmcd.visualization.embedding import draw_embedding, embed
 
@@ -30,11 +31,13 @@ def test_pca_keeps_a_plane():
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_clusters_stay_together(method):
     values, labels = clusters()
-    places = embed(values, method)
+    with threadpool_limits(1):  # threads wait for each other where cores are few
+        places = embed(values, method)
+        again = embed(values, method)
     distance = np.linalg.norm(places[:, None] - places[None], axis=-1)
     np.fill_diagonal(distance, np.inf)
     assert (labels[distance.argmin(1)] == labels).all()
-    np.testing.assert_array_equal(places, embed(values, method))
+    np.testing.assert_array_equal(places, again)
 
 
 @pytest.mark.parametrize("count", [1, 5, 45])
