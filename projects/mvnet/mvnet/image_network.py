@@ -25,7 +25,7 @@ class ImageNetwork(nn.Module):
         checkpoint: A ``.safetensors`` or ``.pth`` file: the network as timm names its weights, or an image
             teacher that ``tools/train.py`` trained with the same trunk.
         random_weights: Go without weights. A random network teaches next to nothing; this is for tests.
-        image_size: Side that the views are resized to, or None to take them as they are.
+        resize_to: Side that the views are resized to, or None to take them as they are.
         mean: Of each colour of an image in 0..1; None takes what timm says of this network.
         std: Standard deviation, likewise.
 
@@ -45,7 +45,7 @@ class ImageNetwork(nn.Module):
         pretrained: bool = False,
         checkpoint: str | None = None,
         random_weights: bool = False,
-        image_size: int | None = None,
+        resize_to: int | None = None,
         mean: list[float] | None = None,
         std: list[float] | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class ImageNetwork(nn.Module):
             "trunk": trunk,
             "levels": self.levels,
             "trunk_options": dict(trunk_options or {}),
-            "image_size": image_size,
+            "resize_to": resize_to,
             "mean": list(known["mean"] if mean is None else mean),
             "std": list(known["std"] if std is None else std),
         }
@@ -87,7 +87,8 @@ class ImageNetwork(nn.Module):
             }
         # timm's pyramids rename: dots become underscores, or a prefix comes before all
         by_name = {key.removeprefix("model.").replace(".", "_"): value for key, value in state.items()}
-        own = self.network.state_dict()
+        # Batch norm counts its batches only while it trains.
+        own = [key for key in self.network.state_dict() if not key.endswith("num_batches_tracked")]
         missing = [key for key in own if key.replace(".", "_") not in by_name]
         if missing:
             raise ValueError(
@@ -121,7 +122,7 @@ class ImageNetwork(nn.Module):
             raise ValueError("the batch has no views: give the training dataset views=COUNT")
         images = batch["views"].flatten(0, 1)
         images = images if images.is_floating_point() else images.float() / 255
-        if (size := self.settings["image_size"]) is not None:
+        if (size := self.settings["resize_to"]) is not None:
             images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
         mean, std = (images.new_tensor(self.settings[name]).view(3, 1, 1) for name in ("mean", "std"))
         levels = self.network.forward_intermediates(

@@ -194,6 +194,9 @@ def test_an_image_network_needs_weights(tmp_path):
 def test_weights_come_from_a_file(tmp_path, form):
     torch.manual_seed(0)
     trunk = build_trunk("test_resnet")
+    for name, value in trunk.named_buffers():
+        if name.endswith("running_var"):
+            value.uniform_(0.5, 2)
     state = trunk.state_dict()
     if form == "teacher":
         state = {f"trunk.{key}": value for key, value in state.items()} | {"head.weight": torch.zeros(1)}
@@ -201,6 +204,7 @@ def test_weights_come_from_a_file(tmp_path, form):
         body = build_trunk("test_resnet")
         body.load_state_dict(trunk.state_dict())
         state = {f"trunk.body.{key.replace('.', '_', 1)}": value for key, value in state.items()}
+    state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     torch.save({"state_dict": state}, tmp_path / "weights.pth")
     network = ImageNetwork("test_resnet", [3], checkpoint=str(tmp_path / "weights.pth"))
     images = torch.rand(2, 1, 3, 64, 64)
@@ -220,7 +224,7 @@ def test_vit_blocks_and_resizing():
         [1, 5],
         trunk_options={"dynamic_img_size": True},
         random_weights=True,
-        image_size=96,
+        resize_to=96,
     )
     said = network.maps({"views": torch.zeros(1, 2, 3, 64, 64, dtype=torch.uint8)}, grid_positions(64, 8))
     assert [level.shape for level in said] == [(1, 2, 8, 8, 64)] * 2
