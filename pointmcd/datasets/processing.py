@@ -36,8 +36,8 @@ CANDIDATES = 2
 """Points drawn for each point kept: farthest point sampling keeps 2048 out of 4096."""
 HPR_POINTS = 10_000
 """Drawn from a mesh for hidden-point removal. A cloud has the points that it has, and a radius to match."""
-SPLAT_EPS = 0.03
-"""How far a point may lie behind what its pixel shows where that is a splat, in bounding radii."""
+SPLAT_EPS = 0.3
+"""How far a point may lie behind what its pixel shows where that is a splat, in spacings of the cloud."""
 MOST_MASKED_VIEWS = 31
 """A mask has 32 bits, one of which stays free for the maximum over all points."""
 
@@ -274,7 +274,7 @@ def _visible(
     if sample.mesh is None:
         if settings.visibility == "ray":
             return visible_by_splats(surface, cameras, sample.rows)
-        return visible_by_depth(points, cameras, views.depth, eps=SPLAT_EPS)
+        return visible_by_depth(points, cameras, views.depth, eps=SPLAT_EPS * surface.spacing)
     if settings.visibility == "ray":
         return visible_by_ray(surface, points, cameras, sample.normals)
     return visible_by_depth(points, cameras, views.depth, views.face, surface)

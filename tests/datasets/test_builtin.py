@@ -229,3 +229,18 @@ def test_command_line_has_the_constructor_s_defaults():
     by_hand, by_default = source(**vars(parser.parse_args([]))), source()
     assert by_hand.items == by_default.items
     assert (by_hand.seed, by_hand.yaw_deg) == (by_default.seed, by_default.yaw_deg)
+
+
+def test_some_categories_hold_the_same_shapes():
+    every, some = BuiltinShapes(2, 1), BuiltinShapes(2, 1, categories=["table", "chair"])
+    assert some.class_names == ["chair", "table"]
+    assert some.part_names == [n for n in every.part_names if n.split("-")[0] in ("chair", "table")]
+    assert some.class_parts == [[0, 1, 2, 3], [4, 5, 6]]
+    same = {(item.split, item.name): item for item in every.items}
+    for item in some.items:
+        one, other = some.load(item), every.load(same[item.split, item.name])
+        np.testing.assert_array_equal(one.mesh.vertices, other.mesh.vertices)
+        named = [[s.part_names[p] for p in shape.face_parts] for s, shape in ((some, one), (every, other))]
+        assert named[0] == named[1]
+    with pytest.raises(SourceError, match="no category sofa; there are bench"):
+        BuiltinShapes(categories=["sofa"])

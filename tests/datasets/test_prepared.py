@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pointmcd.datasets.images import encode_depth, encode_labels
 from pointmcd.datasets.prepared import (
     MANIFEST,
     PreparedSet,
@@ -177,3 +178,45 @@ def test_moved_set_still_opens(root, tmp_path):
     digest = PreparedSet(root).digest
     shutil.move(root, tmp_path / "elsewhere")
     assert PreparedSet(tmp_path / "elsewhere").digest == digest
+
+
+def test_images_of_every_kind(root, tmp_path, drawn):
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 4, (3, 2, 8, 8))
+    depth = rng.uniform(2, 4, (3, 2, 8, 8)).astype(np.float32)
+    writer = SplitWriter(tmp_path / "other" / "train", ["x", "y", "z"], [1, 0, 1])
+    for row in range(3):
+        images = {
+            "views": [png(image) for image in drawn["images"][row]],
+            "part_views": [encode_labels(image, 3) for image in labels[row]],
+            "depths": [encode_depth(image, 2, 4) for image in depth[row]],
+        }
+        writer.add(PreparedShape({"points": drawn["points"][row]}, images))
+    writer.close()
+    more = {"part_views": True, "depths": {"near": 2.0, "far": 4.0}, "class_parts": [[0], [1, 2]]}
+    seal(tmp_path / "other", HEADER | more)
+    prepared = PreparedSet(tmp_path / "other")
+    prepared.verify()
+    assert (prepared.has_part_views, prepared.has_depths, prepared.image_size) == (True, True, 8)
+    assert prepared.class_parts == [[0], [1, 2]]
+    split = pickle.loads(pickle.dumps(prepared.split("train")))
+    for shape in range(3):
+        for view in range(2):
+            np.testing.assert_array_equal(split.part_views.read(shape, view), labels[shape, view])
+            np.testing.assert_allclose(split.depths.read(shape, view), depth[shape, view], atol=2e-5)
+    old = PreparedSet(root)
+    assert (old.has_part_views, old.has_depths, old.class_parts) == (False, False, None)
+    with pytest.raises(PreparedSetError, match="has no label images"):
+        _ = old.split("train").part_views
+    with pytest.raises(PreparedSetError, match="made with --depths"):
+        _ = old.split("train").depths
+
+
+def test_shapes_of_a_split_hold_the_same_images(tmp_path):
+    points = {"points": np.zeros((4, 3), np.float32)}
+    writer = SplitWriter(tmp_path / "train", ["x", "y"], [0, 0])
+    writer.add(PreparedShape(points, {"views": [b"1", b"2"]}))
+    with pytest.raises(
+        PreparedSetError, match="y has points, 1 views, the shapes before it have points, 2 views"
+    ):
+        writer.add(PreparedShape(points, {"views": [b"1"]}))

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.shapes import PreparedShapes, whole_batch
+from pointmcd.datasets.shapes import PreparedShapes, share_of_each_class, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCache
 
 
@@ -71,6 +71,8 @@ def test_a_loader_passes_batches_through(taught_set, workers):
         ({"views": 5}, "views is 5, but .* holds 4"),
         ({"parts": True}, "was prepared without parts"),
         ({"split": "tset"}, "has no split 'tset'"),
+        ({"views": 1, "part_views": True, "depths": True}, "was prepared without part_views, depths"),
+        ({"label_fraction": 0.0}, "label_fraction is 0.0, needs more than 0 and at most 1"),
     ],
 )
 def test_what_is_not_there_is_an_error(tiny_set, options, message):
@@ -82,3 +84,56 @@ def test_what_is_not_there_is_an_error(tiny_set, options, message):
 def test_a_missing_cache_says_how_to_make_it(tiny_set):
     with pytest.raises(FileNotFoundError, match=r"python tools/cache_teacher.py .* --name none"):
         PreparedShapes(str(tiny_set), "train", num_points=10, teacher="none")
+
+
+def test_label_and_depth_images_are_of_the_views_drawn(parts_set):
+    options = {
+        "num_points": 8,
+        "parts": True,
+        "views": 2,
+        "part_views": True,
+        "depths": True,
+        "teacher": "parts",
+    }
+    dataset = PreparedShapes(str(parts_set), "train", **options)
+    split = PreparedSet(parts_set).split("train")
+    torch.manual_seed(0)
+    batch = dataset.__getitems__([5, 1])
+    assert batch["part_views"].shape == batch["depths"].shape == (2, 2, 64, 64)
+    assert (batch["part_views"].dtype, batch["depths"].dtype) == (torch.int64, torch.float32)
+    assert batch["parts"].dtype == torch.int64
+    assert "logits" not in batch["teacher"]
+    for place, shape in enumerate((5, 1)):
+        for slot, view in enumerate(batch["view_index"][place].tolist()):
+            np.testing.assert_array_equal(
+                batch["part_views"][place, slot], split.part_views.read(shape, view)
+            )
+            np.testing.assert_array_equal(batch["depths"][place, slot], split.depths.read(shape, view))
+    background = batch["part_views"] == 10
+    assert torch.equal(background, batch["depths"].isinf())
+    assert (batch["views"].amax(2)[background] == 255).all()
+    with pytest.raises(ValueError, match="but views is 0"):
+        PreparedShapes(str(parts_set), "train", num_points=8, depths=True)
+
+
+def test_metainfo_names_the_parts(parts_set, tiny_set):
+    info = PreparedShapes(str(parts_set), "test", num_points=8).metainfo
+    assert (info["parts"][0], info["class_parts"]) == ("chair-seat", [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    info = PreparedShapes(str(tiny_set), "test", num_points=8).metainfo
+    assert (info["parts"], info["class_parts"]) == (None, None)
+
+
+def test_a_fraction_of_the_labels(tiny_set):
+    def rows(fraction: float, seed: int = 0, split: str = "train") -> list[int]:
+        options = {"num_points": 1, "label_fraction": fraction, "fraction_seed": seed}
+        return PreparedShapes(str(tiny_set), split, **options).rows.tolist()
+
+    labels = PreparedSet(tiny_set).split("train").labels
+    assert rows(1.0) == list(range(24))
+    for fraction, count in ((0.01, 1), (0.34, 2), (0.5, 3)):
+        assert np.bincount(labels[rows(fraction)]).tolist() == [count] * 4
+    assert set(rows(0.01)) < set(rows(0.34)) < set(rows(0.5))
+    assert rows(0.5) != rows(0.5, seed=1)
+    assert set(rows(0.5, split="fit")) <= set(rows(1.0, split="fit"))
+    many = np.zeros(1000, np.int64)
+    assert len(share_of_each_class(many, np.arange(0, 1000, 2), 0.05, 0)) == 25

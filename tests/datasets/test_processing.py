@@ -8,11 +8,20 @@ import pytest
 import trimesh
 from trimesh import creation
 
-from pointmcd.datasets.images import encode_view
+from pointmcd.datasets.images import decode_depth, decode_labels, encode_view
 from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.datasets.processing import PointSettings, Settings, prepare_points, prepare_shape
 from pointmcd.datasets.sources import Shape
-from pointmcd.geometry import CameraRig, MeshError, load_mesh
+from pointmcd.geometry import (
+    CameraRig,
+    MeshError,
+    RayScene,
+    load_mesh,
+    normalize,
+    sample_surface,
+    unpack_masks,
+    visible_by_ray,
+)
 
 SMALL = PointSettings(num_points=256)
 RING = CameraRig((0.0, 90.0, 180.0, 270.0), (30.0,) * 4)
@@ -126,6 +135,51 @@ def test_parts_follow_their_faces():
     np.testing.assert_array_equal(made["parts"], made["points"][:, 2] > top - 1e-6)
     assert 0 < made["parts"].sum() < 256
     assert made["parts"].dtype == np.uint16
+
+
+def test_label_images_and_depths_of_a_box():
+    half = np.array(BOX) / 2 / np.linalg.norm(np.array(BOX) / 2)
+    mesh = creation.box(BOX)
+    upward = (mesh.face_normals[:, 2] > 0.5).astype(np.int64)
+    front_and_top = CameraRig((0.0, 0.0), (0.0, 90.0))
+    wanted = settings(rig=front_and_top, num_parts=2, depths=True)
+    made = prepare_shape(Shape(mesh=mesh, face_parts=upward), wanted, "box")
+    front, top = (decode_labels(np.frombuffer(image, np.uint8)) for image in made.images["part_views"])
+    assert set(np.unique(front)) == {0, 2}  # the side alone, and background
+    assert set(np.unique(top)) == {1, 2}
+    near, far = wanted.depth_range
+    assert (near, far) == (2, 4)
+    for view, (labels, axis) in enumerate(((front, 0), (top, 2))):
+        depth = decode_depth(np.frombuffer(made.images["depths"][view], np.uint8), near, far)
+        np.testing.assert_array_equal(np.isinf(depth), labels == 2)
+        np.testing.assert_allclose(depth[labels != 2], 3 - half[axis], atol=2e-5)
+    unlabelled = prepare_shape(Shape(mesh=mesh), settings(), "box")
+    assert list(unlabelled.images) == ["views"]
+
+
+@pytest.mark.parametrize(("test", "least"), [("ray", 0.93), ("depth", 0.8), ("hpr", 0.85)])
+def test_a_cloud_is_seen_as_its_surface_is(test, least):
+    mesh = creation.torus(2, 0.6)
+    points, normals, _ = sample_surface(mesh, 2500, 0)
+    parts = (points[:, 2] > 0).astype(np.int64)
+    cloud = Shape(points=points, normals=normals, point_parts=parts)
+    made = prepare_shape(cloud, settings(image_size=128, visibility=test, num_parts=2, depths=True), "torus")
+    points = made.arrays["points"]
+    exact = unpack_masks(visible_by_ray(unit(mesh, cloud), points, RING, made.arrays["normals"]), 4)
+    assert (unpack_masks(made.arrays["visibility"], 4) == exact).mean() > least
+    for view, image in enumerate(made.images["part_views"]):
+        labels = decode_labels(np.frombuffer(image, np.uint8))
+        depth = decode_depth(np.frombuffer(made.images["depths"][view], np.uint8), 2, 4)
+        np.testing.assert_array_equal(labels == 2, np.isinf(depth))
+        assert (labels == 1).sum() > (labels == 0).sum() > 0  # the cameras stand above
+
+
+def unit(mesh, cloud):
+    """The mesh where the preparation puts its cloud."""
+    _, center, scale = normalize(cloud.points)
+    moved = mesh.copy()
+    moved.vertices = (moved.vertices - center) / scale
+    return RayScene(moved, margin=0.1)
 
 
 def test_views_are_stored_without_loss_and_masks_are_exact():
