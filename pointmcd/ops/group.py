@@ -1,4 +1,4 @@
-"""Ball query, and grouping of features that have already passed the first linear layer."""
+"""Ball query, and grouping."""
 
 import torch
 from torch import Tensor
@@ -57,15 +57,15 @@ def _ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tenso
     return index
 
 
-def group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
-    """``per_point[index] - per_center``: set abstraction's grouping, after its first linear layer.
+def group(per_point: Tensor, per_center: Tensor | None, index: Tensor) -> Tensor:
+    """``per_point[index] - per_center``: the members of each group, seen from its center.
 
-    A linear layer on [x_j - c_m, f_j] is one on [x_j, f_j] less one on c_m, so that it runs once a point, not
-    once a group member.
+    A linear layer on f_j runs before it, once a point and not once a group member. So may one on x_j - c_m,
+    as that on x_j less that on c_m; where points are near their center, that loses digits.
 
     Args:
         per_point: (B, N, O) floating point.
-        per_center: (B, M, O).
+        per_center: (B, M, O); None: zeros.
         index: (B, M, k) int64 in [0, N).
 
     Returns:
@@ -75,6 +75,8 @@ def group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
         ValueError: A shape or dtype does not fit.
     """
     check_rows("per_point", per_point, ("B", "N", "O"))
+    if per_center is None:
+        per_center = per_point.new_zeros(len(per_point), index.shape[1], per_point.shape[2])
     check_rows("per_center", per_center, (per_point.shape[0], "M", per_point.shape[2]))
     check_index("index", index, (*per_center.shape[:2], "k"))
     return _group(computable(per_point), computable(per_center), index).to(per_point.dtype)

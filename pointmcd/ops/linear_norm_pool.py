@@ -43,9 +43,9 @@ def linear_norm_pool(
     """``visibility_pool(act(norm(x @ weight.T)), visibility, num_views, with_global=True)``, pooled first.
 
     Norm and leaky ReLU grow with their argument (a negative scale has its sign moved into ``weight``), so
-    that pooling the linear layer's output and normalising what is left is exact. Its statistics come from the
-    mean and covariance of ``x``. The gradient at that output is a few entries plus ``slope * y + offset`` in
-    every row, which needs no pass over (B, M, O) either; neither the output nor its activation is kept.
+    that pooling the linear layer's output y and normalising what is left is exact. The gradient at y is a few
+    entries plus ``slope * y + offset`` in every row: with the mean and the covariance of ``x`` that needs no
+    y. Neither y nor its activation is kept.
 
     Args:
         x: (B, M, I) floating point, M >= 1.
@@ -100,15 +100,9 @@ def linear_norm_pool(
 class _LinearNormPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, norm_weight, norm_bias, masks, views, norm, sign):
-        pooled, source = linear_pool(x, weight.to(x.dtype), masks, views)
-        mean_x, gram, sums = None, None, None
-        rows = x.shape[0] * x.shape[1]
-        if norm.training:
-            mean_x, gram = covariance(x)
-            mean_y = weight.double() @ mean_x.double() * sign
-            squares = (weight @ gram * weight).sum(1).double()
-            sums = torch.stack([mean_y * rows, squares + mean_y * mean_y * rows])
-        mean, inv, count = norm.statistics(sums, rows)
+        pooled, source, sums = linear_pool(x, weight.to(x.dtype), masks, views, norm.training)
+        sums = torch.stack([sums[0] * sign, sums[1]])
+        mean, inv, count = norm.statistics(sums, x.shape[0] * x.shape[1])
         mean = mean * sign
         scale, shift = norm.affine(mean, inv, x.dtype)
         out = affine_act(pooled.view(-1, len(weight)), scale, shift, norm.negative_slope).view(pooled.shape)
@@ -116,12 +110,17 @@ class _LinearNormPool(torch.autograd.Function):
         lost[:, :-1] |= out[:, :-1] <= 0  # in a view hidden points count as zero
         source = source.masked_fill_(lost, -1)
         ctx.norm, ctx.count = norm, count
-        ctx.save_for_backward(x, weight, pooled, source, scale, shift, mean, inv, mean_x, gram)
+        ctx.save_for_backward(x, weight, pooled, source, scale, shift, mean, inv)
         return out.masked_fill_(lost, 0)
 
     @staticmethod
     def backward(ctx, grad):
-        x, weight, pooled, source, scale, shift, mean, inv, mean_x, gram = ctx.saved_tensors
+        with torch.autocast(grad.device.type, enabled=False):
+            return _LinearNormPool.gradients(ctx, grad)
+
+    @staticmethod
+    def gradients(ctx, grad):
+        x, weight, pooled, source, scale, shift, mean, inv = ctx.saved_tensors
         norm = ctx.norm
         rows, features = x.shape[0] * x.shape[1], x.shape[2]
         grad = grad.masked_fill(source < 0, 0)
@@ -129,6 +128,7 @@ class _LinearNormPool(torch.autograd.Function):
         sums = affine_act_sums(*flat, scale, shift, norm.negative_slope)
         g = norm.gradients(sums, mean, inv, ctx.count)
         if norm.training:
+            mean_x, gram = covariance(x)
             # every row has slope * (y - mean_y) + offset; y = W (x - mean_x) + W mean_x keeps its digits
             slope = g.slope.to(weight.dtype)
             offset = (g.offset + g.slope * (weight.double() @ mean_x.double())).to(weight.dtype)
@@ -153,24 +153,34 @@ def _chunks(x: Tensor) -> Iterator[slice]:
 
 
 @kernel(
-    "linear_pool(Tensor x, Tensor weight, Tensor masks, int views) -> (Tensor, Tensor)",
-    lambda x, weight, masks, views: (
+    "linear_pool(Tensor x, Tensor weight, Tensor masks, int views, bool with_sums)"
+    " -> (Tensor, Tensor, Tensor)",
+    lambda x, weight, masks, views, with_sums: (
         x.new_empty(x.shape[0], views, len(weight)),
         x.new_empty(x.shape[0], views, len(weight), dtype=torch.int32),
+        x.new_empty(2, len(weight), dtype=torch.float64),
     ),
 )
-def linear_pool(x: Tensor, weight: Tensor, masks: Tensor, views: int) -> tuple[Tensor, Tensor]:
-    """``visibility_pool(x @ weight.T, masks, views, 0)``, without ever holding (B, M, O)."""
+def linear_pool(
+    x: Tensor, weight: Tensor, masks: Tensor, views: int, with_sums: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``visibility_pool(y, masks, views, 0)`` of y = x @ weight.T, and ``channel_sums(y)`` or zeros.
+
+    On the CPU some rows at a time, so that all of y is never held.
+    """
     shape = (x.shape[0], views, len(weight))
     pooled, source = x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
+    sums = x.new_zeros(2, len(weight), dtype=torch.float64)
     buffer = None
     for part in _chunks(x):
         rows = x[part].reshape(-1, x.shape[2])
         if buffer is None or len(buffer) != len(rows):
             buffer = x.new_empty(len(rows), len(weight))
-        y = torch.mm(rows, weight.T, out=buffer).view(-1, x.shape[1], len(weight))
-        pooled[part], source[part] = _pool(y, masks[part], views, 0)
-    return pooled, source
+        y = torch.mm(rows, weight.T, out=buffer)
+        pooled[part], source[part] = _pool(y.view(-1, x.shape[1], len(weight)), masks[part], views, 0)
+        if with_sums:
+            sums += channel_sums(y)
+    return pooled, source, sums
 
 
 @kernel(

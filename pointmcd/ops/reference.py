@@ -128,8 +128,9 @@ def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor
     return torch.cat([found, first.expand(-1, -1, k - found.shape[-1])], -1)
 
 
-def group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
-    return gather_rows(per_point, index) - per_center[:, :, None]
+def group(per_point: Tensor, per_center: Tensor | None, index: Tensor) -> Tensor:
+    members = gather_rows(per_point, index)
+    return members if per_center is None else members - per_center[:, :, None]
 
 
 def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> Tensor:

@@ -28,7 +28,7 @@ def kernel_arguments() -> dict[str, tuple]:
         "affine_act": (rows, row, row, 0.2),
         "affine_act_sums": (rows, rows, row, row, 0.2),
         "affine_act_backward": (rows, rows, row, row, 0.2, row, row),
-        "linear_pool": (feats, weight, masks, 3),
+        "linear_pool": (feats, weight, masks, 3, True),
         "covariance": (feats,),
         "pool_scatter": (rand(2, 7, 5), rand(4, 5), rand(2, 3, 4), source[..., :4], feats, weight),
         "edge_max": (pq, neighbors),
@@ -106,6 +106,18 @@ def test_half_precision(device):
         pooled = ops.visibility_pool(value, visibility, 1)
         assert out.dtype == pooled.dtype == value.dtype
     torch.testing.assert_close(pooled, x.float().amax(1, keepdim=True).clamp_min(0))
+
+
+def test_backward_under_autocast(device):
+    """Some call ``backward`` inside the context too."""
+    norm = [torch.ones(6, device=device), torch.zeros(6, device=device)] * 2
+    x, weight = rand(2, 50, 5).float().to(device), rand(6, 5).float().to(device).requires_grad_()
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast(device, torch.bfloat16, enabled=enabled):
+            out = ops.linear_norm_pool(x, weight, *(v.clone() for v in norm), None, 0, training=True)
+            gradients.append(torch.autograd.grad(out.sum(), weight)[0])
+    assert torch.equal(*gradients)
 
 
 def test_indices_outside_are_refused(device):

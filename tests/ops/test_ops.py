@@ -108,6 +108,10 @@ CASES["group"] = (
     },
     ["per_point", "per_center"],
 )
+CASES["group-no_centers"] = (
+    lambda: {"per_point": randn(B, N, C), "per_center": None, "index": randint(N, B, M, K)},
+    ["per_point"],
+)
 CASES["interpolate"] = (
     lambda: {"queries": randn(B, N, 3), "points": randn(B, M, 3, seed=1), "feats": randn(B, M, C, seed=2)},
     ["feats"],

@@ -13,8 +13,9 @@ from pointmcd.models.layers.norm import LinearNormAct, shared_mlp
 class BallMLP(nn.Module):
     """A shared MLP over the points of a ball around each centre, max pooled: one scale of a set abstraction.
 
-    The first linear layer acts on ``[x_j - c, f_j]``. It is applied to the N points before they are grouped,
-    and its value at the centre is subtracted after, which is the same and spares it the k copies of a point.
+    The first linear layer acts on ``[x_j - c, f_j]``. Its product with the features is taken of the N points
+    before they are grouped, which spares it the k copies of a point; that with the coordinates after, as a
+    difference of two products would lose digits.
 
     Args:
         in_channels: C, width of the point features without x, y, z.
@@ -36,10 +37,11 @@ class BallMLP(nn.Module):
     def forward(self, xyz: Tensor, feats: Tensor, centers: Tensor) -> Tensor:
         """xyz (B, N, 3), feats (B, N, C), centers (B, M, 3) -> (B, M, O)."""
         index = ops.ball_query(xyz, centers, self.radius, self.k)
-        per_point = self.first.linear(torch.cat([xyz, feats], -1))
-        per_center = F.linear(centers, self.first.linear.weight[:, :3])
-        x = self.first.norm(ops.group(per_point, per_center, index), self.first.negative_slope)
-        x = self.middle(x)
+        weight = self.first.linear.weight
+        x = F.linear(ops.group(xyz, centers, index), weight[:, :3])
+        if feats.shape[-1]:
+            x = x + ops.group(F.linear(feats, weight[:, 3:]), None, index)
+        x = self.middle(self.first.norm(x, self.first.negative_slope))
         return self.last.pool(x.flatten(0, 1)).view(*index.shape[:2], -1)
 
     def extra_repr(self) -> str:

@@ -2,7 +2,7 @@
 //
 // Each .cpp is compiled once for every instruction set (setup.py), each time into a library of its own; native.py loads
 // the one for the processor at hand. Built without contraction, so that a * b + c rounds as the plain formula does; where
-// a fused multiply-add may be used, fma() of simd.h says so. No sum depends on the number of threads.
+// a fused multiply-add may be used, fused() and fma() of simd.h say so. No sum depends on the number of threads.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -47,6 +47,15 @@ template <class V, class T> inline V load(const T* from) {
 template <class V, class T> inline void store(T* to, V v) { std::memcpy(to, &v, sizeof(V)); }
 template <class T> inline Vec<T> splat(T x) { return x - Vec<T>{}; }
 template <class T> inline IndexVec<T> splat_index(int64_t i) { return static_cast<Index<T>>(i) - IndexVec<T>{}; }
+
+// a * b + c, rounded once where the processor can.
+template <class T> inline T fused(T a, T b, T c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return sizeof(T) == 4 ? static_cast<T>(__builtin_fmaf(a, b, c)) : static_cast<T>(__builtin_fma(a, b, c));
+#else
+    return a * b + c;
+#endif
+}
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 

@@ -3,7 +3,6 @@
 
 namespace {
 
-
 // Columns [c0, c0 + width) of pq's half (0: P, 1: Q) of one cloud, in dense rows of W, zero beyond.
 template <class T>
 void copy_tile(const T* pq, T* tile, int half, int64_t c0, int64_t width, int64_t points, int64_t channels, int64_t stride) {
@@ -129,7 +128,7 @@ void edge_max_backward(const T* grad, const T* pq, const int64_t* neighbors, con
             T s[W];
             for (int t = 0; t < TILE; ++t) store(s + t * L, q_sum[t]);
             for (int64_t c = 0; c < width; ++c) {
-                const bool active = extremum[at + c] * scale[c] + shift[c] > 0;
+                const bool active = fused(extremum[at + c], scale[c], shift[c]) > 0;
                 const T g = (active ? grad[at + c] : grad[at + c] * static_cast<T>(negative_slope)) * scale[c];
                 const T dense = k * (slope[c] * p_tile[i * W + c] + offset[c]) + slope[c] * s[c];
                 dcloud[2 * i * channels + c0 + c] = g + dense;

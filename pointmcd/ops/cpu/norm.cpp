@@ -46,7 +46,7 @@ template <class F> void each_row(int64_t rows, int64_t channels, int64_t threads
 }
 
 template <class T> inline T through_act(T grad, T x, T scale, T shift, T negative_slope) {
-    return x * scale + shift > 0 ? grad : grad * negative_slope;
+    return fused(x, scale, shift) > 0 ? grad : grad * negative_slope;
 }
 
 template <class T> void channel_sums(const T* x, double* out, int64_t rows, int64_t channels, int64_t threads) {
@@ -66,7 +66,7 @@ void affine_act(const T* x, const T* scale, const T* shift, T* y, double negativ
         T* __restrict out = y + r * channels;
 #pragma GCC ivdep
         for (int64_t c = 0; c < channels; ++c) {
-            const T v = in[c] * scale[c] + shift[c];
+            const T v = fused(in[c], scale[c], shift[c]);
             out[c] = v > 0 ? v : v * slope;
         }
     });
@@ -93,7 +93,7 @@ void affine_act_backward(const T* grad, const T* x, const T* scale, const T* shi
         T* __restrict out = dx + r * channels;
 #pragma GCC ivdep
         for (int64_t c = 0; c < channels; ++c)
-            out[c] = through_act(g[c], in[c], scale[c], shift[c], act_slope) * scale[c] + (in[c] * slope[c] + offset[c]);
+            out[c] = through_act(g[c], in[c], scale[c], shift[c], act_slope) * scale[c] + fused(in[c], slope[c], offset[c]);
     });
 }
 
