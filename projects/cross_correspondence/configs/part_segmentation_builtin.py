@@ -34,7 +34,7 @@ test_dataloader = dict(
 test_evaluator = dict(type="PartSegmentationMetric", class_parts=None)
 
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05))
-param_scheduler = [dict(type="CosineAnnealingLR", T_max=150, eta_min=1e-5, by_epoch=False)]
+param_scheduler = [dict(type="CosineAnnealingLR", T_max=None, eta_min=1e-5, by_epoch=False)]
 train_cfg = dict(by_epoch=False, max_iters=150)
 test_cfg = dict()
 log_processor = dict(by_epoch=False)

@@ -1,31 +1,44 @@
 """What the trained networks say of a split, and whether they tell the same object from another."""
 
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
 from pointmcd.datasets.shapes import PreparedShapes, whole_batch
+from pointmcd.evaluation.features import Features, features_of
+from pointmcd.models.teachers.trunks import read_state_dict
+from pointmcd.registry import MODELS
 from projects.cross_correspondence.cross_correspondence.model import CrossCorrespondence
 
 
-class SplitFeatures(NamedTuple):
-    """Features of the S shapes of a split, in its order."""
+def load_model(config: Config, checkpoint: str | Path | None) -> CrossCorrespondence:
+    """The networks of a config on the device at hand, in eval mode.
 
-    points: np.ndarray  # (S, point_channels) float32
-    views: np.ndarray  # (S, v, I) float32, of views drawn for each shape
-    labels: np.ndarray  # (S,) int64
-    names: list[str]
+    Args:
+        config: Of the training.
+        checkpoint: A checkpoint of that training; None leaves the weights that the config's seed gives.
 
-
-def points_seen(config: Config) -> int:
-    """How many points the network was trained on."""
-    for transform in config.model.data_preprocessor.transforms:
-        if transform["type"] == "RandomSubset":
-            return transform["num_points"]
-    return config.train_dataloader.dataset.num_points
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It does not fit the config.
+    """
+    if checkpoint is not None and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
+    # no weights but the checkpoint's
+    view_encoder = {**config.model.view_encoder, "pretrained": False, "checkpoint": None}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.randomness.seed)
+        model = MODELS.build({**config.model, "view_encoder": view_encoder})
+    if checkpoint is not None:
+        try:
+            model.load_state_dict(read_state_dict(checkpoint))
+        except RuntimeError as error:
+            raise ValueError(f"{checkpoint} does not fit the config: {error}") from error
+    return model.to(get_device()).eval()
 
 
 @torch.inference_mode()
@@ -38,57 +51,73 @@ def extract(
     batch_size: int = 32,
     num_workers: int = 0,
     seed: int = 0,
-) -> SplitFeatures:
-    """Features of a split by a model in eval mode, of as many views of each shape as asked for.
+) -> tuple[Features, Features]:
+    """Features of the S shapes of a split by a model in eval mode.
 
-    Which views these are is drawn for each shape, in random order, so that the first n of them are
-    themselves a draw of n.
+    Args:
+        model: The trained networks.
+        data_root: Folder of the prepared set.
+        split: As ``PreparedShapes``.
+        num_points: Points of a shape.
+        num_views: Views of a shape, drawn without replacement.
+        batch_size: Shapes at a time.
+        num_workers: Processes that read.
+        seed: Of the draw of views.
+
+    Returns:
+        Those of the clouds (S, point_channels) and those of the views (S, num_views, I).
 
     Raises:
         ValueError: The prepared set has fewer views, or points, a shape.
     """
     dataset = PreparedShapes(data_root, split, num_points=num_points, views=num_views)
     loader = DataLoader(dataset, batch_size, num_workers=num_workers, collate_fn=whole_batch)
-    points, views, labels = [], [], []
+    points, views = [], []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # the dataset draws views, and gives them in ascending order
+        torch.manual_seed(seed)
         for batch in loader:
-            order = torch.rand(batch["views"].shape[:2]).argsort(1).unsqueeze(-1)
-            labels.append(batch["label"])
             features = model(**model.data_preprocessor(batch))
             points.append(features["point_feats"].float().cpu())
-            views.append(features["view_feats"].float().cpu().take_along_dim(order, 1))
-    names = dataset.prepared.split(split).names
-    return SplitFeatures(*(torch.cat(rows).numpy() for rows in (points, views, labels)), names)
+            views.append(features["view_feats"].float().cpu())
+    return features_of(dataset, torch.cat(points).numpy()), features_of(dataset, torch.cat(views).numpy())
 
 
 @torch.inference_mode()
-def verification(model: CrossCorrespondence, features: SplitFeatures, seed: int = 0) -> dict[str, float]:
+def verification(
+    model: CrossCorrespondence, points: Features, views: Features, seed: int = 0
+) -> dict[str, float]:
     """How well a model in eval mode tells the same object from another.
 
-    Each shape's cloud is paired with its own first two views, and with the first view of another shape,
-    drawn uniformly from the whole split.
+    Two views are drawn of each shape, and another shape, uniformly from the whole split. The shape's cloud
+    is paired with both of its views and with the first view of the other shape.
+
+    Args:
+        model: The trained networks.
+        points: Of the clouds, (S, point_channels), S at least 2.
+        views: Of the views, (S, V, I), V at least 2.
+        seed: Of the draws.
 
     Returns:
-        ``same_accuracy`` and ``other_accuracy``, the share of right answers among pairs of the same object
-        and of two, in percent; ``verification_accuracy``, their mean (chance: 50); ``positive_distance``
-        and ``negative_distance``, mean Euclidean distances of the first view from the second and from the
-        other shape's.
+        ``verification, same object`` and ``verification, two objects``, the shares of right answers among
+        pairs of either kind, in percent; ``verification``, their mean (chance: 50); ``distance, same
+        object`` and ``distance, two objects``, the mean Euclidean distances of a shape's first view from its
+        second and from the other shape's.
     """
-    size = len(features.points)
+    size, count = views.values.shape[:2]
     rng = np.random.default_rng(seed)
-    other = (np.arange(size) + rng.integers(1, size, size)) % size
-    one, two = features.views[:, 0], features.views[:, 1]
-    three = one[other]
+    drawn = rng.random((size, count)).argsort(1)[:, :2]
+    one, two = np.moveaxis(np.take_along_axis(views.values, drawn[..., None], 1), 1, 0)
+    three = one[(np.arange(size) + rng.integers(1, size, size)) % size]
+
     device = next(model.parameters()).device
     feats = torch.from_numpy(np.stack([one, two, three])).to(device)
-    clouds = torch.from_numpy(features.points).to(device).expand(3, -1, -1)
+    clouds = torch.from_numpy(points.values).to(device).expand(3, -1, -1)
     said_same = model.verify(feats, clouds).argmax(-1).float().mean(1).tolist()
     same, different = 50 * (said_same[0] + said_same[1]), 100 * (1 - said_same[2])
     return {
-        "verification_accuracy": (same + different) / 2,
-        "same_accuracy": same,
-        "other_accuracy": different,
-        "positive_distance": float(np.linalg.norm(one - two, axis=-1).mean()),
-        "negative_distance": float(np.linalg.norm(one - three, axis=-1).mean()),
+        "verification": (same + different) / 2,
+        "verification, same object": same,
+        "verification, two objects": different,
+        "distance, same object": float(np.linalg.norm(one - two, axis=-1).mean()),
+        "distance, two objects": float(np.linalg.norm(one - three, axis=-1).mean()),
     }

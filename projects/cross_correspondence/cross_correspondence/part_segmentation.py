@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from torch import Tensor
 
 from pointmcd.engine import build_runner, load_config
+from pointmcd.engine.pretrained import load_backbone
 from pointmcd.models.point_model import PointModel
 from pointmcd.registry import MODELS
 
@@ -48,23 +48,23 @@ def transfer_config(
     config.model.type = "FrozenPointModel" if start == "frozen" else "PointModel"
     config.train_dataloader.dataset.label_fraction = fraction
     config.work_dir = str(work_dir)
+    config.experiment_name = f"{path.stem}_{start}_{fraction:g}"
+    config.log_level = "WARNING"
     return config
 
 
-def transfer(config: Config, pretrained: dict[str, Tensor] | None) -> dict[str, float]:
+def transfer(config: Config, checkpoint: Path | None) -> dict[str, float]:
     """Train a part segmentation and test its last state.
 
     Args:
         config: From ``transfer_config``.
-        pretrained: State dict that holds the backbone's weights as ``backbone.*``, or None.
+        checkpoint: File that holds the backbone's weights as ``backbone.*``, or None for random ones.
 
     Returns:
         The metrics of ``PartSegmentationMetric``, in percent.
     """
     runner = build_runner(config)
-    if pretrained is not None:
-        prefix = "backbone."
-        weights = {k.removeprefix(prefix): v for k, v in pretrained.items() if k.startswith(prefix)}
-        runner.model.backbone.load_state_dict(weights)
+    if checkpoint is not None:
+        load_backbone(runner.model.backbone, checkpoint)
     runner.train()
     return runner.test()

@@ -1,0 +1,130 @@
+#!/usr/bin/env python
+"""Every evaluation of the paper, of trained networks and of the same ones with random weights.
+
+    python projects/cross_correspondence/evaluate.py CONFIG CHECKPOINT --out work_dirs/report
+
+Recognition by a linear SVM and retrieval, of clouds and of 1, 2, 4, 8 and 12 views; verification on test
+shapes; with --part-config, part segmentation from the point network's weights (frozen, and fine-tuned)
+beside the same training from scratch, at several shares of the labels. Writes report.json, and the features
+as points.npz and views.npz for tools/linear_svm.py, few_shot.py and retrieval.py.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+import numpy as np
+from _environment import plain_errors
+from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
+
+from pointmcd.datasets.prepared import PreparedSet, write_json
+from pointmcd.engine import load_config
+from projects.cross_correspondence.cross_correspondence.features import load_model
+from projects.cross_correspondence.cross_correspondence.part_segmentation import (
+    STARTS,
+    transfer,
+    transfer_config,
+)
+from projects.cross_correspondence.cross_correspondence.protocols import describe, measure
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("config", type=Path, help="the config that the networks were trained with")
+    add("checkpoint", type=Path, help="checkpoint (epoch_N.pth)")
+    add("--out", type=Path, help="folder of the report; default: beside the checkpoint")
+    add("--views", type=int, nargs="+", default=[1, 2, 4, 8, 12], help="views of a shape (1 2 4 8 12)")
+    add("--seeds", type=int, default=3, help="draws of views, pairs and folds, for mean and spread (3)")
+    add("--part-config", type=Path, help="config of a part segmentation, such as part_segmentation_*.py")
+    add("--fractions", type=float, nargs="+", default=[0.01, 0.05, 1.0], help="of labels (0.01 0.05 1)")
+    add("--starts", nargs="+", choices=STARTS, default=STARTS, help="of the part segmentation (all)")
+    for name, whose in (("--cfg-options", "config"), ("--part-options", "part segmentation's config")):
+        add(name, nargs="+", default=[], metavar="KEY=VALUE", help=f"override the {whose}")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    out = args.out or args.checkpoint.parent / "report"
+    report: dict[str, Any] = {"checkpoint": str(args.checkpoint), "seeds": args.seeds}
+    with plain_errors():
+        config = load_config(args.config, args.cfg_options)
+        report |= {"data": config.data_root, "digest": PreparedSet(config.data_root).digest}
+        report["features"] = frozen_features(config, args, out)
+        if args.part_config is not None:
+            report["part_segmentation"] = part_segmentation(config, args, out)
+    write_json(out / "report.json", report)
+    Console().print(*tables(report), f"wrote {out}/report.json, points.npz and views.npz")
+
+
+def frozen_features(
+    config: Config, args: argparse.Namespace, out: Path
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean and standard deviation over seeds of every figure, with trained and with random weights."""
+    found = {}
+    for name, checkpoint in (("random weights", None), ("trained", args.checkpoint)):
+        model = load_model(config, checkpoint)
+        points, views = describe(model, config, max(args.views))
+        runs = [measure(model, points, views, args.views, seed) for seed in range(args.seeds)]
+        found[name] = {
+            key: {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=len(values) > 1))}
+            for key in runs[0]
+            for values in [[run[key] for run in runs]]
+        }
+    points.save(out / "points.npz")
+    views.save(out / "views.npz")
+    return found
+
+
+def part_segmentation(config: Config, args: argparse.Namespace, out: Path) -> list[dict[str, Any]]:
+    """The metrics of each start and share of the labels."""
+    rows = []
+    for fraction in args.fractions:
+        for start in args.starts:
+            training = transfer_config(
+                args.part_config,
+                args.part_options,
+                config.model.backbone,
+                start,
+                fraction,
+                out / f"part_segmentation/{start}_{fraction:g}",
+            )
+            checkpoint = None if start == "scratch" else args.checkpoint
+            rows.append({"start": start, "fraction": fraction, **transfer(training, checkpoint)})
+    return rows
+
+
+def tables(report: dict[str, Any]) -> Iterator[Table]:
+    """What is printed of a report."""
+    features = report["features"]
+    table = Table(
+        title=f"Frozen features: mean and spread over {report['seeds']} draws, in percent but for distances"
+    )
+    table.add_column("")
+    for name in features:
+        table.add_column(name, justify="right")
+    for key in features["trained"]:
+        cells = (f"{column[key]['mean']:.1f} ± {column[key]['std']:.1f}" for column in features.values())
+        table.add_row(key, *cells)
+    yield table
+    if "part_segmentation" not in report:
+        return
+    table = Table(title="Part segmentation by transfer, in percent")
+    for column in ("labels", "backbone", "instance mIoU", "category mIoU", "point accuracy"):
+        table.add_column(column, justify="left" if column == "backbone" else "right")
+    for row in report["part_segmentation"]:
+        metrics = (f"{row[key]:.1f}" for key in ("instance_miou", "category_miou", "point_accuracy"))
+        table.add_row(f"{100 * row['fraction']:g} %", row["start"], *metrics)
+    yield table
+
+
+if __name__ == "__main__":
+    main()
