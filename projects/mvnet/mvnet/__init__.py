@@ -3,6 +3,15 @@
 from projects.mvnet.mvnet.image_network import ImageNetwork
 from projects.mvnet.mvnet.map_cache import CachedMaps, ShapesWithMaps
 from projects.mvnet.mvnet.model import MVNet
+from projects.mvnet.mvnet.scene_segmentation import SceneSegmentationHead, SceneSegmentationMetric
 from projects.mvnet.mvnet.srunet import SRUNet
 
-__all__ = ["CachedMaps", "ImageNetwork", "MVNet", "SRUNet", "ShapesWithMaps"]
+__all__ = [
+    "CachedMaps",
+    "ImageNetwork",
+    "MVNet",
+    "SRUNet",
+    "SceneSegmentationHead",
+    "SceneSegmentationMetric",
+    "ShapesWithMaps",
+]

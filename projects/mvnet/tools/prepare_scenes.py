@@ -1,0 +1,57 @@
+#!/usr/bin/env python
+"""Cut posed RGB-D scenes in ScanNet's layout into crops, as a prepared set.
+
+    python projects/mvnet/tools/prepare_scenes.py --source scans --out data/scannet \\
+        --train scannetv2_train.txt --test scannetv2_val.txt
+
+A list file names one scene a line. An interrupted run goes on with the same command.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
+
+from _environment import plain_errors
+
+from projects.mvnet.mvnet.scenes import prepare_scenes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--source", type=Path, required=True, help="folder of the scenes")
+    add("--out", type=Path, required=True, help="folder of the prepared set")
+    add("--train", type=Path, required=True, metavar="FILE", help="names of the scenes to train on")
+    add("--test", type=Path, required=True, metavar="FILE", help="names of the scenes to test on")
+    add("--points", type=int, default=4096, help="points of a crop (4096)")
+    add("--radius", type=float, default=1.5, help="of a crop, in metres (1.5)")
+    add("--every", type=int, default=20, help="take every so many frames (20)")
+    add("--stride", type=int, default=2, help="take every so many pixels (2)")
+    add(
+        "--voxel",
+        type=float,
+        default=0.02,
+        help="side of voxels that keep one point, in metres (0.02)",
+    )
+    args = parser.parse_args()
+    with plain_errors():
+        scenes = {split: getattr(args, split).read_text("utf-8").split() for split in ("train", "test")}
+        counts = prepare_scenes(
+            args.source,
+            args.out,
+            scenes,
+            args.points,
+            args.radius,
+            every=args.every,
+            stride=args.stride,
+            voxel=args.voxel,
+        )
+    print(f"{args.out} is ready: {', '.join(f'{count} {split}' for split, count in counts.items())} crops")
+
+
+if __name__ == "__main__":
+    main()
