@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Draw prepared shapes: their views, and under each the points that it sees (red) and does not (blue).
 
+Where there are parts, label images and points have their colours, and hidden points are pale.
+
 python tools/browse_dataset.py data/modelnet40                              six shapes of the test split
 python tools/browse_dataset.py data/modelnet40 --split train --class chair --count 3
 python tools/browse_dataset.py data/modelnet40 --name chair_0890 --views 0 1 2 3 4 5 6 7 8 9 10 11

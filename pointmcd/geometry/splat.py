@@ -108,10 +108,10 @@ def splat_views(
 ) -> Views:
     """Renders every view of a cloud, lit as `render_views` lights a mesh.
 
-    Against the rendered meshes of the 16 built-in categories (12 views of 112 pixels), from 2600 points with
-    normals the silhouettes' intersection over union is 0.945 and grey values correlate by 0.82; from 10000
-    points 0.971 and 0.88. With estimated normals silhouettes are 0.02 less alike, grey values correlate by
-    0.64: thin parts look round.
+    Against the rendered meshes of the 16 built-in categories (12 views of 112 pixels): from 2600 points with
+    normals the silhouettes' intersection over union is 0.940, grey values correlate by 0.83 and the median
+    error of depth is 0.003; from 10000 points 0.970, 0.89 and 0.001. With estimated normals it is 0.911, 0.65
+    and 0.013 (10000 points: 0.947, 0.66 and 0.008), since thin parts and edges look round.
 
     Args:
         points: (N, 3) in the unit ball, or their splats.
@@ -137,9 +137,11 @@ def visible_by_splats(
     """Visibility of a cloud's points: no ellipse lies between the point, lifted off its own, and the camera.
 
     Point-view pairs that agree with ray casting against the mesh, over the 16 built-in categories and 12
-    views, from 1024 / 2600 / 10000 points: 0.90 / 0.936 / 0.963 with normals, and 0.88 / 0.907 / 0.918 with
-    estimated ones. Hidden-point removal (`visible_by_hpr`, radius sqrt(N)) reaches 0.90 / 0.924 / 0.951 at
-    four times the cost, and the depth of the splats' pictures 0.86 / 0.892 / 0.921: with normals, take this.
+    views, from 1024 / 2600 / 10000 points:
+        with normals 0.925 / 0.957 / 0.979, with estimated ones 0.879 / 0.915 / 0.921;
+        by hidden-point removal with a radius of sqrt(N), at four times the cost, 0.896 / 0.924 / 0.951;
+        by the depth of the splats' pictures (112 pixels, 0.3 spacings) 0.876 / 0.915 / 0.931.
+    So take this where there are normals, and `visible_by_hpr` where there are none.
 
     Args:
         splats: The cloud.

@@ -127,8 +127,9 @@ def visible_by_hpr(
     """Hidden point removal (Katz, Tal, Basri, Direct Visibility of Point Sets, 2007): needs no mesh.
 
     Each point is flipped about a sphere of radius R around the camera; seen are those on the convex hull of
-    the flipped points and the camera. The cloud must be dense, 10000 points or more: sample that many and
-    take the masks of the rows that are wanted.
+    the flipped points and the camera. It is the better the denser the cloud: sample 10000 points where there
+    is a surface, and take the masks of the rows that are wanted. A sparse cloud needs a smaller radius, about
+    sqrt(P); what it reaches is in `visible_by_splats`.
 
     Args:
         points: (P, 3).

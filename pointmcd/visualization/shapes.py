@@ -8,11 +8,15 @@ from matplotlib.figure import Figure
 
 from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.geometry.cameras import CameraRig
+from pointmcd.visualization.parts import part_colors
 
 SEEN, HIDDEN = "#cf3f54", "#a3b7d6"
 GHOST = 0.12  # how much of the view shines through behind its points
-# In inches: a panel; what is left of them (names), above (cameras) and below (legend); between two shapes.
-PANEL, LEFT, TOP, BOTTOM, GAP = 1.5, 0.32, 0.3, 0.25, 0.15
+PALE = 0.35  # of its colour that a hidden point keeps
+# In inches: a panel; what is left of them (names), above (cameras) and below (legend); between two shapes,
+# without and with the names of parts.
+PANEL, LEFT, TOP, BOTTOM, GAP, NAMES = 1.5, 0.32, 0.3, 0.25, 0.15, 0.3
+FRAME = (0, 1, 1, 0)
 
 
 def draw_shape(prepared: PreparedSet, split: str, index: int, views: Sequence[int] | None = None) -> Figure:
@@ -26,8 +30,9 @@ def draw_shapes(
     """Draws some views of each shape, and under each its points as that camera sees them.
 
     The points are projected by the camera that took the view, over a faint copy of it, so that the two line
-    up: red where the view sees the point, blue where it is hidden. A set that was made of points alone has no
-    images and is drawn from around.
+    up: red where the view sees the point, blue where it is hidden. Where the set has parts, they have the
+    colours of their parts instead, pale where hidden, and the view is shown again in those colours. A set
+    that was made of points alone has no images and is drawn from around.
 
     Args:
         prepared: the prepared set.
@@ -49,8 +54,9 @@ def draw_shapes(
         if missing := [number for number in chosen if not 0 <= number < count]:
             raise ValueError(f"there is no {what} {missing[0]}: split '{split}' has {what}s 0 to {count - 1}")
 
-    has_images = prepared.manifest["views"] is not None
-    shape_height = PANEL * (1 + has_images) + GAP
+    has_images, has_labels = prepared.has_views, prepared.has_part_views
+    gap = GAP if shapes.parts is None else NAMES
+    shape_height = PANEL * (1 + has_images + has_labels) + gap
     canvas = _Canvas(LEFT + PANEL * len(views), TOP + shape_height * len(indices) - GAP + BOTTOM)
     for column, view in enumerate(views):
         name = f"az {rig.azimuth_deg[view]:.0f}° el {rig.elevation_deg[view]:.0f}°"
@@ -61,23 +67,33 @@ def draw_shapes(
         top = TOP + shape_height * place
         name, label = shapes.names[index].rsplit("/", 1)[-1], prepared.class_names[shapes.labels[index]]
         title = name if name.startswith(label) else f"{label} · {name}"
-        canvas.text(LEFT / 2, top + (shape_height - GAP) / 2, title, fontsize=8, color="#303030", rotation=90)
+        canvas.text(LEFT / 2, top + (shape_height - gap) / 2, title, fontsize=8, color="#303030", rotation=90)
+        own = None if shapes.parts is None else prepared.class_parts[shapes.labels[index]]
+        colors = None if own is None else part_colors(shapes.parts[index], own)
         points = shapes.points[index]
         pixels, depth = rig.project(points, 1)
         for column, view in enumerate(views):
-            left = LEFT + PANEL * column
-            if has_images:
-                image = shapes.views.read(index, view)
-                canvas.panel(left, top).imshow(image, extent=(0, 1, 1, 0))
-                axes = canvas.panel(left, top + PANEL)
-                axes.imshow((255 - GHOST * (255.0 - image)).astype(np.uint8), extent=(0, 1, 1, 0))
-            else:
-                axes = canvas.panel(left, top)
+            left, below = LEFT + PANEL * column, top
+            image = shapes.views.read(index, view) if has_images else None
+            if image is not None:
+                canvas.panel(left, below).imshow(image, extent=FRAME)
+                below += PANEL
+            if has_labels:
+                labels = shapes.part_views.read(index, view)
+                canvas.panel(left, below).imshow(_tinted(image, labels, own), extent=FRAME)
+                below += PANEL
+            axes = canvas.panel(left, below)
+            if image is not None:
+                axes.imshow((255 - GHOST * (255.0 - image)).astype(np.uint8), extent=FRAME)
             seen = np.ones(len(points), bool)
             if shapes.visibility is not None:
                 seen = (shapes.visibility[index] >> np.uint32(view)) & 1 == 1
-            _scatter(axes, pixels[view], depth[view], seen)
-    if prepared.has_visibility:
+            _scatter(axes, pixels[view], depth[view], seen, colors)
+        for place, part in enumerate(own or ()):
+            color = part_colors(np.array([part]), own)[0]
+            x, y = LEFT + (place + 0.5) * (canvas.width - LEFT) / len(own), top + shape_height - gap + 0.1
+            canvas.text(x, y, prepared.part_names[part], fontsize=6, color=color)
+    if prepared.has_visibility and shapes.parts is None:
         bottom = canvas.height - BOTTOM / 2
         canvas.text(LEFT + 0.5, bottom, "● seen by the view", fontsize=7, color=SEEN)
         canvas.text(LEFT + 1.5, bottom, "● hidden", fontsize=7, color=HIDDEN)
@@ -110,9 +126,22 @@ def _rig(prepared: PreparedSet) -> CameraRig:
     return CameraRig.from_dict(values)
 
 
-def _scatter(axes: Axes, pixels: np.ndarray, depth: np.ndarray, seen: np.ndarray) -> None:
-    """Draws points (P, 2) in [0, 1], far ones first and smaller, the ``seen`` ones (P,) above the others."""
+def _tinted(image: np.ndarray, labels: np.ndarray, parts: Sequence[int]) -> np.ndarray:
+    """The view (H, W, 3) in the colours of the parts ``labels`` (H, W); the background as it is."""
+    tint = part_colors(labels.ravel(), parts).reshape(image.shape)
+    return np.where(np.isin(labels, parts)[..., None], tint * image, image).astype(np.uint8)
+
+
+def _scatter(
+    axes: Axes, pixels: np.ndarray, depth: np.ndarray, seen: np.ndarray, colors: np.ndarray | None
+) -> None:
+    """Draws points (P, 2) in [0, 1], far ones first and smaller, the ``seen`` ones (P,) above the others.
+
+    With ``colors`` (P, 3), RGB in [0, 1], each has its own, and hidden ones are pale.
+    """
     order = np.argsort(-depth)
     size = min(4.0, 2048 / len(depth)) * (depth.mean() / depth) ** 2
     for chosen, color, scale in ((order[~seen[order]], HIDDEN, 0.8), (order[seen[order]], SEEN, 1.3)):
+        if colors is not None:
+            color = colors[chosen] if color == SEEN else 1 - PALE * (1 - colors[chosen])
         axes.scatter(*pixels[chosen].T, s=scale * size[chosen], c=color, linewidths=0)

@@ -9,6 +9,7 @@ import pytest
 from pointmcd.datasets.prepared import PreparedSet, PreparedSetError, PreparedShape, SplitWriter, seal
 from pointmcd.geometry.cameras import CameraRig
 from pointmcd.visualization import draw_shape, draw_shapes
+from pointmcd.visualization.parts import part_colors
 from pointmcd.visualization.shapes import HIDDEN, SEEN
 
 
@@ -72,6 +73,33 @@ def test_seen_points_lie_on_the_picture(tiny_set):
         column, row = (places[SEEN] * len(image)).astype(int).T
         on_shape = image[row, column].max(-1) < 255
         assert on_shape.mean() > 0.9  # all but those at the outline
+
+
+def test_parts_are_shown_in_their_colours(parts_set):
+    prepared = PreparedSet(parts_set)
+    shapes = prepared.split("test")
+    figure = draw_shapes(prepared, "test", [0], views=[1])
+    view, tinted, points = figure.axes
+    labels, own = shapes.part_views.read(0, 1), prepared.class_parts[shapes.labels[0]]
+    image = np.asarray(tinted.images[0].get_array())
+    np.testing.assert_array_equal(image[labels == 10], np.asarray(view.images[0].get_array())[labels == 10])
+    colors = {part: part_colors(np.array([part]), own)[0] for part in own}
+    for part in set(np.unique(labels)) & set(own):
+        # A tinted grey has the direction of its part's colour.
+        shown = image[labels == part].astype(float)
+        cosine = shown @ colors[part] / np.linalg.norm(shown, axis=1) / np.linalg.norm(colors[part])
+        assert cosine.min() > 0.99
+    seen = (shapes.visibility[0] >> np.uint32(1)) & 1 == 1
+    hidden, visible = points.collections
+    assert (len(hidden.get_offsets()), len(visible.get_offsets())) == ((~seen).sum(), seen.sum())
+    drawn = np.unique(visible.get_facecolors()[:, :3].round(6), axis=0)
+    expected = np.unique([colors[part].round(6) for part in set(shapes.parts[0][seen].tolist())], axis=0)
+    np.testing.assert_allclose(drawn, expected, atol=1e-5)
+    texts = [text.get_text() for text in figure.texts]
+    assert [text for text in texts if text in prepared.part_names] == [
+        prepared.part_names[part] for part in own
+    ]
+    assert "● hidden" not in texts
 
 
 def test_names_and_places_of_panels(tiny_set):
