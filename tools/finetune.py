@@ -32,7 +32,7 @@ from pointmcd.evaluation.fine_tuning import (
 
 SIDES = ("scratch", "pretrained")
 METRICS = ("overall_accuracy", "instance_miou")
-CONSOLE = Console()
+CONSOLE = Console(width=max(Console().width, 100))
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,7 +79,7 @@ def main() -> None:
         "pretrained": [str(path) for path in args.pretrained],
         "seeds": args.seeds,
         "min_share": args.min_share,
-        "spread": f"standard deviation over {len(args.seeds)} seeds",
+        "spread": f"standard deviation over the seeds {', '.join(map(str, args.seeds))}",
         "interval": "95 % bootstrap over test shapes and seeds of pretrained less scratch",
         "fractions": rows,
     }
