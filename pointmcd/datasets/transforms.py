@@ -120,8 +120,8 @@ class RandomSubset:
 
 @TRANSFORMS.register_module()
 class RandomFlipViews:
-    """Mirror all views of a shape left to right, or none of them: an augmentation for training an image
-    teacher.
+    """Mirror all views of a shape left to right, or none of them, with their label images and depths: an
+    augmentation for training an image teacher.
 
     Args:
         probability: In [0, 1].
@@ -132,5 +132,9 @@ class RandomFlipViews:
 
     def __call__(self, batch: Batch) -> Batch:
         views = batch["views"]
-        flip = torch.rand(len(views), 1, 1, 1, 1, device=views.device) < self.probability
-        return {**batch, "views": torch.where(flip, views.flip(-1), views)}
+        flip = torch.rand(len(views), 1, 1, 1, device=views.device) < self.probability
+        flipped = {"views": torch.where(flip.unsqueeze(-1), views.flip(-1), views)}
+        for name in ("part_views", "depths"):
+            if name in batch:
+                flipped[name] = torch.where(flip, batch[name].flip(-1), batch[name])
+        return {**batch, **flipped}

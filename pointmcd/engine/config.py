@@ -15,6 +15,7 @@ from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.engine.check_config import check_config, check_override
 
 FROM_MANIFEST = ("num_classes", "num_views", "num_parts", "class_parts", "image_size")
+LACKING = {"num_parts": "parts", "class_parts": "parts", "image_size": "views"}
 
 
 def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None = None) -> Config:
@@ -34,7 +35,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
 
     Raises:
         FileNotFoundError: There is no such config, or no prepared set at its ``data_root``.
-        ValueError: A key is not known (with the nearest that is), or a count disagrees with the manifest.
+        ValueError: A key is not known (with the nearest that is), or a count disagrees with the manifest, or
+            the prepared set has no parts or views where the config needs them.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no config {path}; configs/ holds those that come with pointmcd")
@@ -109,6 +111,11 @@ def _fill_counts(config: Config, prepared: PreparedSet) -> None:
             _fill(config._cfg_dict, name, counts[name])
     for where, node in walk(config._cfg_dict):
         for name in FROM_MANIFEST:
+            if name in node and node[name] is None:
+                raise ValueError(
+                    f"{where}.{name} comes from the prepared data, but {config.data_root} has none: it was "
+                    f"prepared without {LACKING[name]}"
+                )
             if name in node and node[name] != counts[name]:
                 raise ValueError(
                     f"{where}.{name} is {node[name]}, but {config.data_root}/manifest.json says "

@@ -85,3 +85,13 @@ def test_views_flip_as_a_whole():
     mirrored = (flipped == views.flip(-1)).flatten(1).all(1)
     assert (same ^ mirrored).all()
     assert 10 < same.sum() < 40
+
+
+def test_label_images_and_depths_flip_with_the_views():
+    torch.manual_seed(0)
+    parts = torch.arange(50 * 2 * 4 * 4).view(50, 2, 4, 4)
+    batch = {"views": parts.unsqueeze(2).repeat(1, 1, 3, 1, 1), "part_views": parts, "depths": parts.float()}
+    flipped = transforms.RandomFlipViews()(batch)
+    assert (flipped["part_views"] != parts).any()
+    assert torch.equal(flipped["part_views"], flipped["views"][:, :, 0])
+    assert torch.equal(flipped["depths"], flipped["part_views"].float())

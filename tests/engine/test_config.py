@@ -117,3 +117,8 @@ def test_baseline_has_the_same_recipe(tiny_set, config):
     for key in set(distilled.train_dataloader) - {"dataset"}:
         assert distilled.train_dataloader[key] == baseline.train_dataloader[key]
     assert distilled.train_dataloader.dataset.num_points == baseline.train_dataloader.dataset.num_points
+
+
+def test_a_set_without_parts_is_named(tiny_set):
+    with pytest.raises(ValueError, match=r"num_parts comes from the prepared data, but .* without parts"):
+        load(tiny_set, config=CONFIGS / "baseline_pointnet_shapenetpart.py")
