@@ -8,13 +8,17 @@ import pytest
 import torch
 
 from pointmcd.engine import load_config
+from pointmcd.engine.pretrained import load_backbone
 from pointmcd.models.teachers.trunks import build_trunk
 from pointmcd.registry import DATASETS, MODELS
 from projects.mvnet.mvnet import ImageNetwork
 from projects.mvnet.mvnet.map_cache import MapCache, write_maps
+from projects.mvnet.mvnet.transfer import DECODERS, take_backbone
 from projects.mvnet.mvnet.views import grid_positions
 
-CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("mvnet_*.py"))
+FOLDER = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = sorted(FOLDER.glob("mvnet_*.py"))
+DOWNSTREAM = sorted(path for path in FOLDER.glob("*_builtin.py") if path not in CONFIGS)
 NETWORK = {"type": "ImageNetwork", "trunk": "test_resnet", "levels": [1, 3], "random_weights": True}
 
 
@@ -41,7 +45,7 @@ def fitted_to(root, path):
 
 
 def build(root, **changes):
-    config = fitted_to(root, CONFIGS[0].with_name("mvnet_dgcnn_builtin.py"))
+    config = fitted_to(root, FOLDER / "mvnet_dgcnn_builtin.py")
     for name, value in changes.items():
         config.model[name] = value
     torch.manual_seed(0)
@@ -72,6 +76,65 @@ def test_one_step(path, cached_set):
         else:
             assert parameter.grad is not None, f"{name} has no gradient"
             assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("path", DOWNSTREAM, ids=lambda path: path.stem)
+def test_one_step_of_what_comes_before_and_after(path, cached_set):
+    overrides = {"data_root": str(cached_set)}
+    if not path.stem.startswith("teacher"):
+        overrides["train_dataloader.dataset.num_points"] = 128
+    config = load_config(path, overrides)
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    losses = model(mode="loss", **model.data_preprocessor(dataset.__getitems__(range(4)), True))
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_the_autoencoder_is_an_image_network(cached_set, tmp_path):
+    """What demo.sh does: the trunk of a trained autoencoder gives the maps of its own levels."""
+    config = load_config(FOLDER / "teacher_autoencoder_builtin.py", {"data_root": str(cached_set)})
+    torch.manual_seed(0)
+    teacher = MODELS.build(config.model).eval()
+    torch.save({"state_dict": teacher.state_dict()}, tmp_path / "teacher.pth")
+    pretraining = load_config(FOLDER / "mvnet_dgcnn_builtin.py", {"data_root": str(cached_set)})
+    network = MODELS.build({**pretraining.model.teacher, "checkpoint": str(tmp_path / "teacher.pth")})
+    views = torch.rand(2, 1, 3, 64, 64)
+    level = teacher.trunk(views[:, 0])[2]
+    positions = (torch.arange(8) + 0.5) / 8
+    (_, said, _) = network.maps({"views": views}, positions)
+    torch.testing.assert_close(said[:, 0], level.permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("kind", ["PointNet2Seg", "SRUNet"])
+def test_encoder_alone_or_with_its_decoder(cached_set, tmp_path, kind):
+    name = {"PointNet2Seg": "mvnet_pointnet2_builtin", "SRUNet": "mvnet_srunet_builtin"}[kind]
+    config = fitted_to(cached_set, FOLDER / f"{name}.py")
+    torch.manual_seed(1)
+    model = MODELS.build(config.model)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "trained.pth")
+    trained = model.backbone.state_dict()
+    decoder = {key for key in trained if key.startswith(DECODERS[kind])}
+    assert decoder
+    kept, restarted, dropped = (
+        take_backbone(config.model.backbone, tmp_path / "trained.pth", how)
+        for how in ("keep", "restart", "drop")
+    )
+    assert kept.keys() == restarted.keys() == {f"backbone.{key}" for key in trained}
+    assert dropped.keys() == {f"backbone.{key}" for key in trained.keys() - decoder}
+    for key, value in trained.items():
+        assert torch.equal(kept[f"backbone.{key}"], value)
+        if key not in decoder:
+            assert torch.equal(restarted[f"backbone.{key}"], value)
+    changed = [key for key in decoder if not torch.equal(restarted[f"backbone.{key}"], trained[key])]
+    assert len(changed) >= len([key for key in decoder if trained[key].ndim > 1])
+    torch.save({"state_dict": restarted}, tmp_path / "encoder.pth")
+    load_backbone(model.backbone, tmp_path / "encoder.pth")
+    with pytest.raises(ValueError, match="DGCNNSeg has no decoder of its own"):
+        take_backbone({"type": "DGCNNSeg"}, tmp_path / "trained.pth", "restart")
+    with pytest.raises(ValueError, match="choose keep, restart or drop"):
+        take_backbone(config.model.backbone, tmp_path / "trained.pth", "half")
 
 
 def test_both_losses_fall(cached_set):
@@ -107,7 +170,7 @@ def test_the_frozen_network_is_no_part_of_the_checkpoint(cached_set):
 
 def test_the_backbone_starts_a_segmentation_network(cached_set):
     model, dataset = build(cached_set)
-    backbone = fitted_to(cached_set, CONFIGS[0].with_name("mvnet_dgcnn_builtin.py")).model.backbone
+    backbone = fitted_to(cached_set, FOLDER / "mvnet_dgcnn_builtin.py").model.backbone
     head = {"type": "PartSegmentationHead", "num_classes": 3, "num_parts": 11}
     student = MODELS.build({"type": "PointModel", "backbone": backbone, "head": head})
     missing = student.load_state_dict(model.state_dict(), strict=False).missing_keys

@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""Take the backbone of a pre-trained model, its encoder alone or its decoder too, for fine-tuning.
+
+    python projects/mvnet/tools/take_backbone.py projects/mvnet/configs/mvnet_srunet_builtin.py \\
+        work_dirs/mvnet_srunet_builtin/epoch_30.pth encoder.pth --decoder restart
+
+The file is what tools/finetune.py --pretrained and PretrainedBackboneHook take.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
+
+import torch
+from _environment import plain_errors
+
+from pointmcd.engine import load_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("config", type=Path, help="config of the pre-training")
+    add("checkpoint", type=Path, help="checkpoint of the pre-training")
+    add("out", type=Path, help="file to write")
+    add(
+        "--decoder",
+        choices=["keep", "restart", "drop"],
+        default="keep",
+        help="keep: encoder and decoder are handed on (default); restart: the decoder gets random weights; "
+        "drop: there is none, for a backbone that is built without",
+    )
+    add("--seed", type=int, default=0, help="of the random weights (0)")
+    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="as in the pre-training")
+    args = parser.parse_args()
+    with plain_errors():
+        config = load_config(args.config, args.cfg_options)
+        from projects.mvnet.mvnet.transfer import take_backbone
+
+        state = take_backbone(config.model.backbone, args.checkpoint, args.decoder, args.seed)
+        temporary = args.out.with_name(f"{args.out.name}.{os.getpid()}.tmp")
+        torch.save({"state_dict": state}, temporary)
+        temporary.replace(args.out)
+    print(f"wrote {args.out}: {sum(value.numel() for value in state.values()) / 1e6:.2f} M values")
+
+
+if __name__ == "__main__":
+    main()
