@@ -10,4 +10,4 @@ python tools/train.py $project/configs/cross_correspondence_dgcnn_builtin.py --w
     --cfg-options data_root="$out/data"
 python $project/evaluate.py $project/configs/cross_correspondence_dgcnn_builtin.py "$(cat "$out/train/last_checkpoint")" \
     --out "$out/report" --cfg-options data_root="$out/data" \
-    --part-config $project/configs/part_segmentation_builtin.py --part-options data_root="$out/data" --fractions 0.05 1
+    --part-config $project/configs/part_segmentation_builtin.py --part-options data_root="$out/data" --labels 5 100

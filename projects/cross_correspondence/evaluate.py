@@ -10,6 +10,8 @@ as points.npz and views.npz for tools/linear_svm.py, few_shot.py and retrieval.p
 """
 
 import argparse
+import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,15 +24,17 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.datasets.prepared import PreparedSet, write_json
+from pointmcd.datasets.prepared import PreparedSet, file_sha256, write_json
 from pointmcd.engine import load_config
+from pointmcd.evaluation.fine_tuning import train_and_test
 from projects.cross_correspondence.cross_correspondence.features import load_model
 from projects.cross_correspondence.cross_correspondence.part_segmentation import (
     STARTS,
-    transfer,
     transfer_config,
 )
 from projects.cross_correspondence.cross_correspondence.protocols import describe, measure
+
+PART_METRICS = ("instance_miou", "category_miou", "point_accuracy")
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,7 +48,7 @@ def parse_args() -> argparse.Namespace:
     add("--views", type=int, nargs="+", default=[1, 2, 4, 8, 12], help="views of a shape (1 2 4 8 12)")
     add("--seeds", type=int, default=3, help="draws of views, pairs and folds, for mean and spread (3)")
     add("--part-config", type=Path, help="config of a part segmentation, such as part_segmentation_*.py")
-    add("--fractions", type=float, nargs="+", default=[0.01, 0.05, 1.0], help="of labels (0.01 0.05 1)")
+    add("--labels", type=float, nargs="+", default=[1, 5, 100], metavar="PERCENT", help="(1 5 100)")
     add("--starts", nargs="+", choices=STARTS, default=STARTS, help="of the part segmentation (all)")
     for name, whose in (("--cfg-options", "config"), ("--part-options", "part segmentation's config")):
         add(name, nargs="+", default=[], metavar="KEY=VALUE", help=f"override the {whose}")
@@ -85,21 +89,22 @@ def frozen_features(
 
 
 def part_segmentation(config: Config, args: argparse.Namespace, out: Path) -> list[dict[str, Any]]:
-    """The metrics of each start and share of the labels."""
+    """The metrics of each start and share of the labels, in percent."""
     rows = []
-    for fraction in args.fractions:
+    for percent in args.labels:
         for start in args.starts:
             training = transfer_config(
-                args.part_config,
-                args.part_options,
-                config.model.backbone,
-                start,
-                fraction,
-                out / f"part_segmentation/{start}_{fraction:g}",
+                args.part_config, args.part_options, config.model.backbone, args.checkpoint, start, percent
             )
-            checkpoint = None if start == "scratch" else args.checkpoint
-            rows.append({"start": start, "fraction": fraction, **transfer(training, checkpoint)})
+            result = train_and_test(training, out / f"{start}_{percent:g}_{identity(training, args)}")
+            rows.append({"start": start, "labels": percent, **{name: result[name] for name in PART_METRICS}})
     return rows
+
+
+def identity(config: Config, args: argparse.Namespace) -> str:
+    """Eight digits that tell a training from others, so that only the same one goes on where it stopped."""
+    what = [config.to_dict(), PreparedSet(config.data_root).digest, file_sha256(args.checkpoint)]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def tables(report: dict[str, Any]) -> Iterator[Table]:
@@ -121,8 +126,8 @@ def tables(report: dict[str, Any]) -> Iterator[Table]:
     for column in ("labels", "backbone", "instance mIoU", "category mIoU", "point accuracy"):
         table.add_column(column, justify="left" if column == "backbone" else "right")
     for row in report["part_segmentation"]:
-        metrics = (f"{row[key]:.1f}" for key in ("instance_miou", "category_miou", "point_accuracy"))
-        table.add_row(f"{100 * row['fraction']:g} %", row["start"], *metrics)
+        metrics = (f"{row[name]:.1f}" for name in PART_METRICS)
+        table.add_row(f"{row['labels']:g} %", row["start"], *metrics)
     yield table
 
 

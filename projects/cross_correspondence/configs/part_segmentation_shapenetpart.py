@@ -1,14 +1,15 @@
-"""Part segmentation of ShapeNetPart: what evaluate.py trains on top of the point network [ours].
-
-python tools/prepare_data.py shapenet-part --source path/to/shapenetpart --out data/shapenetpart
+"""Part segmentation of ShapeNetPart on top of the point network: for evaluate.py, and for tools/finetune.py.
+Every value is ours.
 """
 
-_base_ = "part_segmentation_builtin.py"
+_base_ = [
+    "../../../configs/_base_/models/baseline_seg.py",
+    "../../../configs/_base_/datasets/shapenetpart.py",
+    "../../../configs/_base_/schedules/adamw_40e.py",
+    "../../../configs/_base_/default_runtime.py",
+]
 
-data_root = "data/shapenetpart"
+custom_imports = dict(_delete_=True, imports=["projects.cross_correspondence.cross_correspondence"])
 
-train_dataloader = dict(batch_size=32, num_workers=2, dataset=dict(num_points=2048))
-test_dataloader = dict(batch_size=32, num_workers=2, dataset=dict(num_points=2048))
-
-param_scheduler = [dict(type="CosineAnnealingLR", T_max=None, eta_min=1e-5, by_epoch=False)]
-train_cfg = dict(max_iters=20_000)
+# That of cross_correspondence_dgcnn_modelnet.py; evaluate.py takes the backbone of whatever was pre-trained.
+model = dict(backbone=dict(type="DGCNN", k=20))

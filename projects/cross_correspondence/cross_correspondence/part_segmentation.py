@@ -5,8 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from pointmcd.engine import build_runner, load_config
-from pointmcd.engine.pretrained import load_backbone
+from pointmcd.evaluation.fine_tuning import run_config
 from pointmcd.models.point_model import PointModel
 from pointmcd.registry import MODELS
 
@@ -29,42 +28,26 @@ class FrozenPointModel(PointModel):
 
 
 def transfer_config(
-    path: Path, overrides: list[str], backbone: dict[str, Any], start: str, fraction: float, work_dir: Path
+    path: Path, options: list[str], backbone: dict[str, Any], checkpoint: Path, start: str, percent: float
 ) -> Config:
-    """The config of one training.
+    """The config of one training, of as many steps at every share of the labels.
 
     Args:
         path: Config of a part segmentation (``configs/part_segmentation_*.py``).
-        overrides: Of that config, as ``--cfg-options`` takes them.
+        options: Overrides of it, as ``--cfg-options`` takes them.
         backbone: Config of the pre-trained backbone, which takes the place of the config's.
-        start: ``scratch``, from random weights; ``frozen`` and ``finetuned``, from the pre-trained ones.
-        fraction: Share of the labelled shapes of each category, in (0, 1].
-        work_dir: Logs and checkpoints.
+        checkpoint: Of the pre-training.
+        start: ``scratch``, from random weights; ``frozen`` and ``finetuned``, from the checkpoint's.
+        percent: Of the labelled shapes of each category, above 0, at most 100; one shape at least.
+
+    Raises:
+        ValueError: ``start`` is none of the three, or the config's schedule has a fixed length.
     """
     if start not in STARTS:
         raise ValueError(f"start is {start!r}; choose {', '.join(STARTS)}")
-    config = load_config(path, overrides)
+    pretrained = None if start == "scratch" else checkpoint
+    config = run_config(path, options, percent / 100, pretrained=pretrained, min_share=1.0)
     config.model.backbone = backbone
     config.model.type = "FrozenPointModel" if start == "frozen" else "PointModel"
-    config.train_dataloader.dataset.label_fraction = fraction
-    config.work_dir = str(work_dir)
-    config.experiment_name = f"{path.stem}_{start}_{fraction:g}"
-    config.log_level = "WARNING"
+    config.log_level = "ERROR"  # the curves are in the run's scalars.json
     return config
-
-
-def transfer(config: Config, checkpoint: Path | None) -> dict[str, float]:
-    """Train a part segmentation and test its last state.
-
-    Args:
-        config: From ``transfer_config``.
-        checkpoint: File that holds the backbone's weights as ``backbone.*``, or None for random ones.
-
-    Returns:
-        The metrics of ``PartSegmentationMetric``, in percent.
-    """
-    runner = build_runner(config)
-    if checkpoint is not None:
-        load_backbone(runner.model.backbone, checkpoint)
-    runner.train()
-    return runner.test()

@@ -129,18 +129,23 @@ def test_figures_of_features_that_say_the_class():
     assert len(found) == 1 + 2 + 2 + 4 + 5
 
 
-def test_transfer_takes_the_backbone_of_the_pretraining(parts_set, tmp_path):
+def test_transfer_takes_the_backbone_of_the_pretraining(parts_set, checkpoint):
     backbone = small_config(parts_set).model.backbone
-    overrides = typed({"data_root": parts_set})
-    frozen, tuned = (
-        transfer_config(PARTS, overrides, backbone, start, 0.5, tmp_path) for start in ("frozen", "finetuned")
-    )
+
+    options = [f"data_root={parts_set}", "train_dataloader.dataset.num_points=64"]
+
+    def config(start):
+        return transfer_config(PARTS, options, backbone, checkpoint, start, 50)
+
+    frozen, tuned, scratch = (config(start) for start in ("frozen", "finetuned", "scratch"))
     assert frozen.model.type == "FrozenPointModel"
-    assert tuned.model.type == "PointModel"
+    assert tuned.model.type == scratch.model.type == "PointModel"
     assert frozen.model.backbone == backbone
     assert frozen.train_dataloader.dataset.label_fraction == 0.5
+    hooks = [{hook["type"] for hook in one.custom_hooks} for one in (frozen, tuned, scratch)]
+    assert ["PretrainedBackboneHook" in types for types in hooks] == [True, True, False]
     with pytest.raises(ValueError, match="choose scratch, frozen, finetuned"):
-        transfer_config(PARTS, overrides, backbone, "warm", 0.5, tmp_path)
+        config("warm")
 
 
 def test_a_frozen_backbone_stays_as_it_is():
@@ -168,12 +173,12 @@ def test_a_frozen_backbone_stays_as_it_is():
 
 def test_evaluation_as_it_is_typed(parts_set, checkpoint, tmp_path):
     options = typed({"data_root": parts_set, **SMALL})
-    parts = ["train_cfg.max_iters=2", "train_dataloader.batch_size=4"]
+    parts = ["train_cfg.max_epochs=1", "train_dataloader.batch_size=6"]
     parts += [f"{loader}_dataloader.dataset.num_points=64" for loader in ("train", "test")]
     done = subprocess.run(
         [
             *(sys.executable, PROJECT / "evaluate.py", CONFIG, checkpoint, "--out", tmp_path, "--seeds", "2"),
-            *("--views", "1", "3", "--cfg-options", *options, "--part-config", PARTS, "--fractions", "0.25"),
+            *("--views", "1", "3", "--cfg-options", *options, "--part-config", PARTS, "--labels", "25"),
             *("--starts", "scratch", "frozen", "--part-options", f"data_root={parts_set}", *parts),
         ],
         capture_output=True,
