@@ -62,6 +62,11 @@ def main() -> None:
             raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
         protocol = [f"test_evaluator.protocol={args.protocol}"] if args.protocol else []
         config = load_config(args.config, args.cfg_options + protocol)
+        if config.get("test_cfg") is None:
+            raise ValueError(
+                f"{args.config} has no test loop: it trains without labels. tools/linear_svm.py, "
+                "few_shot.py, retrieval.py and finetune.py say what its features are worth"
+            )
         config.work_dir = str(args.work_dir or args.checkpoint.parent)
         config.load_from = str(args.checkpoint)
         config.resume = False

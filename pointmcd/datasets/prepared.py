@@ -341,16 +341,32 @@ class PreparedSet:
                 )
 
 
+HOW_TO_PREPARE = {
+    "modelnet40": (
+        "Get the Princeton meshes, ModelNet40.zip (2 GB): https://modelnet.cs.princeton.edu\n"
+        "Prepare them: python tools/prepare_data.py modelnet40 --source ModelNet40.zip"
+    ),
+    "shapenetpart": (
+        "Prepare it: python tools/prepare_data.py shapenet-part "
+        "--source shapenetcore_partanno_segmentation_benchmark_v0_normal"
+    ),
+    "shapenetcore": "Prepare it: python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2",
+    "builtinpart": "Prepare them: python tools/prepare_data.py builtin --rig rings2x8 --image-size 96",
+    "unlabelled": (
+        "From your meshes: python tools/prepare_data.py mesh-folder --unlabelled --source path/to/meshes "
+        "--rig rings2x8 --image-size 96"
+    ),
+}
+"""The command for the sets that configs name, by the name of the folder."""
+
+
 def _how_to_prepare(root: Path) -> str:
-    if root.name == "modelnet40":
-        return (
-            f"{root} holds no prepared shapes (there is no {MANIFEST}).\n"
-            "Get the Princeton meshes, ModelNet40.zip (2 GB): https://modelnet.cs.princeton.edu\n"
-            f"Prepare them: python tools/prepare_data.py modelnet40 --source ModelNet40.zip --out {root}"
-        )
+    missing = f"{root} holds no prepared shapes (there is no {MANIFEST}).\n"
+    if root.name in HOW_TO_PREPARE:
+        return f"{missing}{HOW_TO_PREPARE[root.name]} --out {root}"
     return (
-        f"{root} holds no prepared shapes (there is no {MANIFEST}).\n"
-        f"From your meshes: python tools/prepare_data.py mesh-folder --source path/to/meshes --out {root}\n"
+        f"{missing}From your meshes: python tools/prepare_data.py mesh-folder --source path/to/meshes "
+        f"--out {root}\n"
         f"From built-in shapes: python tools/prepare_data.py builtin --out {root}"
     )
 

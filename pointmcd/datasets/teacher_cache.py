@@ -76,7 +76,8 @@ class TeacherCache:
     def __init__(self, data_root: str | os.PathLike[str], name: str) -> None:
         self.folder = Path(data_root) / "teachers" / name
         mend = (
-            "train a teacher and write its cache:\n"
+            f"train a teacher, such as configs/teacher_{name}_*.py, and write its cache:\n"
+            "python tools/train.py TEACHER_CONFIG\n"
             f"python tools/cache_teacher.py TEACHER_CONFIG CHECKPOINT --name {name} "
             f"--cfg-options data_root={data_root}"
         )

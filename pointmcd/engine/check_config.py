@@ -94,7 +94,7 @@ def check_override(config: Config, key: str) -> None:
         accepted = _accepted(node["type"])
         if accepted is None:
             return
-        known |= accepted
+        known |= accepted | BUILDER_KEYS
     if last not in known:
         raise ValueError(_unknown(f"--cfg-options {key}: {last!r}", last, known))
 
