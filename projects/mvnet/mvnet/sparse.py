@@ -141,6 +141,35 @@ def sparse_conv(feats: Tensor, weight: Tensor, pairs: Pairs, num_out: int) -> Te
         return _GatherScatter.apply(feats.to(weight.dtype), weight, pairs, num_out)
 
 
+def spconv_conv(feats: Tensor, weight: Tensor, pairs: Pairs, num_out: int) -> Tensor:
+    """``sparse_conv`` by the spconv library (2.3), from the same pairs.
+
+    Raises:
+        ImportError: spconv is not installed.
+    """
+    try:
+        from spconv.pytorch import ConvAlgo, functional
+    except ImportError as error:
+        raise ImportError(
+            "backend='spconv' needs the spconv library, built for this machine's CUDA (such as "
+            "pip install spconv-cu126); backend='torch' needs nothing"
+        ) from error
+    offsets, width, out = weight.shape
+    side = {8: 2, 27: 3}[offsets]
+    counts = torch.tensor([len(source) for source, _ in pairs], dtype=torch.int32, device=feats.device)
+    table = torch.full((2, offsets, max(map(int, counts))), -1, dtype=torch.int32, device=feats.device)
+    for offset, ends in enumerate(pairs):
+        for row, end in enumerate(ends):
+            table[row, offset, : len(end)] = end
+    filters = weight.permute(2, 0, 1).reshape(out, side, side, side, width).contiguous()
+    with torch.autocast(feats.device.type, enabled=False):
+        feats = feats.to(weight.dtype)
+        return functional.indice_conv(feats, filters, table, counts, num_out, ConvAlgo.Native)
+
+
+BACKENDS = {"torch": sparse_conv, "spconv": spconv_conv}
+
+
 class SparseConv(nn.Module):
     """A sparse convolution without bias; the pairs that it is called with make it submanifold, strided or
     transposed.
@@ -149,7 +178,12 @@ class SparseConv(nn.Module):
         in_channels: I.
         out_channels: O.
         offsets: K: 27 for a kernel of 3, 8 for one of 2.
+
+    Attributes:
+        backend: One of ``BACKENDS``.
     """
+
+    backend = "torch"
 
     def __init__(self, in_channels: int, out_channels: int, offsets: int) -> None:
         super().__init__()
@@ -158,7 +192,7 @@ class SparseConv(nn.Module):
 
     def forward(self, feats: Tensor, pairs: Pairs, num_out: int) -> Tensor:
         """(M, I) -> (num_out, O)."""
-        return sparse_conv(feats, self.weight, pairs, num_out)
+        return BACKENDS[self.backend](feats, self.weight, pairs, num_out)
 
 
 def transposed(pairs: Pairs) -> Pairs:

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.models.layers import BatchNorm, LinearNormAct
 from pointmcd.registry import MODELS
-from projects.mvnet.mvnet.sparse import Level, SparseConv, find, pyramid, shift, transposed, voxel_keys
+from projects.mvnet.mvnet.sparse import (
+    BACKENDS,
+    Level,
+    SparseConv,
+    find,
+    pyramid,
+    shift,
+    transposed,
+    voxel_keys,
+)
 
 
 class ResidualBlock(nn.Module):
@@ -95,9 +104,10 @@ class SRUNet(PointBackbone):
         interpolation: How points read the decoder's voxels: ``nearest``, the voxel they lie in, or
             ``trilinear``, over those of the eight around them that are occupied.
         out_channels: C, width of the fused features.
+        backend: ``torch``, or ``spconv`` where that library is installed.
 
     Raises:
-        ValueError: Lists of different lengths, or an unknown interpolation.
+        ValueError: Lists of different lengths, or an unknown interpolation or backend.
     """
 
     def __init__(
@@ -111,6 +121,7 @@ class SRUNet(PointBackbone):
         decoder_blocks: Sequence[int] = (2, 2, 2, 2),
         interpolation: str = "trilinear",
         out_channels: int = 1024,
+        backend: str = "torch",
     ) -> None:
         super().__init__(in_channels)
         if len(blocks) != len(channels):
@@ -122,6 +133,8 @@ class SRUNet(PointBackbone):
             )
         if interpolation not in ("nearest", "trilinear"):
             raise ValueError(f"interpolation is {interpolation!r}; choose nearest or trilinear")
+        if backend not in BACKENDS:
+            raise ValueError(f"backend is {backend!r}; choose {' or '.join(BACKENDS)}")
         if not voxel_size > 0:
             raise ValueError(f"voxel_size must be above 0, got {voxel_size}")
         self.voxel_size, self.interpolation = voxel_size, interpolation
@@ -132,14 +145,15 @@ class SRUNet(PointBackbone):
             self.encoder.append(Stage(width, width, 0, out, count))
         self.fusion = LinearNormAct(widths[-1], out_channels)
         self.decoder = None
-        if decoder_channels is None:
-            return
-        self.decoder = nn.ModuleList()
-        width = widths[-1]
-        for skip, out, count in zip(widths[-2::-1], decoder_channels, decoder_blocks, strict=True):
-            self.decoder.append(Stage(width, out, skip, out, count))
-            width = out
-        self.local_channels = width
+        if decoder_channels is not None:
+            self.decoder, width = nn.ModuleList(), widths[-1]
+            for skip, out, count in zip(widths[-2::-1], decoder_channels, decoder_blocks, strict=True):
+                self.decoder.append(Stage(width, out, skip, out, count))
+                width = out
+            self.local_channels = width
+        for module in self.modules():
+            if isinstance(module, SparseConv):
+                module.backend = backend
 
     def encode(self, points: Tensor) -> dict[str, Any]:
         """As ``PointBackbone.encode``; ``voxels`` is what ``local_feats`` needs."""

@@ -1,5 +1,7 @@
 """Sparse convolutions against dense ones in float64, and the U-Net's invariances."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from projects.mvnet.mvnet.sparse import (
     pyramid,
     shift,
     sparse_conv,
+    spconv_conv,
     transposed,
     voxel_keys,
 )
@@ -106,6 +109,29 @@ def test_gradients_by_finite_differences():
     weight = torch.randn(27, 2, 2, dtype=torch.float64, requires_grad=True)
     pairs = neighbor_pairs(keys)
     assert torch.autograd.gradcheck(lambda f, w: sparse_conv(f, w, pairs, len(keys)), (feats, weight))
+
+
+def test_spconv_computes_the_same():
+    """Forward alone: spconv's gradient needs CUDA."""
+    pytest.importorskip("spconv")
+    _, keys, _ = grid(0.3)
+    parents, _, down = coarser(keys)
+    neighbors, feats = neighbor_pairs(keys), torch.randn(len(keys), 3)
+    for pairs, offsets, count in ((neighbors, 27, len(keys)), (down, 8, len(parents))):
+        weight = torch.randn(offsets, 3, 5)
+        ours, theirs = (conv(feats, weight, pairs, count) for conv in (sparse_conv, spconv_conv))
+        torch.testing.assert_close(ours, theirs)
+    weight, above = torch.randn(8, 3, 5), torch.randn(len(parents), 3)
+    ours, theirs = (conv(above, weight, transposed(down), len(keys)) for conv in (sparse_conv, spconv_conv))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_missing_spconv_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "spconv", None)
+    monkeypatch.setitem(sys.modules, "spconv.pytorch", None)
+    net = SRUNet(**SMALL, **DECODER, backend="spconv")
+    with pytest.raises(ImportError, match="backend='spconv' needs the spconv library"):
+        net(torch.randn(1, 9, 3))
 
 
 def test_clouds_do_not_see_each_other():
@@ -222,6 +248,7 @@ def test_the_defaults_are_those_of_res16unet34c():
         ({"channels": (4, 4)}, "channels has 2 stages, blocks has 4"),
         ({"decoder_channels": (4, 4)}, "the decoder needs 4 stages"),
         ({"interpolation": "cubic"}, "choose nearest or trilinear"),
+        ({"backend": "minkowski"}, "choose torch or spconv"),
         ({"voxel_size": 0}, "voxel_size must be above 0"),
     ],
 )

@@ -1,0 +1,107 @@
+#!/usr/bin/env python
+"""Draw what a pre-trained model says of views that it never had: its features beside the image network's.
+
+    python projects/mvnet/tools/draw.py projects/mvnet/configs/mvnet_dgcnn_builtin.py EPOCH_30.pth figure.png
+
+A row a shape of the test split. From the left: a view; another one, with pixels that show the same points in
+the same colour in both; what the image network says of the first view, at one level, and what the points'
+features say there; the same of the second view. The three colour channels are the first principal components
+of the image network's features, which the points' features share: the same colour means the same feature.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from _environment import plain_errors
+
+from pointmcd.datasets import PreparedShapes
+from pointmcd.engine import load_config
+from pointmcd.models.teachers.trunks import read_state_dict
+from pointmcd.registry import MODELS
+
+TITLES = ("view a", "view b", "image network, a", "points, a", "image network, b", "points, b")
+
+
+@torch.no_grad()
+def pictures(model: torch.nn.Module, batch: dict, level: int) -> list[tuple]:
+    """For each shape of a batch with two views: the matches (M, 4) as pixels, and four maps in 0..1."""
+    depths, index = batch["depths"], batch["view_index"]
+    side = depths.shape[-1]
+    surface = model.views.unproject(depths, index)
+    positions = (torch.arange(model.views.stride // 2, side, model.views.stride) + 0.5) / side
+    said = F.normalize(model.teacher.maps(batch, positions)[level], dim=-1)
+    maps, _ = model.view_maps(batch["points"], surface)
+    guessed = F.normalize(model.transfer.heads[level](maps.flatten(0, 3)).view(said.shape), dim=-1)
+    matches = model.views.match(surface, depths, index)
+    shown = []
+    for shape in range(len(depths)):
+        valid = surface.valid[shape]
+        known = said[shape][valid]
+        basis = torch.pca_lowrank(known, 3, niter=8)[2]
+        colours = [(part[shape] - known.mean(0)) @ basis for part in (said, guessed)]
+        spread = 2.5 * colours[0][valid].std(0)
+        colours = [(colour / spread / 2 + 0.5).clamp(0, 1) for colour in colours]
+        colours = [colour.where(valid.unsqueeze(-1), torch.ones(3)) for colour in colours]
+        found = matches.found[shape, 0, 1]
+        v, u = torch.meshgrid(positions, positions, indexing="ij")
+        pairs = torch.cat([torch.stack([u, v], -1)[found], matches.position[shape, 0, 1][found]], -1) * side
+        shown.append((pairs.numpy(), [colour[view].numpy() for view in (0, 1) for colour in colours]))
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("config", type=Path, help="config of the pre-training, with an ImageNetwork")
+    add("checkpoint", type=Path)
+    add("out", type=Path, help="picture to write")
+    add("--shapes", type=int, nargs="+", default=[0, 60, 120, 165], help="rows of the test split")
+    add("--views", type=int, nargs=2, default=[0, 2], help="the two views (0 2)")
+    add("--level", type=int, default=-1, help="of the image network's levels (the last)")
+    add("--stride", type=int, default=4, help="of the grid that is drawn, in pixels (4)")
+    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="as in the pre-training")
+    args = parser.parse_args()
+    with plain_errors():
+        config = load_config(args.config, args.cfg_options)
+        config.model.stride = args.stride
+        model = MODELS.build(config.model).eval()
+        model.load_state_dict(read_state_dict(args.checkpoint))
+        points = config.train_dataloader.dataset.num_points
+        dataset = PreparedShapes(config.data_root, "test", points, views="all", depths=True)
+        batch = dataset.__getitems__(args.shapes)
+    for key in ("views", "depths", "view_index"):
+        batch[key] = batch[key][:, args.views]
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    rows = pictures(model, batch, args.level)
+    figure, axes = plt.subplots(len(rows), 6, figsize=(12, 2.1 * len(rows)), squeeze=False)
+    for line, views, (pairs, maps) in zip(
+        axes, batch["views"].permute(0, 1, 3, 4, 2).numpy(), rows, strict=True
+    ):
+        hue = np.arange(len(pairs)) / max(len(pairs), 1)
+        for axis, image, place in zip(line, views, (pairs[:, :2], pairs[:, 2:]), strict=False):
+            axis.imshow(image, extent=(0, image.shape[1], image.shape[0], 0))
+            axis.scatter(*place.T, c=hue, cmap="hsv", s=5)
+        for axis, colour in zip(line[2:], maps, strict=True):
+            axis.imshow(colour, interpolation="nearest")
+    for axis, title in zip(axes[0], TITLES, strict=True):
+        axis.set_title(title, fontsize=10)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    figure.tight_layout()
+    figure.savefig(args.out, dpi=90)
+    print(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    main()
