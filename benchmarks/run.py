@@ -4,18 +4,22 @@ cpu|cuda]``.
 
 The variants of a case run in turn, round after round, in one process; a ratio is the median over the
 rounds of official time by ours. On the CPU: CPU time (user and system) of one thread. On CUDA: wall time
-between two waits.
+between two waits. The huge pages that ``pointmcd`` has torch ask for are left out, so that both sides have
+torch's defaults.
 """
 
 import argparse
 import gc
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "0")
 
 import torch
 from cases import Case, all_cases

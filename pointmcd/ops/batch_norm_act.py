@@ -190,7 +190,7 @@ def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -
     """leaky_relu(scale * x + shift) for rows x (R, C)."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     for part in _chunks(x):
-        y[part] = F.leaky_relu_(torch.addcmul(shift, x[part], scale), negative_slope)
+        F.leaky_relu_(torch.addcmul(shift, x[part], scale, out=y[part]), negative_slope)
     return y
 
 
@@ -198,7 +198,7 @@ def through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_
     """Gradient at the argument of the leaky ReLU."""
     if negative_slope == 1.0:
         return grad
-    return torch.where(torch.addcmul(shift, x, scale) > 0, grad, grad * negative_slope)
+    return torch.ops.aten.leaky_relu_backward(grad, torch.addcmul(shift, x, scale), negative_slope, False)
 
 
 @kernel(
@@ -233,5 +233,5 @@ def affine_act_backward(
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
     for part in _chunks(x):
         g = through_act(grad[part], x[part], scale, shift, negative_slope)
-        dx[part] = torch.addcmul(offset, x[part], slope).addcmul_(g, scale)
+        torch.addcmul(offset, x[part], slope, out=dx[part]).addcmul_(g, scale)
     return dx

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ._checks import check_index, check_rows, wide
-from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, check_norm
+from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, check_norm, through_act
 from .dispatch import kernel
 
 
@@ -142,7 +142,7 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if batch * points == 0:
         empty = pq.new_zeros(shape)
         return empty, empty.int(), pq.new_zeros(2, channels, dtype=torch.float64)
-    p, q = (half.reshape(-1, channels) for half in pq.split(channels, 2))
+    p, q = pq.reshape(-1, 2 * channels).split(channels, 1)
     center = q.mean(0)  # sums of squares lose digits far from zero
     p, q = p + center, q - center
     members, starts = _flat(neighbors)
@@ -155,16 +155,17 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return (p + q_max).view(shape), (source.view(shape) - base).int(), torch.stack([total, squares])
 
 
+_ROW = 2**28  # so small a number in a float64's last bits does not change the float32 that it rounds to
+
+
 def _max_of_members(q: Tensor, members: Tensor, starts: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Maximum over each point's k rows of q (R, O), and the row that gave it."""
-    if q.is_cuda or q.dtype != torch.float32 or len(q) >= 2**31:
+    if q.is_cuda or q.dtype != torch.float32 or len(q) > _ROW:
         q_max, _, _, source = torch.ops.aten._embedding_bag(q, members, starts, False, 2)
         return q_max, source
-    # embedding_bag's maximum is scalar code; that of integers, value above index, is not: two and a half
-    # times faster
-    bits = q.view(torch.int32)
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # compares like the float, and is its own inverse
-    keys = (ordered.long() << 32) | (2**31 - 1 - torch.arange(len(q)))[:, None]
+    # embedding_bag's maximum is scalar code, amax is not: float64 has room for the row below the value's bits
+    keys = q.double()
+    keys.view(torch.int64).bitwise_or_(torch.arange(len(q))[:, None])
     best = torch.empty_like(keys)
     step = max(1, 2**16 // (k * q.shape[1]))
     buffer = keys.new_empty(step * k, q.shape[1])
@@ -172,8 +173,7 @@ def _max_of_members(q: Tensor, members: Tensor, starts: Tensor, k: int) -> tuple
         rows = members[first * k : (first + step) * k]
         gathered = torch.index_select(keys, 0, rows, out=buffer[: len(rows)])
         torch.amax(gathered.view(-1, k, q.shape[1]), 1, out=best[first : first + step])
-    ordered = (best >> 32).int()
-    return (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32), 2**31 - 1 - (best & 0xFFFFFFFF)
+    return best.float(), best.view(torch.int64).bitwise_and_(_ROW - 1)
 
 
 @kernel(
@@ -199,17 +199,18 @@ def edge_max_backward(
     if batch * points == 0:
         return torch.zeros_like(pq)
     scale, shift, slope, offset = affine
-    active = torch.addcmul(shift, extremum, scale) > 0
-    g = torch.where(active, grad, grad * negative_slope).mul_(scale)
+    g = through_act(grad, extremum, scale, shift, negative_slope) * scale
     p, q = (half.reshape(-1, channels) for half in pq.split(channels, 2))
     members, starts = _flat(neighbors)
     q_sum = torch.ops.aten._embedding_bag(q, members, starts, False, 0)[0]
     # the graph turned round: who has point j as neighbour
-    users = torch.argsort(members.int() if len(p) < 2**31 else members, stable=True) // k
-    degree = torch.bincount(members, minlength=len(p))
-    p_sum = torch.ops.aten._embedding_bag(p, users, degree.cumsum(0) - degree, False, 0)[0]
-    degree = degree.to(q.dtype)
-    dq = torch.zeros_like(g).scatter_add_(1, source.long(), g).view(-1, channels)
-    dq.addcmul_(p_sum.addcmul_(q, degree[:, None]), slope).addr_(degree, offset)
-    dp = g.view(-1, channels).addcmul_(q_sum.add_(p, alpha=k), slope).add_(offset, alpha=k)
-    return torch.cat([dp, dq], 1).view(pq.shape)
+    ordered, edges = torch.sort(members.int() if len(p) < 2**31 else members, stable=True)
+    bounds = torch.searchsorted(ordered, torch.arange(len(p) + 1, dtype=ordered.dtype, device=p.device))
+    p_sum = torch.ops.aten._embedding_bag(p, edges // k, bounds[:-1], False, 0)[0]
+    degree = bounds.diff().to(q.dtype)
+    g_sum = torch.zeros_like(g).scatter_add_(1, source.long(), g).view(-1, channels)
+    dpq = torch.empty_like(pq, memory_format=torch.contiguous_format)
+    dp, dq = dpq.view(-1, 2 * channels).split(channels, 1)
+    torch.addcmul(offset * k, q_sum.add_(p, alpha=k), slope, out=dp).add_(g.view(-1, channels))
+    torch.addcmul(g_sum, p_sum.addcmul_(q, degree[:, None]), slope, out=dq).addr_(degree, offset)
+    return dpq

@@ -6,7 +6,7 @@ from torch import Tensor
 from ._checks import check_rows, computable
 from .dispatch import kernel
 from .group import flat_rows
-from .knn import square_distances
+from .knn import least, square_distances
 
 
 def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> Tensor:
@@ -51,9 +51,7 @@ def _nearest_weights(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, T
     index, nearest = queries.new_empty(shape, dtype=torch.int64), queries.new_empty(shape)
     # by differences: the expanded square is wrong in the third digit where a query is one of the points
     for part, distance in square_distances(queries, points):
-        for i in range(k):  # for so few faster than topk
-            nearest[part, :, i], index[part, :, i] = least = distance.min(-1)
-            distance.scatter_(-1, least.indices[..., None], torch.inf)
+        nearest[part], index[part] = least(distance, k)
     weight = 1 / (nearest + 1e-8)
     return index, weight / weight.sum(-1, keepdim=True)
 

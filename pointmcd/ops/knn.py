@@ -8,6 +8,9 @@ from torch import Tensor
 from ._checks import check_rows, computable
 from .dispatch import kernel
 
+DIRECT = 8  # up to so many dimensions differences cost no more than products
+GROUP = 8
+
 
 def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
     """Indices of the k points nearest to each query, by Euclidean distance.
@@ -40,32 +43,62 @@ def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
     lambda points, queries, k: queries.new_empty(*queries.shape[:2], k, dtype=torch.int64),
 )
 def _knn(points: Tensor, queries: Tensor, k: int) -> Tensor:
-    if points.shape[2] <= 8:
-        index = queries.new_empty(*queries.shape[:2], k, dtype=torch.int64)
-        for part, distance in square_distances(queries, points):
-            index[part] = distance.topk(k, largest=False).indices
-        return index
-    center = points.mean(1, keepdim=True)  # near zero the expanded square loses the fewest digits
-    points, queries = points - center, queries - center
-    norms = points.square().sum(-1)[:, None]
-    return torch.baddbmm(norms, queries, points.transpose(1, 2), alpha=-2).topk(k, largest=False).indices
+    index = queries.new_empty(*queries.shape[:2], k, dtype=torch.int64)
+    for part, distance in square_distances(queries, points):
+        index[part] = least(distance, k)[1]
+    return index
+
+
+def least(distance: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k least of each row (..., N) and their indices, least first; overwrites ``distance``."""
+    size = distance.shape[-1]
+    groups = size // GROUP
+    if groups < 2 * k:
+        return _least(distance, k)
+    # of groups of columns, those k with the least minima hold the k least
+    grouped = distance[..., : groups * GROUP].unflatten(-1, (GROUP, groups))
+    _, best = _least(grouped.amin(-2), k)
+    columns = torch.arange(size, device=distance.device)
+    members = columns[: groups * GROUP : groups, None] + best[..., None, :]
+    rest = columns[groups * GROUP :].expand(*distance.shape[:-1], -1)
+    members = torch.cat([members.flatten(-2), rest], -1)
+    values, index = _least(distance.gather(-1, members), k)
+    return values, members.gather(-1, index)
+
+
+def _least(distance: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    if k > 4:
+        return distance.topk(k, largest=False)
+    found = []
+    for _ in range(k):  # for so few faster than topk
+        found.append(distance.min(-1, keepdim=True))
+        distance.scatter_(-1, found[-1].indices, torch.inf)
+    values, index = zip(*found, strict=True)
+    return torch.cat(values, -1), torch.cat(index, -1)
 
 
 def square_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Squared distances (b, Q, N) for some clouds at a time of (B, Q, C) and (B, N, C), C small, by
-    differences.
+    """Squared distances (b, Q, N) for some clouds at a time of (B, Q, C) and (B, N, C).
 
-    Each tensor is overwritten by the next: on the CPU fresh memory would take longer than the arithmetic.
+    By differences where C is small; else less the query's own squared norm, which orders them the same. Each
+    tensor is overwritten by the next: on the CPU fresh memory would take longer than the arithmetic.
     """
     batch, size = queries.shape[:2]
-    step = batch if queries.is_cuda else 1
-    for first in range(0, batch, max(step, 1)):
+    step = max(batch, 1) if queries.is_cuda else 1
+    total = queries.new_empty(step, size, points.shape[1])
+    square = torch.empty_like(total)
+    for first in range(0, batch, step):
         part = slice(first, first + step)
-        if first == 0:
-            total = queries.new_empty(step, size, points.shape[1])
-            square = torch.empty_like(total)
-        q, p = queries[part, :, None].unbind(-1), points[part, None].unbind(-1)
-        torch.sub(q[0], p[0], out=total).square_()
-        for axis in range(1, len(p)):
-            total.add_(torch.sub(q[axis], p[axis], out=square).square_())
+        q, p = queries[part], points[part]
+        if points.shape[2] > DIRECT:
+            center = p.mean(1, keepdim=True)  # near zero the expanded square loses the fewest digits
+            q, p = q - center, p - center
+            norms = p.square().sum(-1)[:, None]
+            torch.baddbmm(norms, q, p.transpose(1, 2), alpha=-2, out=total)
+            yield part, total
+            continue
+        q_axes, p_axes = q[:, :, None].unbind(-1), p[:, None].unbind(-1)
+        torch.sub(q_axes[0], p_axes[0], out=total).square_()
+        for axis in range(1, len(p_axes)):
+            total.add_(torch.sub(q_axes[axis], p_axes[axis], out=square).square_())
         yield part, total
