@@ -1,12 +1,23 @@
 #!/usr/bin/env python
-"""Turn a source of shapes into a prepared set: points, masks of visibility and rendered views.
+"""Turn a source of shapes into a prepared set: points, masks of visibility, rendered views, and label images
+where the source has parts.
 
     python tools/prepare_data.py builtin --out data/builtin
     python tools/prepare_data.py mesh-folder --source path/to/meshes --out data/my_set
+    python tools/prepare_data.py mesh-folder --unlabelled --source path/to/meshes --out data/unlabelled
     python tools/prepare_data.py modelnet40 --source ModelNet40.zip --out data/modelnet40
+    python tools/prepare_data.py shapenet-part --source SHAPENETPART.zip --out data/shapenetpart
+    python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2.zip --out data/shapenetcore
+    python tools/prepare_data.py scanobjectnn --source h5_files.zip --out data/scanobjectnn
     python tools/prepare_data.py --check data/my_set
 
-An interrupted run goes on with the same command. Under torchrun each rank takes its share.
+An interrupted run goes on with the same command, and a set that is there stays whole until another replaces
+it. Under torchrun each rank takes its share.
+
+Clouds are rendered as splats; --no-views leaves them points. Masks hold at most 31 views; denser sets are for
+images alone: --rig fibonacci180 --visibility none takes, on one core, 0.4 s and 240 kB a shape at 112 pixels,
+1.4 s and 570 kB at 224 (12 views at 224 pixels with masks: 0.1 s and 40 kB).
+
 Exit code: 0 all shapes are prepared, 3 some were rejected (see the manifest) and the set is usable, 1 failed;
 torchrun knows 0 and 1 alone, so that there 0 stands for 3 too.
 """

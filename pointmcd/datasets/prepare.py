@@ -137,13 +137,13 @@ def _open_work_folder(path: Path | None, work: Path, record: dict[str, Any], ove
     """Makes the folder of an unfinished job, or goes on with the one that is there."""
     if (work / JOB).is_file():
         differing = _differences(_read_json(work / JOB), record)
-        if differing and not overwrite:
+        if differing and not overwrite and any((work / "shapes").glob("*")):
             raise PreparationError(
                 f"{work} is the unfinished work of a run with other settings:\n{differing}\n"
                 "Finish it with those, or begin anew with --overwrite."
             )
         if differing:
-            shutil.rmtree(work / "shapes")
+            shutil.rmtree(work / "shapes", ignore_errors=True)
             shutil.rmtree(work / "source", ignore_errors=True)
     shutil.rmtree(work / "set", ignore_errors=True)
     (work / "shapes").mkdir(parents=True, exist_ok=True)

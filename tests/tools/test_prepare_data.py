@@ -113,3 +113,51 @@ def test_ranks_of_torchrun_share_the_work(run, meshes, tmp_path):
     assert "9/9" in together.stderr
     assert run(*arguments, tmp_path / "alone").code == 0
     assert PreparedSet(tmp_path / "together").digest == PreparedSet(tmp_path / "alone").digest
+
+
+def test_options_of_images(run, tmp_path):
+    builtin = ["builtin", "--train", "1", "--test", "1", "--categories", "chair", "table", *SMALL]
+    done = run(*builtin, "--out", tmp_path / "deep", "--depths")
+    assert done.code == 0, done.stderr
+    prepared = PreparedSet(tmp_path / "deep")
+    assert prepared.class_names == ["chair", "table"]
+    assert (prepared.has_part_views, prepared.has_depths) == (True, True)
+    done = run(*builtin, "--out", tmp_path / "alone", "--no-views")
+    assert "It has no views" in done.stdout
+    prepared = PreparedSet(tmp_path / "alone")
+    assert (prepared.has_views, prepared.has_visibility, prepared.num_views) == (False, False, 0)
+    done = run(*builtin, "--out", tmp_path / "bad", "--no-views", "--depths")
+    assert done.code == 1
+    assert "depths need rendered views" in done.stderr
+
+
+def test_more_views_than_a_mask_holds(run, tmp_path):
+    size = ["--points", "32", "--image-size", "8", "--workers", "0", "--rig", "fibonacci40"]
+    builtin = ["builtin", "--train", "1", "--test", "1", "--categories", "cup", *size]
+    done = run(*builtin, "--out", tmp_path / "many")
+    assert done.code == 1
+    assert "40 views, masks hold 31; take fewer, or --visibility none" in done.stderr
+    assert run(*builtin, "--out", tmp_path / "many", "--visibility", "none").code == 0
+    split = PreparedSet(tmp_path / "many").split("train")
+    assert split.views.read(0, 39).shape == (8, 8, 3)
+    assert split.visibility is None
+
+
+def test_the_public_clouds_with_parts(run, shared, tmp_path):
+    sample = shared / "data/shapenetpart_sample.tar.xz"
+    done = run("shapenet-part", "--source", sample, "--out", tmp_path / "set", *SMALL)
+    assert done.code == 3, done.stderr
+    assert "212e0563473156e255483301a044235: listed, but the file is missing" in done.stderr
+    assert (
+        "already prepared"
+        in run("shapenet-part", "--source", sample, "--out", tmp_path / "set", *SMALL).stdout
+    )
+    prepared = PreparedSet(tmp_path / "set")
+    assert len(prepared.part_names) == 50
+    assert prepared.has_part_views
+    damaged = tmp_path / "cut.tar.xz"
+    damaged.write_bytes(sample.read_bytes()[:50_000])
+    done = run("shapenet-part", "--source", damaged, "--out", tmp_path / "set", "--overwrite", *SMALL)
+    assert done.code == 1
+    assert "cannot be unpacked" in done.stderr
+    prepared.verify()  # nothing of it was lost
