@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +56,20 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    console = Console()
     out = args.out or args.checkpoint.parent / "report"
     report: dict[str, Any] = {"checkpoint": str(args.checkpoint), "seeds": args.seeds}
     with plain_errors():
         config = load_config(args.config, args.cfg_options)
         report |= {"data": config.data_root, "digest": PreparedSet(config.data_root).digest}
         report["features"] = frozen_features(config, args, out)
+        write_json(out / "report.json", report)
+        console.print(features_table(report))
         if args.part_config is not None:
             report["part_segmentation"] = part_segmentation(config, args, out)
-    write_json(out / "report.json", report)
-    Console().print(*tables(report), f"wrote {out}/report.json, points.npz and views.npz")
+            write_json(out / "report.json", report)
+            console.print(parts_table(report))
+    console.print(f"wrote {out}/report.json, points.npz and views.npz", soft_wrap=True)
 
 
 def frozen_features(
@@ -76,7 +79,7 @@ def frozen_features(
     found = {}
     for name, checkpoint in (("random weights", None), ("trained", args.checkpoint)):
         model = load_model(config, checkpoint)
-        points, views = describe(model, config, max(args.views))
+        points, views = describe(model, config, max(args.views), str(checkpoint or name))
         runs = [measure(model, points, views, args.views, seed) for seed in range(args.seeds)]
         found[name] = {
             key: {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=len(values) > 1))}
@@ -107,28 +110,28 @@ def identity(config: Config, args: argparse.Namespace) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def tables(report: dict[str, Any]) -> Iterator[Table]:
-    """What is printed of a report."""
+def features_table(report: dict[str, Any]) -> Table:
+    """A row a figure, a column each for random and for trained weights."""
     features = report["features"]
-    table = Table(
-        title=f"Frozen features: mean and spread over {report['seeds']} draws, in percent but for distances"
-    )
+    table = Table(title=f"Frozen features, mean and spread of {report['seeds']} draws (%, not distances)")
     table.add_column("")
     for name in features:
         table.add_column(name, justify="right")
     for key in features["trained"]:
         cells = (f"{column[key]['mean']:.1f} ± {column[key]['std']:.1f}" for column in features.values())
         table.add_row(key, *cells)
-    yield table
-    if "part_segmentation" not in report:
-        return
+    return table
+
+
+def parts_table(report: dict[str, Any]) -> Table:
+    """A row a start at each share of the labels."""
     table = Table(title="Part segmentation by transfer, in percent")
     for column in ("labels", "backbone", "instance mIoU", "category mIoU", "point accuracy"):
         table.add_column(column, justify="left" if column == "backbone" else "right")
     for row in report["part_segmentation"]:
         metrics = (f"{row[name]:.1f}" for name in PART_METRICS)
         table.add_row(f"{row['labels']:g} %", row["start"], *metrics)
-    yield table
+    return table
 
 
 if __name__ == "__main__":

@@ -16,8 +16,12 @@ from projects.cross_correspondence.cross_correspondence.model import CrossCorres
 TRAIN, TEST = "train", "test"
 
 
-def describe(model: CrossCorrespondence, config: Config, num_views: int) -> tuple[FeatureSet, FeatureSet]:
-    """Features of train and test: those of the clouds, and of ``num_views`` views of each shape."""
+def describe(
+    model: CrossCorrespondence, config: Config, num_views: int, source: str
+) -> tuple[FeatureSet, FeatureSet]:
+    """Features of train and test: those of the clouds, and of ``num_views`` views of each shape; ``source``
+    says where the weights are from.
+    """
     loader, points, views = config.train_dataloader, {}, {}
     num_points = points_seen(config)
     for split in (TRAIN, TEST):
@@ -25,7 +29,7 @@ def describe(model: CrossCorrespondence, config: Config, num_views: int) -> tupl
             model, config.data_root, split, num_points, num_views, loader.batch_size, loader.num_workers
         )
     names = PreparedSet(config.data_root).class_names
-    about = {"data_root": config.data_root, "num_points": num_points}
+    about = {"source": source, "data": config.data_root, "num_points": num_points}
     return (
         FeatureSet(points, names, {**about, "feature": "F_p of the cloud"}),
         FeatureSet(views, names, {**about, "feature": "F_img of each view"}),

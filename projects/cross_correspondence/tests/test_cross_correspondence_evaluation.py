@@ -20,6 +20,7 @@ from projects.cross_correspondence.cross_correspondence.protocols import measure
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = PROJECT / "configs/cross_correspondence_dgcnn_builtin.py"
+TOOLS = PROJECT.parents[1] / "tools"
 PARTS = PROJECT / "configs/part_segmentation_builtin.py"
 SMALL = {
     "train_dataloader.dataset.num_points": 128,
@@ -198,6 +199,10 @@ def test_evaluation_as_it_is_typed(parts_set, checkpoint, tmp_path):
     views = FeatureSet.load(tmp_path / "views.npz").split("test")
     assert views.values.shape == (6, 3, 512)
     assert FeatureSet.load(tmp_path / "points.npz").split("train").values.shape == (12, 512)
+    for tool, options in (("linear_svm", ["--runs", "1"]), ("retrieval", [])):
+        command = [sys.executable, TOOLS / f"{tool}.py", tmp_path / "points.npz", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_checkpoint_of_other_networks_is_refused(parts_set, checkpoint):
