@@ -351,6 +351,7 @@ HOW_TO_PREPARE = {
         "--source shapenetcore_partanno_segmentation_benchmark_v0_normal"
     ),
     "shapenetcore": "Prepare it: python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2",
+    "scanobjectnn": "Prepare it: python tools/prepare_data.py scanobjectnn --source h5_files.zip",
     "builtinpart": "Prepare them: python tools/prepare_data.py builtin --rig rings2x8 --image-size 96",
     "unlabelled": (
         "From your meshes: python tools/prepare_data.py mesh-folder --unlabelled --source path/to/meshes "

@@ -25,6 +25,19 @@ def test_counts_and_data_root_are_filled_in(tiny_set):
     assert config.param_scheduler[0].T_max == config.train_cfg.max_epochs == 500
 
 
+def test_parts_and_the_size_of_views_are_filled_in(parts_set):
+    config = load(parts_set, config=CONFIGS / "baseline_pointnet_builtinpart.py")
+    assert (config.model.head.num_classes, config.model.head.num_parts) == (3, 10)
+    assert config.test_evaluator.class_parts == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    teacher = load(parts_set, config=CONFIGS / "teacher_parts_builtinpart.py")
+    assert (teacher.model.num_parts, teacher.model.num_classes) == (10, 3)
+    autoencoder = load(parts_set, config=CONFIGS / "teacher_autoencoder_shapenetpart.py")
+    assert autoencoder.model.image_size == 64
+    for wrong in ("model.head.num_parts=50", "test_evaluator.class_parts=[[0]]"):
+        with pytest.raises(ValueError, match=r"manifest\.json says"):
+            load(parts_set, wrong, config=CONFIGS / "baseline_pointnet_builtinpart.py")
+
+
 def test_what_is_printed_runs_again(tiny_set, tmp_path):
     config = load(tiny_set, "train_cfg.max_epochs=7")
     printed = tmp_path / "printed.py"
