@@ -14,10 +14,10 @@ model = dict(
         type="ImageNetwork",
         trunk="test_resnet",  # timm's smallest, 0.4 M parameters
         levels=[1, 2, 3],
-        checkpoint="work_dirs/teacher_autoencoder_builtin/epoch_20.pth",
+        checkpoint="work_dirs/teacher_autoencoder_builtin/epoch_6.pth",
         mean=[0.0, 0.0, 0.0],  # as the autoencoder was trained
         std=[1.0, 1.0, 1.0],
     ),
 )
 train_dataloader = dict(num_workers=0, dataset=dict(num_points=512))
-train_cfg = dict(max_epochs=30)
+train_cfg = dict(max_epochs=20)

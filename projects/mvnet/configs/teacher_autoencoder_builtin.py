@@ -9,7 +9,7 @@ _base_ = [
 data_root = "data/builtin_depth"
 
 model = dict(type="AutoencoderTeacher", image_size=None, trunk="test_resnet")  # from random weights
-train_dataloader = dict(sampler=dict(num_samples=4_800))  # an epoch
+train_dataloader = dict(sampler=dict(num_samples=2_400))  # an epoch
 val_dataloader = None
 val_evaluator = None
 val_cfg = None

@@ -13,7 +13,7 @@ from pointmcd.models.layers import LinearNormAct
 from pointmcd.registry import MODELS, TRANSFORMS
 from projects.mvnet.mvnet.losses import KnowledgeTransfer, ViewCorrespondence
 from projects.mvnet.mvnet.masking import visible_points
-from projects.mvnet.mvnet.views import RigViews, grid_positions
+from projects.mvnet.mvnet.views import RigViews, Surface, grid_positions
 
 
 class PointDecoder(nn.Module):
@@ -133,12 +133,12 @@ class MVNet(PointModel):
             losses.update({name: self.consistency_weight * loss for name, loss in found.items()})
         return losses
 
-    def view_maps(self, points: Tensor, surface: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    def view_maps(self, points: Tensor, surface: Surface) -> tuple[Tensor, dict[str, Tensor]]:
         """Point features seen by the views.
 
         Args:
             points: (B, N, 3), where the views saw them.
-            surface: (B, v, h, h) surface points of the views.
+            surface: What the views show.
 
         Returns:
             Maps (B, v, h, h, C), zero where a view shows the background, and the backbone's own losses.

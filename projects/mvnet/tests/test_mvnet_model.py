@@ -137,6 +137,15 @@ def test_encoder_alone_or_with_its_decoder(cached_set, tmp_path, kind):
         take_backbone(config.model.backbone, tmp_path / "trained.pth", "half")
 
 
+def test_a_backbone_whose_local_features_need_those_of_points(cached_set):
+    model, dataset = build(cached_set, backbone={"type": "PointNet"})
+    losses = model(mode="loss", **dataset.__getitems__(range(4)))
+    sum(losses.values()).backward()
+    assert "loss_tnet" in losses
+    grads = {name: parameter.grad for name, parameter in model.named_parameters() if "teacher" not in name}
+    assert all(grad is not None for grad in grads.values())
+
+
 def test_both_losses_fall(cached_set):
     model, dataset = build(cached_set, mask_ratio=0.3)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)

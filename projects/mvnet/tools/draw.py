@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Draw what a pre-trained model says of views that it never had: its features beside the image network's.
 
-    python projects/mvnet/tools/draw.py projects/mvnet/configs/mvnet_dgcnn_builtin.py EPOCH_30.pth figure.png
+    python projects/mvnet/tools/draw.py projects/mvnet/configs/mvnet_dgcnn_builtin.py EPOCH_20.pth figure.png
 
 A row a shape of the test split. From the left: a view; another one, with pixels that show the same points in
 the same colour in both; what the image network says of the first view, at one level, and what the points'

@@ -2,7 +2,7 @@
 """Take the backbone of a pre-trained model, its encoder alone or its decoder too, for fine-tuning.
 
     python projects/mvnet/tools/take_backbone.py projects/mvnet/configs/mvnet_srunet_builtin.py \\
-        work_dirs/mvnet_srunet_builtin/epoch_30.pth encoder.pth --decoder restart
+        work_dirs/mvnet_srunet_builtin/epoch_20.pth encoder.pth --decoder restart
 
 The file is what tools/finetune.py --pretrained and PretrainedBackboneHook take.
 """
