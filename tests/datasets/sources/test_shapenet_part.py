@@ -84,7 +84,7 @@ def test_lists_with_faults(root, capsys):
     ]
     said = capsys.readouterr().err
     assert f"1 listed shapes are not there and are left out: {CHAIR}/gone.txt" in said
-    assert f"1 shapes are listed for training and for testing, so that test figures flatter" in said
+    assert "1 shapes are listed for training and for testing, so that test figures flatter" in said
 
 
 def test_prepared(root, tmp_path):
