@@ -164,7 +164,7 @@ class ViewCorrespondence(nn.Module):
         return pairs[torch.randperm(len(pairs), device=pairs.device)[: self.pairs]].unbind(1)
 
     def _draw_pixels(self, found: Tensor) -> tuple[Tensor, Tensor]:
-        """(K, P) pixels drawn of those found (K, Q), and which are: too few are filled up."""
+        """(K, P) pixels drawn of those found (K, Q), and which of them are; too few are filled up."""
         lottery = torch.rand_like(found, dtype=torch.float) + found
         order = lottery.topk(min(self.pixels, found.shape[1]), dim=1).indices
         return order, found.gather(1, order)
@@ -184,10 +184,8 @@ def _take(rows: Tensor, index: Tensor) -> Tensor:
 def _read(maps: Tensor, places: Tensor, positions: Tensor) -> Tensor:
     """Maps (K, D, h, h) read bilinearly at (K, P, 2) -> (K, P, D) of unit length."""
     low, high = positions[0], positions[-1]
-    nodes = (2 * (places - low) / (high - low).clamp(min=1e-6) - 1).unsqueeze(
-        1
-    )  # -1 and 1 at the outer nodes
-    read = F.grid_sample(maps, nodes, mode="bilinear", padding_mode="border", align_corners=True)
+    nodes = 2 * (places - low) / (high - low).clamp(min=1e-6) - 1  # -1 and 1 at the outer nodes
+    read = F.grid_sample(maps, nodes.unsqueeze(1), mode="bilinear", padding_mode="border", align_corners=True)
     return F.normalize(read[:, :, 0].transpose(1, 2), dim=-1)
 
 

@@ -146,6 +146,23 @@ def test_a_backbone_whose_local_features_need_those_of_points(cached_set):
     assert all(grad is not None for grad in grads.values())
 
 
+@pytest.mark.parametrize("name", ["mvnet_dgcnn_builtin", "mvnet_srunet_builtin"])
+def test_mixed_precision_says_nearly_the_same(cached_set, name):
+    config = fitted_to(cached_set, FOLDER / f"{name}.py")
+    config.model.mask_ratio, config.model.augment = 0, []
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    batch = DATASETS.build(config.train_dataloader.dataset).__getitems__(range(6))
+    losses = []
+    for enabled in (False, True):
+        torch.manual_seed(1)  # of the pairs and pixels that are drawn
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            losses.append(model(mode="loss", **batch))
+    sum(losses[1].values()).backward()
+    for key, whole in losses[0].items():
+        torch.testing.assert_close(losses[1][key].float(), whole, rtol=0.05, atol=0.01)
+
+
 def test_both_losses_fall(cached_set):
     model, dataset = build(cached_set, mask_ratio=0.3)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
