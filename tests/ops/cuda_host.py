@@ -13,13 +13,13 @@ from torch import Tensor
 
 from pointmcd.ops.cuda import launch
 
+FLAGS = ["-std=c++17", "-O1", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"]
 # Shared memory is a static variable of a function: the libraries must not take one another's, of other sizes.
-FLAGS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-fno-gnu-unique", "-Wl,-Bsymbolic"]
-FLAGS += ["-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function"]
+FLAGS += ["-Wno-unused-function", "-fno-gnu-unique"]
+SHARED = ["-shared", "-Wl,-Bsymbolic"]
 FILES = sorted(path.stem for path in Path(launch.__file__).parent.glob("*.cu"))
 COMPILER = shutil.which("g++")
 _BUILDS = tempfile.TemporaryDirectory(prefix="pointmcd-kernels-")
-_HEADER = Path(__file__).with_name("emulate.h")
 
 
 def names(file: str) -> list[str]:
@@ -29,14 +29,25 @@ def names(file: str) -> list[str]:
 
 
 @functools.cache
+def _header() -> Path:
+    """``emulate.h``, precompiled: most of the time that a library takes."""
+    header = Path(shutil.copy(Path(__file__).with_name("emulate.h"), _BUILDS.name))
+    _compile("-o", header.with_suffix(".h.gch"), header)
+    return header
+
+
+def _compile(*options: str | Path) -> None:
+    done = subprocess.run([COMPILER, *FLAGS, *options], capture_output=True, text=True, check=False)
+    assert not done.stderr, done.stderr
+
+
+@functools.cache
 def _library(file: str, dtype: torch.dtype, sizes: launch.Sizes) -> ctypes.CDLL:
-    text = launch.source_text(file, dtype, sizes, header=f'#include "{_HEADER}"\n')
+    text = launch.source_text(file, dtype, sizes, header=f'#include "{_header()}"\n')
     text += "".join(f"KERNEL({name})\n" for name in names(file))
     path = Path(_BUILDS.name) / f"{file}_{len(list(Path(_BUILDS.name).iterdir()))}"
     path.with_suffix(".cpp").write_text(text)
-    command = [COMPILER, *FLAGS, "-o", path.with_suffix(".so"), path.with_suffix(".cpp")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert not done.stderr, done.stderr
+    _compile(*SHARED, "-o", path.with_suffix(".so"), path.with_suffix(".cpp"))
     return ctypes.CDLL(str(path.with_suffix(".so")))
 
 

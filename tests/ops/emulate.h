@@ -3,7 +3,6 @@
 // A source file of kernels is compiled by g++ behind this header; KERNEL(name) then makes a function that takes the grid,
 // the block and an array of pointers to the arguments, as cuLaunchKernel does. Grids and blocks have one dimension. Threads
 // run in rising or falling order: a kernel whose barriers are all in place gives the same result for both.
-#pragma once
 #include <ucontext.h>
 
 #include <algorithm>

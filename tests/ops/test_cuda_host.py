@@ -16,6 +16,7 @@ from test_indices import (  # noqa: F401
 )
 from test_kernels import (  # noqa: F401
     test_32_views_fill_the_mask,
+    test_beyond_2_to_the_31_elements,
     test_hidden_points_and_ties_of_visibility_pooling,
     test_not_a_number_is_not_hidden,
 )
@@ -133,6 +134,11 @@ def test_bfloat16_is_rounded_once(device, name):
         torch.testing.assert_close(
             g.double(), e.double(), rtol=2**-8, atol=1e-4 if e.dtype == torch.float32 else 1e-3
         )
+
+
+def test_too_large_a_grid_is_refused():
+    with pytest.raises(ValueError, match="split the batch"):
+        launch.launch("norm", "affine_act", torch.float32, 2**31, 256)
 
 
 def test_other_types_are_refused(device):

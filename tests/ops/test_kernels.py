@@ -120,6 +120,28 @@ def test_backward_under_autocast(device):
     assert torch.equal(*gradients)
 
 
+def test_beyond_2_to_the_31_elements(device):
+    """Of the large tensor only the pages that are written take memory."""
+    if device == "cuda":
+        pytest.skip("test_cuda_device.py has it")
+    points, channels = 2**21 + 7, 1024
+    try:
+        feats = torch.empty(1, points, channels)
+    except RuntimeError as error:
+        pytest.skip(f"8 GiB of address space: {error}")
+    feats[0, -2:] = torch.tensor([[1.0], [3.0]])
+    index = torch.tensor([points - 1, points - 2]).view(1, 1, 2)
+    assert ops.group(feats, None, index)[0, 0, :, -1].tolist() == [3, 1]
+    summed = torch.ops.pointmcd.weighted_sum(feats, index, torch.full((1, 1, 2), 0.5))
+    assert summed.unique().tolist() == [2]
+    if ops.runs_on(device)["visibility_pool"] in ("torch", "native"):  # the others read it all, slowly
+        visibility = torch.zeros(1, points, dtype=torch.int32)
+        visibility[0, -2:] = 1
+        pooled, source = torch.ops.pointmcd.visibility_pool(feats, visibility, 1, 1)
+        assert pooled.unique().tolist() == [3]
+        assert source.unique().tolist() == [points - 1]
+
+
 def test_indices_outside_are_refused(device):
     if device == "cuda":
         pytest.skip("an index outside ends a CUDA context: the caller's error is reported by CUDA itself")

@@ -132,7 +132,7 @@ void edge_max_backward(const T* grad, const T* pq, const int64_t* neighbors, con
                 const T g = (active ? grad[at + c] : grad[at + c] * static_cast<T>(negative_slope)) * scale[c];
                 const T dense = k * (slope[c] * p_tile[i * W + c] + offset[c]) + slope[c] * s[c];
                 dcloud[2 * i * channels + c0 + c] = g + dense;
-                q_tile[source[at + c] * 2 * W + W + c] += g;
+                q_tile[(2 * static_cast<int64_t>(source[at + c]) + 1) * W + c] += g;
             }
         }
         for (int64_t i = 0; i < points; ++i) {

@@ -57,6 +57,9 @@ template <class T> struct Leaf {
     }
 };
 
+// A coordinate of a point whose index may be too narrow for its offset.
+template <class T> inline T coordinate(const T* points, int64_t i, int axis) { return points[i * 3 + axis]; }
+
 template <class T>
 void split(const T* points, Index<T>* order, int64_t from, int64_t to, std::vector<std::pair<int64_t, int64_t>>& leaves) {
     if (to - from <= LEAF) {
@@ -66,10 +69,10 @@ void split(const T* points, Index<T>* order, int64_t from, int64_t to, std::vect
     int widest = 0;
     T extent = -1;
     for (int axis = 0; axis < 3; ++axis) {
-        T low = points[order[from] * 3 + axis], high = low;
+        T low = coordinate(points, order[from], axis), high = low;
         for (int64_t i = from; i < to; ++i) {
-            low = std::min(low, points[order[i] * 3 + axis]);
-            high = std::max(high, points[order[i] * 3 + axis]);
+            low = std::min(low, coordinate(points, order[i], axis));
+            high = std::max(high, coordinate(points, order[i], axis));
         }
         if (high - low > extent) {
             extent = high - low;
@@ -78,7 +81,7 @@ void split(const T* points, Index<T>* order, int64_t from, int64_t to, std::vect
     }
     const int64_t middle = from + (to - from) / 2;
     std::nth_element(order + from, order + middle, order + to,
-                     [=](Index<T> a, Index<T> b) { return points[a * 3 + widest] < points[b * 3 + widest]; });
+                     [=](Index<T> a, Index<T> b) { return coordinate(points, a, widest) < coordinate(points, b, widest); });
     split(points, order, from, middle, leaves);
     split(points, order, middle, to, leaves);
 }
@@ -104,7 +107,7 @@ template <class T> void sample_one(const T* points, int64_t* out, int64_t n, int
             leaf[l].high[axis] = -std::numeric_limits<T>::infinity();
         }
         for (int64_t i = ranges[l].first; i < ranges[l].second; ++i, ++end) {
-            const T* p = points + order[i] * 3;
+            const T* p = points + static_cast<int64_t>(order[i]) * 3;
             cloud.x[end] = p[0];
             cloud.y[end] = p[1];
             cloud.z[end] = p[2];

@@ -69,7 +69,13 @@ def launch(
     *args: Tensor | int | float,
     **sizes: int,
 ) -> None:
-    """Run a kernel with its sizes in order, and ``VEC`` among them, unless its grid is empty."""
+    """Run a kernel with its sizes in order, and ``VEC`` among them, unless its grid is empty.
+
+    Raises:
+        ValueError: The grid is larger than CUDA allows.
+    """
+    if grid >= 2**31:
+        raise ValueError(f"{name} would take {grid} blocks, CUDA allows 2 ** 31 - 1: split the batch")
     if grid:
         sizes = {"VEC": 1, **sizes}
         run(file, name, dtype, tuple(sorted(sizes.items())), grid, threads, *args)
