@@ -17,7 +17,7 @@ from pointmcd.datasets.shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.models.backbones import DGCNN, PointNet2
 from pointmcd.models.heads import ClassificationHead, ViewDistillationHead
-from pointmcd.models.layers import EdgeConv
+from pointmcd.models.layers import EdgeConv, EdgeMLP
 from pointmcd.models.necks import VAFP
 
 VIEWS, CLASSES, DESCRIPTOR = 12, 40, 512
@@ -98,6 +98,19 @@ def edge_conv(device: str, batch: int, channels: int, out: int) -> Case:
         forward_backward(lambda: official.edge_conv(x, neighbors, layer), leaves),
         forward_backward(ours, leaves),
         floor,
+    )
+
+
+def edge_mlp(device: str, batch: int, points: int, k: int) -> Case:
+    """Two layers on the edges, as part segmentation has them, with their graph."""
+    mlp = EdgeMLP(64, (64, 64), k).to(device)
+    x = torch.randn(batch, points, 64, device=device).requires_grad_()
+    leaves = [x, *mlp.parameters()]
+    return Case(
+        "kNN and EdgeConv 64-64-64",
+        f"B={batch} N={points} k={k}",
+        forward_backward(lambda: official.edge_conv(x, official.knn(x, k), mlp.first, mlp.last), leaves),
+        forward_backward(lambda: mlp(x), leaves),
     )
 
 
@@ -243,6 +256,7 @@ def all_cases(device: str, quick: bool, folder: Path) -> Iterator[Callable[[], C
         yield partial(visibility_pool, device, size)
     for channels, out in ((3, 64), (64, 64), (64, 128), (128, 256)):
         yield partial(edge_conv, device, 8 if device == "cpu" else 32, channels, out)
+    yield partial(edge_mlp, device, 2 if device == "cpu" else 32, 2048, 40)
     for channels in (3, 64, 128):
         yield partial(knn, device, batch, channels)
     yield partial(sample, device, batch, 1024, 512)

@@ -44,12 +44,16 @@ def norm(layer: LinearNormAct, y: Tensor) -> Tensor:
     return F.batch_norm(y, n.running_mean, n.running_var, n.weight, n.bias, n.training, n.momentum, n.eps)
 
 
-def edge_conv(x: Tensor, neighbors: Tensor, layer: LinearNormAct) -> Tensor:
-    """Gather the neighbours, concatenate, convolve (B, 2C, N, k), batch norm, leaky ReLU, max over k."""
+def edge_conv(x: Tensor, neighbors: Tensor, *layers: LinearNormAct) -> Tensor:
+    """Gather the neighbours, concatenate; convolve (B, 2C, N, k), batch norm, leaky ReLU for each layer; max
+    over k.
+    """
     near = index_points(x, neighbors)
     center = x.unsqueeze(2).repeat(1, 1, neighbors.shape[2], 1)
     edges = torch.cat([center, near - center], -1).permute(0, 3, 1, 2).contiguous()
-    return shared(layer, edges).max(-1).values.transpose(1, 2).contiguous()
+    for layer in layers:
+        edges = shared(layer, edges)
+    return edges.max(-1).values.transpose(1, 2).contiguous()
 
 
 def farthest_point_sample(points: Tensor, count: int) -> Tensor:

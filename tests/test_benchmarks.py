@@ -23,6 +23,7 @@ def seed():
     [
         lambda: cases.visibility_pool("cpu", 1),
         lambda: cases.edge_conv("cpu", 1, 3, 64),
+        lambda: cases.edge_mlp("cpu", 1, 256, 8),
         lambda: cases.interpolate("cpu", 1),
     ],
 )
@@ -64,7 +65,7 @@ def test_set_abstraction_is_as_accurate_as_the_official_path():
     exact = official.pointnet2(net.double(), points.double())[0]
     net.float()
     with torch.no_grad():
-        theirs = (official.pointnet2(net, points)[0] - exact).abs().max()
+        theirs = (official.pointnet2(net, points)[0] - exact).norm()
         for backend in ops.available("cpu"):
             with ops.use_backend(backend):
-                assert (net(points)["point_feats"] - exact).abs().max() < 4 * theirs
+                assert (net(points)["point_feats"] - exact).norm() < 1.3 * theirs

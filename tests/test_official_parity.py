@@ -97,7 +97,8 @@ SEGMENTERS = {
 )
 @pytest.mark.parametrize("mode", ["eval", "train"])
 @pytest.mark.parametrize("pools_only", [True, False], ids=["pooled-before-norm", "point-features"])
-def test_classification(name, backbone, weight, mode, pools_only, outputs, networks, monkeypatch):
+@pytest.mark.parametrize("backend", ops.available("cpu"))
+def test_classification(name, backbone, weight, mode, pools_only, backend, outputs, networks, monkeypatch):
     state = weights(networks[name]["keys"])
     model = build(classifier(backbone), state, training=mode == "train")
     monkeypatch.setattr(type(model), "pools_only", pools_only)
@@ -105,21 +106,22 @@ def test_classification(name, backbone, weight, mode, pools_only, outputs, netwo
     np.testing.assert_allclose(batch["points"][:, :4], outputs["inputs/points_1024"], rtol=0, atol=1e-12)
     expected = expected_of(outputs, f"{name}/{mode}/")
 
-    features = model.training_features(batch["points"], batch["visibility"])
-    assert_close(model.distill[0](features), expected["view_descriptors"], "view descriptors")
-    assert_close(features["logits"], expected["logits"], "logits")
+    with ops.use_backend(backend):
+        features = model.training_features(batch["points"], batch["visibility"])
+        assert_close(model.distill[0](features), expected["view_descriptors"], "view descriptors")
+        assert_close(features["logits"], expected["logits"], "logits")
 
-    losses = {**model.head.loss(features, batch), **features["losses"]}
-    losses.update(model.distill[0].loss(features, batch["teacher"]))
-    assert_loss(losses["loss_task"] / 0.1, expected["loss_task"], "task loss")
-    assert_loss(losses["loss_view"], expected["loss_distill"], "distillation loss")
-    if weight is not None:
-        assert_loss(losses["loss_tnet"] / weight, expected["tnet_reg"], "T-Net regulariser")
-    if mode == "train":
-        loss = sum(losses.values())
-        assert_loss(loss, expected["loss"], "loss")
-        loss.backward()
-        assert_gradients(model, state, networks[name]["grad_norms"])
+        losses = {**model.head.loss(features, batch), **features["losses"]}
+        losses.update(model.distill[0].loss(features, batch["teacher"]))
+        assert_loss(losses["loss_task"] / 0.1, expected["loss_task"], "task loss")
+        assert_loss(losses["loss_view"], expected["loss_distill"], "distillation loss")
+        if weight is not None:
+            assert_loss(losses["loss_tnet"] / weight, expected["tnet_reg"], "T-Net regulariser")
+        if mode == "train":
+            loss = sum(losses.values())
+            assert_loss(loss, expected["loss"], "loss")
+            loss.backward()
+            assert_gradients(model, state, networks[name]["grad_norms"])
 
 
 @pytest.mark.parametrize("name", SEGMENTERS)

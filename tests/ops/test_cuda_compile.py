@@ -1,4 +1,4 @@
-"""Every CUDA kernel compiles for the A100 (sm_80) and the H200 (sm_90), there in each type, without a warning."""
+"""Every CUDA kernel compiles without a warning for the A100 (sm_80) and, in each type, the H200 (sm_90)."""
 
 import shutil
 import subprocess
