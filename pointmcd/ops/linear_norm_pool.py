@@ -22,7 +22,7 @@ from .dispatch import kernel
 from .edge_conv import check_growing, sign_of
 from .visibility_pool import _pool, add_global_view, check_views
 
-CHUNK_ROWS = 1024
+CHUNK = 2**18
 
 
 def linear_norm_pool(
@@ -144,11 +144,11 @@ class _LinearNormPool(torch.autograd.Function):
         return dx, dweight, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), *[None] * 4
 
 
-def _chunks(x: Tensor) -> Iterator[slice]:
-    """Slices of the clouds in x (B, M, I) that are worked on at once: on the CPU few enough to stay in
-    cache.
+def _chunks(x: Tensor, width: int) -> Iterator[slice]:
+    """Slices of the clouds in x (B, M, I) that are worked on at once: on the CPU as many as have results of
+    ``width`` channels that stay in cache.
     """
-    step = max(1, len(x) if x.is_cuda else CHUNK_ROWS // x.shape[1])
+    step = max(1, len(x) if x.is_cuda else CHUNK // max(x.shape[1] * width, 1))
     return (slice(first, first + step) for first in range(0, len(x), step))
 
 
@@ -172,7 +172,7 @@ def linear_pool(
     pooled, source = x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
     sums = x.new_zeros(2, len(weight), dtype=torch.float64)
     buffer = None
-    for part in _chunks(x):
+    for part in _chunks(x, len(weight)):
         rows = x[part].reshape(-1, x.shape[2])
         if buffer is None or len(buffer) != len(rows):
             buffer = x.new_empty(len(rows), len(weight))
@@ -195,7 +195,7 @@ def covariance(x: Tensor) -> tuple[Tensor, Tensor]:
     sums = channel_sums(x.reshape(-1, x.shape[2]))
     mean = (sums[0] / (x.shape[0] * x.shape[1])).to(wide(x.dtype))
     gram = mean.new_zeros(x.shape[2], x.shape[2])
-    for part in _chunks(x):
+    for part in _chunks(x, x.shape[2]):
         centered = (x[part] - mean).view(-1, x.shape[2])
         gram.addmm_(centered.T, centered)
     return mean, gram
