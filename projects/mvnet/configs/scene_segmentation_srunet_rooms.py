@@ -19,4 +19,4 @@ model = dict(
 train_dataloader = dict(num_workers=0, dataset=dict(num_points=2048))
 val_dataloader = dict(num_workers=0, dataset=dict(num_points=2048))
 test_dataloader = val_dataloader
-train_cfg = dict(max_epochs=10, val_interval=10)
+train_cfg = dict(max_epochs=5, val_interval=5)
