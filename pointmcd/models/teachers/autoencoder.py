@@ -51,7 +51,9 @@ class AutoencoderTeacher(PyramidTeacher):
 
     def predict(self, features: dict[str, Any], batch: dict[str, Any]) -> list[dict[str, Any]]:
         """One dict a shape: ``reconstruction_l1``, the mean absolute error of its views' pixels in 0..1."""
-        return [{"reconstruction_l1": float(row.mean())} for row in self._error(features, batch["views"])]
+        return [
+            {"reconstruction_l1": float(row.mean())} for row in self._error(features, batch["views"]).detach()
+        ]
 
     def reconstruct(self, features: dict[str, Any]) -> Tensor:
         """The views (B, v, 3, S, S) as the decoder sees them from their descriptors; about 0..1, not
