@@ -1,5 +1,7 @@
 """Farthest point sampling."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -37,16 +39,13 @@ def farthest_point_sample(points: Tensor, count: int) -> Tensor:
 def _farthest_point_sample(points: Tensor, count: int) -> Tensor:
     batch, size = points.shape[:2]
     xyz = points.permute(2, 0, 1).contiguous()  # coordinate first: three long vectors
-    chosen = torch.zeros(batch, count, dtype=torch.int64, device=points.device)
-    distance = torch.full((batch, size), torch.inf, dtype=points.dtype, device=points.device)
-    total, square = torch.empty_like(distance), torch.empty_like(distance)
-    last = chosen[:, :1]
-    for i in range(1, count):
-        x, y, z = xyz.gather(2, last.expand(3, batch, 1))
-        torch.sub(xyz[0], x, out=total).square_()
-        total.add_(torch.sub(xyz[1], y, out=square).square_())
-        total.add_(torch.sub(xyz[2], z, out=square).square_())
-        torch.minimum(distance, total, out=distance)
-        last = distance.max(1, keepdim=True).indices  # on the CPU six times faster than argmax
-        chosen[:, i : i + 1] = last
-    return chosen
+    chosen = torch.zeros(count, batch, 1, dtype=torch.int64, device=points.device)
+    nearest = torch.full((batch, size), torch.inf, dtype=points.dtype, device=points.device)
+    distance, farthest = torch.empty_like(xyz), points.new_empty(batch, 1)
+    for last, following in pairwise(chosen.unbind()):
+        center = xyz.gather(2, last.expand(3, batch, 1))
+        x, y, z = torch.sub(xyz, center, out=distance).square_()
+        torch.minimum(nearest, x.add_(y).add_(z), out=nearest)
+        # on the CPU six times faster than argmax
+        torch.max(nearest, 1, keepdim=True, out=(farthest, following))
+    return chosen.view(count, batch).T.contiguous()

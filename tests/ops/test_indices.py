@@ -38,7 +38,13 @@ def test_farthest_points_are_those_of_the_formula(device, cloud):
 
 def test_farthest_points_of_a_large_cloud(device):
     """So many points that a backend may sort them into a tree; ties of the grid included."""
-    for points in (rand(1, 6000, 3), grid(1, 5000, 3, seed=1) + rand(1, 5000, 3).round(decimals=1)):
+    clouds = [
+        rand(1, 6000, 3),
+        grid(1, 5000, 3, seed=1) + rand(1, 5000, 3).round(decimals=1),
+        torch.ones(1, 5000, 3),
+        rand(1, 5000, 3, dtype=torch.float64) ** 40,  # crowded at a corner
+    ]
+    for points in clouds:
         chosen = ops.farthest_point_sample(points.to(device), 200)
         assert torch.equal(chosen.cpu(), reference.farthest_point_sample(points, 200))
 

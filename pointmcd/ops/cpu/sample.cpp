@@ -1,9 +1,9 @@
-// Farthest point sampling: a plain scan, and for many points one over the leaves of a k-d tree that a new point can reach.
+// Farthest point sampling: a plain scan, and for many points one over the leaves of an octree that a new point can reach.
 #include "common.h"
 
 namespace {
 
-constexpr int64_t LEAF = 128;
+constexpr int64_t LEAF = 512;
 constexpr int64_t BUCKETED = 4096;  // from so many points on the tree pays
 
 // Points coordinate first, the squared distance to the chosen ones, and the index of each in the caller's order.
@@ -57,42 +57,47 @@ template <class T> struct Leaf {
     }
 };
 
-// A coordinate of a point whose index may be too narrow for its offset.
-template <class T> inline T coordinate(const T* points, int64_t i, int axis) { return points[i * 3 + axis]; }
+template <class T> struct Point {
+    T at[3];
+    Index<T> index;
+};
 
+// Sorts points [from, to) into the octants of their bounding box, and on until at most LEAF, or equal ones, are together.
 template <class T>
-void split(const T* points, Index<T>* order, int64_t from, int64_t to, std::vector<std::pair<int64_t, int64_t>>& leaves) {
-    if (to - from <= LEAF) {
+void split(Point<T>* points, Point<T>* spare, int64_t from, int64_t to, std::vector<std::pair<int64_t, int64_t>>& leaves) {
+    T low[3], high[3], middle[3];
+    for (int axis = 0; axis < 3; ++axis) {
+        low[axis] = high[axis] = points[from].at[axis];
+        for (int64_t i = from; i < to; ++i) {
+            low[axis] = std::min(low[axis], points[i].at[axis]);
+            high[axis] = std::max(high[axis], points[i].at[axis]);
+        }
+        middle[axis] = low[axis] + (high[axis] - low[axis]) / 2;
+    }
+    const auto octant = [&](const Point<T>& p) {
+        return (p.at[0] > middle[0]) + 2 * (p.at[1] > middle[1]) + 4 * (p.at[2] > middle[2]);
+    };
+    int64_t size[8] = {}, end[8];
+    for (int64_t i = from; i < to; ++i) ++size[octant(points[i])];
+    if (to - from <= LEAF || *std::max_element(size, size + 8) == to - from) {
         leaves.emplace_back(from, to);
         return;
     }
-    int widest = 0;
-    T extent = -1;
-    for (int axis = 0; axis < 3; ++axis) {
-        T low = coordinate(points, order[from], axis), high = low;
-        for (int64_t i = from; i < to; ++i) {
-            low = std::min(low, coordinate(points, order[i], axis));
-            high = std::max(high, coordinate(points, order[i], axis));
-        }
-        if (high - low > extent) {
-            extent = high - low;
-            widest = axis;
-        }
-    }
-    const int64_t middle = from + (to - from) / 2;
-    std::nth_element(order + from, order + middle, order + to,
-                     [=](Index<T> a, Index<T> b) { return coordinate(points, a, widest) < coordinate(points, b, widest); });
-    split(points, order, from, middle, leaves);
-    split(points, order, middle, to, leaves);
+    std::copy(points + from, points + to, spare + from);
+    for (int64_t o = 0, at = from; o < 8; at += size[o++]) end[o] = at;
+    for (int64_t i = from; i < to; ++i) points[end[octant(spare[i])]++] = spare[i];
+    for (int o = 0; o < 8; ++o)
+        if (size[o]) split(points, spare, end[o] - size[o], end[o], leaves);
 }
 
 template <class T> void sample_one(const T* points, int64_t* out, int64_t n, int64_t count) {
     constexpr int L = LANES<T>;
-    auto* order = scratch<Index<T>>(0, n);
-    for (int64_t i = 0; i < n; ++i) order[i] = static_cast<Index<T>>(i);
+    auto* sorted = scratch<Point<T>>(0, 2 * n);
+    for (int64_t i = 0; i < n; ++i)
+        sorted[i] = {{points[i * 3], points[i * 3 + 1], points[i * 3 + 2]}, static_cast<Index<T>>(i)};
     std::vector<std::pair<int64_t, int64_t>> ranges;
     if (n >= BUCKETED)
-        split(points, order, 0, n, ranges);
+        split(sorted, sorted + n, 0, n, ranges);
     else
         ranges.emplace_back(0, n);
     const int64_t leaves = static_cast<int64_t>(ranges.size()), capacity = n + leaves * L;
@@ -107,12 +112,12 @@ template <class T> void sample_one(const T* points, int64_t* out, int64_t n, int
             leaf[l].high[axis] = -std::numeric_limits<T>::infinity();
         }
         for (int64_t i = ranges[l].first; i < ranges[l].second; ++i, ++end) {
-            const T* p = points + static_cast<int64_t>(order[i]) * 3;
+            const T* p = sorted[i].at;
             cloud.x[end] = p[0];
             cloud.y[end] = p[1];
             cloud.z[end] = p[2];
             cloud.distance[end] = std::numeric_limits<T>::infinity();
-            cloud.index[end] = order[i];
+            cloud.index[end] = sorted[i].index;
             for (int axis = 0; axis < 3; ++axis) {
                 leaf[l].low[axis] = std::min(leaf[l].low[axis], p[axis]);
                 leaf[l].high[axis] = std::max(leaf[l].high[axis], p[axis]);
