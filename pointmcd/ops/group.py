@@ -53,7 +53,7 @@ def _ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tenso
         found = first[:, None].repeat(1, k)
         taken = position < k
         found[row[taken], position[taken]] = column[taken]
-        index[part] = found.view(-1, *index.shape[1:])
+        index[part] = found.view(index[part].shape)
     return index
 
 

@@ -118,6 +118,15 @@ def test_interpolation_at_the_points_gives_their_features(device):
     torch.testing.assert_close(one, feats[:, :1].expand(-1, 50, -1))
 
 
+def test_no_clouds_and_no_queries(device):
+    points = rand(2, 10, 3).to(device)
+    assert ops.farthest_point_sample(points[:0], 4).shape == (0, 4)
+    for p, q in ((points[:0], points[:0]), (points, points[:, :0])):
+        assert ops.knn(p, 4, q).shape == (*q.shape[:2], 4)
+        assert ops.ball_query(p, q, 0.5, 4).shape == (*q.shape[:2], 4)
+        assert ops.interpolate(q, p, p).shape == q.shape
+
+
 def test_indices_do_not_depend_on_threads_or_batch(device):
     points = rand(3, 500, 3)
     threads = torch.get_num_threads()
