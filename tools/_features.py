@@ -79,7 +79,9 @@ def read_features(args: argparse.Namespace, splits: Sequence[str] | None = None)
 
 def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -> FeatureSet:
     if source.endswith(".npz"):
-        return FeatureSet.load(source)
+        features = FeatureSet.load(source)
+        features.about.setdefault("source", source)  # a file of one's own need not say it
+        return features
     config = None
     if args.config is not None:
         options = [*args.cfg_options, *([] if args.data is None else [f"data_root={args.data}"])]

@@ -1,7 +1,6 @@
 """What every run shares: logs, checkpoints, seeds. Each name here may be set at the top level of a config."""
 
 default_scope = "pointmcd"
-custom_imports = None
 launcher = "none"  # tools/dist_train.sh sets it
 randomness = dict(seed=0)
 load_from = None

@@ -9,7 +9,7 @@ follows it, see README.md; [ours] a choice of this project.
 
 _base_ = "../../../configs/_base_/default_runtime.py"
 
-custom_imports = dict(_delete_=True, imports=["projects.cross_correspondence.cross_correspondence"])
+custom_imports = dict(imports=["projects.cross_correspondence.cross_correspondence"])
 data_root = "data/modelnet40_180"
 
 model = dict(

@@ -9,7 +9,7 @@ _base_ = [
     "../../../configs/_base_/default_runtime.py",
 ]
 
-custom_imports = dict(_delete_=True, imports=["projects.cross_correspondence.cross_correspondence"])
+custom_imports = dict(imports=["projects.cross_correspondence.cross_correspondence"])
 data_root = "data/builtin_36"
 
 # That of cross_correspondence_dgcnn_builtin.py; evaluate.py takes the backbone of whatever was pre-trained.

@@ -2,7 +2,7 @@
 
 _base_ = "../../../configs/baseline_dgcnn_builtinpart.py"
 
-custom_imports = dict(_delete_=True, imports=["projects.mvnet.mvnet"])
+custom_imports = dict(imports=["projects.mvnet.mvnet"])
 data_root = "data/builtin_depth"
 
 model = dict(

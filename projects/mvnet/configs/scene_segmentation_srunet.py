@@ -8,7 +8,7 @@ To start from pre-trained weights add to custom_hooks dict(type="PretrainedBackb
 
 _base_ = "../../../configs/_base_/default_runtime.py"
 
-custom_imports = dict(_delete_=True, imports=["projects.mvnet.mvnet"])
+custom_imports = dict(imports=["projects.mvnet.mvnet"])
 data_root = "data/scannet"
 
 model = dict(

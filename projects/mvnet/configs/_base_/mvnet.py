@@ -5,7 +5,7 @@ Every value is inferred: the paper's are not public (see the README).
 
 _base_ = "../../../../configs/_base_/default_runtime.py"
 
-custom_imports = dict(_delete_=True, imports=["projects.mvnet.mvnet"])
+custom_imports = dict(imports=["projects.mvnet.mvnet"])
 
 model = dict(
     type="MVNet",

@@ -1,0 +1,59 @@
+"""The compared trainings differ in the method alone, and each does one step."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pointmcd.engine import load_config
+from pointmcd.evaluation.encoders import points_seen
+from pointmcd.registry import DATASETS, MODELS
+from projects.mvnet.mvnet.map_cache import write_maps
+
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
+NETWORK = {"type": "ImageNetwork", "trunk": "test_resnet", "levels": [1, 3], "random_weights": True}
+
+
+@pytest.fixture(scope="module")
+def compared_set(parts_set, tmp_path_factory):
+    """A copy of ``parts_set``, with a cache of maps besides."""
+    root = tmp_path_factory.mktemp("comparison") / "set"
+    shutil.copytree(parts_set, root)
+    torch.manual_seed(0)
+    write_maps(MODELS.build(NETWORK), root, "mobilenetv2", stride=8, origin={"random": True})
+    return root
+
+
+def test_one_backbone_the_same_points_and_epochs(compared_set):
+    configs = [load_config(path, {"data_root": str(compared_set)}) for path in CONFIGS]
+    assert len(configs) == 5
+    for config in configs:
+        assert config.model.backbone == configs[0].model.backbone
+        assert config.train_cfg.max_epochs == configs[0].train_cfg.max_epochs
+        assert config.train_dataloader.batch_size == configs[0].train_dataloader.batch_size
+        assert config.data_root == config.train_dataloader.dataset.data_root
+        assert points_seen(config) == 512
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_one_step(path, compared_set):
+    overrides = {"data_root": str(compared_set)}
+    if path.stem == "mvnet":
+        overrides["model.teacher"] = {**NETWORK, "pretrained": False}  # in place of ImageNet's weights
+    if path.stem == "cross_correspondence":
+        overrides |= {
+            f"model.data_preprocessor.transforms.{i}.{key}": 64 for i, key in ((0, "num_points"), (5, "size"))
+        }
+        overrides["model.view_encoder.size"] = 64
+    config = load_config(path, overrides)
+    config.train_dataloader.dataset.num_points = 128
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    batch = model.data_preprocessor(dataset.__getitems__(range(4)), True)
+    loss, _ = model.parse_losses(model(mode="loss", **batch))
+    loss.backward()
+    for name, parameter in model.backbone.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
