@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from pointmcd.datasets.prepared import PreparedShape, SplitWriter, seal, write_json
 from pointmcd.datasets.processing import CANDIDATES, PointSettings, Settings, shape_seed
@@ -214,10 +216,10 @@ def prepare_scenes(
     if (work / JOB).is_file() and json.loads((work / JOB).read_text("utf-8")) != request:
         raise SourceError(f"{work} is the unfinished work of a run with other settings; remove it")
     write_json(work / JOB, request)
-    for names in scenes.values():
-        for name in names:
-            if not (work / "scenes" / f"{name}.npz").is_file():
-                _cut(source / name, work / "scenes" / f"{name}.npz", num_points, radius, reading)
+    every_name = [name for names in scenes.values() for name in names]
+    for name in track(every_name, "scenes", transient=True, console=Console(stderr=True)):
+        if not (work / "scenes" / f"{name}.npz").is_file():
+            _cut(source / name, work / "scenes" / f"{name}.npz", num_points, radius, reading)
     shutil.rmtree(work / "set", ignore_errors=True)
     counts = {split: _assemble(work, split, names) for split, names in scenes.items()}
     settings = Settings(PointSettings(num_points), None, None, visibility="none").to_dict()

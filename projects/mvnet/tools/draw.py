@@ -99,7 +99,9 @@ def main() -> None:
     for axis in axes.flat:
         axis.set_axis_off()
     figure.tight_layout()
-    figure.savefig(args.out, dpi=90)
+    temporary = args.out.with_name(f"{args.out.stem}.partial{args.out.suffix}")
+    figure.savefig(temporary, dpi=90)
+    temporary.replace(args.out)
     print(f"wrote {args.out}")
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[3]))
 
+from rich.console import Console
+from rich.progress import track
+
 from projects.mvnet.mvnet.room import random_room, write_room
 
 
@@ -27,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     names = {"train": range(args.train), "test": range(args.train, args.train + args.test)}
     for split, numbers in names.items():
-        for number in numbers:
+        for number in track(numbers, f"{split} rooms", transient=True, console=Console(stderr=True)):
             write_room(args.out / f"room{number:04d}", random_room(number), args.frames, (160, 120), number)
         (args.out / f"{split}.txt").write_text("".join(f"room{number:04d}\n" for number in numbers), "utf-8")
     print(f"wrote {args.train} and {args.test} rooms to {args.out}")
