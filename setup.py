@@ -13,7 +13,12 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = sorted(str(path) for path in Path("pointmcd/ops/cpu").glob("*.cpp"))
-FLAGS = ["-std=c++17", "-O3", "-g0", "-fopenmp", "-fvisibility=hidden"]
+FLAGS = ["-std=c++17", "-g0", "-fopenmp", "-fvisibility=hidden"]
+FLAGS += [
+    "-O2",
+    "-fvect-cost-model=dynamic",
+    "-fpeel-loops",
+]  # what these kernels have of -O3, compiled sooner
 FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 INSTRUCTION_SETS = {"default": []}
 if platform.machine().lower() in ("x86_64", "amd64"):

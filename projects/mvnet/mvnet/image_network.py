@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd.models.teachers.trunks import build_trunk, read_state_dict
+from pointmcd.models.teachers.trunks import build_trunk, import_timm, read_state_dict
 from pointmcd.registry import MODELS
 
 
@@ -116,7 +116,7 @@ class ImageNetwork(nn.Module):
             For each level (B, v, h, h, D), interpolated bilinearly.
 
         Raises:
-            ValueError: The batch has no views.
+            ValueError: The batch has no views, or a ViT's patches do not fill them.
         """
         if "views" not in batch:
             raise ValueError("the batch has no views: give the training dataset views=COUNT")
@@ -124,6 +124,14 @@ class ImageNetwork(nn.Module):
         images = images if images.is_floating_point() else images.float() / 255
         if (size := self.settings["resize_to"]) is not None:
             images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+        embed = getattr(self.network, "patch_embed", None)
+        if isinstance(embed, import_timm().layers.PatchEmbed) and not embed.dynamic_img_pad:
+            side, patch = images.shape[-1], embed.patch_size[0]
+            if side % patch:
+                raise ValueError(
+                    f"{self.settings['trunk']} sees patches of {patch} px, which do not fill images of {side} "
+                    f"px: give model.teacher.resize_to={patch * round(side / patch)}, or another multiple"
+                )
         mean, std = (images.new_tensor(self.settings[name]).view(3, 1, 1) for name in ("mean", "std"))
         levels = self.network.forward_intermediates(
             (images - mean) / std, indices=self.levels, intermediates_only=True, norm=False, stop_early=True

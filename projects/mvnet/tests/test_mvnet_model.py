@@ -317,6 +317,9 @@ def test_vit_blocks_and_resizing():
     )
     said = network.maps({"views": torch.zeros(1, 2, 3, 64, 64, dtype=torch.uint8)}, grid_positions(64, 8))
     assert [level.shape for level in said] == [(1, 2, 8, 8, 64)] * 2
+    network.settings["resize_to"] = None
+    with pytest.raises(ValueError, match=r"patches of 16 px, .* images of 72 px: .*resize_to=64"):
+        network.maps({"views": torch.zeros(1, 2, 3, 72, 72)}, grid_positions(72, 8))
 
 
 def test_what_lacks_is_named(cached_set):
