@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pointmcd.evaluation.bootstrap import paired_difference
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
 
 # Of each task the mean over shapes, then the mean over classes.
 CLASSIFICATION = ("overall_accuracy", "mean_class_accuracy")
@@ -50,7 +51,7 @@ def main() -> None:
         table.add_column(column, justify="right" if column else "left")
     for name, runs in reports.items():
         values = [[report[metric] for report in runs] for metric in metrics]
-        table.add_row(name, *(f"{np.mean(row):.2f} ± {np.std(row, ddof=len(row) > 1):.2f}" for row in values))
+        table.add_row(name, *(plus_minus(mean_and_std(row), 2) for row in values))
     console = Console()
     console.print(table)
     for metric, difference in zip(metrics, differences, strict=True):

@@ -28,6 +28,7 @@ from rich.progress import track
 from rich.table import Table
 
 from pointmcd.evaluation.few_shot import QUERIES, REPEATS, draw_episode, eligible_classes, episode_accuracy
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
 
 
 def parse_args() -> argparse.Namespace:
@@ -110,8 +111,7 @@ def setting(
     return {
         "ways": ways,
         "shots": shots,
-        "mean": float(accuracy.mean()),
-        "std": float(accuracy.mean(1).std(ddof=len(accuracy) > 1)),
+        **mean_and_std(accuracy.mean(1)),
         "queries_by_episode": [len(episode.query) for episode in episodes],
         "accuracy_by_encoder_and_episode": accuracy.T.tolist(),
     }
@@ -125,8 +125,7 @@ def table(results: list[dict[str, Any]]) -> Table:
     for one in results:
         low, high = min(one["queries_by_episode"]), max(one["queries_by_episode"])
         queries = str(low) if low == high else f"{low} to {high}"
-        accuracy = f"{one['mean']:.1f} ± {one['std']:.1f}"
-        rows.add_row(str(one["ways"]), str(one["shots"]), accuracy, queries)
+        rows.add_row(str(one["ways"]), str(one["shots"]), plus_minus(one), queries)
     return rows
 
 

@@ -29,6 +29,7 @@ from pointmcd.evaluation.fine_tuning import (
     shape_scores,
     train_and_test,
 )
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
 
 SIDES = ("scratch", "pretrained")
 METRICS = ("overall_accuracy", "instance_miou")
@@ -79,7 +80,9 @@ def main() -> None:
         "pretrained": [str(path) for path in args.pretrained],
         "seeds": args.seeds,
         "min_share": args.min_share,
-        "spread": f"standard deviation over the seeds {', '.join(map(str, args.seeds))}",
+        "spread": f"standard deviation over the seeds {', '.join(map(str, args.seeds))}"
+        if len(args.seeds) > 1
+        else f"none: seed {args.seeds[0]} alone",
         "interval": "95 % bootstrap over test shapes and seeds of pretrained less scratch",
         "fractions": rows,
     }
@@ -119,11 +122,7 @@ def at_fraction(args: argparse.Namespace, folder: Path, percent: float) -> dict[
     by_side = {}
     for side, runs in results.items():
         values = [one[metric] for one in runs]
-        by_side[side] = {
-            "mean": float(np.mean(values)),
-            "std": float(np.std(values, ddof=len(values) > 1)),
-            "of_seeds": values,
-        }
+        by_side[side] = {**mean_and_std(values), "of_seeds": values}
     return {
         "percent": percent,
         "labelled_shapes": [one["labelled_shapes"] for one in results["scratch"]],
@@ -187,7 +186,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
             f"{row['percent']:g}",
             f"{np.mean(row['labelled_shapes']):.0f}",
             f"{np.mean(row['iterations']):.0f}",
-            *(f"{row[side]['mean']:.1f} ± {row[side]['std']:.1f}" for side in SIDES),
+            *(plus_minus(row[side]) for side in SIDES),
             f"{gain['mean']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})" + "*" * gain["clear"],
         )
     return shown

@@ -35,6 +35,7 @@ from rich.table import Table
 
 from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
 from pointmcd.evaluation.linear_svm import FOLDS, GRID, linear_svm
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
 
 METRICS = ("overall_accuracy", "mean_class_accuracy")
 
@@ -114,18 +115,14 @@ def summary(runs: list[dict[str, Any]], names: list[str], sources: int) -> dict[
     mean = 100 * np.mean(by_class, 0)
     if sources > 1:
         spread = f"standard deviation over {sources} encoders, each with folds of its own"
-    else:
+    elif len(runs) > 1:
         spread = f"standard deviation over {len(runs)} draws of the folds, one encoder"
+    else:
+        spread = "none: one encoder, one draw of the folds"
     return {
         "protocol": "linear SVM on standardised frozen features, C by cross-validation on the training split",
         "spread": spread,
-        "metrics": {
-            name: {
-                "mean": float(np.mean([one[name] for one in runs])),
-                "std": float(np.std([one[name] for one in runs], ddof=len(runs) > 1)),
-            }
-            for name in METRICS
-        },
+        "metrics": {name: mean_and_std([one[name] for one in runs]) for name in METRICS},
         "class_accuracy": {
             name: None if np.isnan(value) else float(value) for name, value in zip(names, mean, strict=True)
         },
@@ -158,9 +155,7 @@ def run_table(report: dict[str, Any], runs: list[dict[str, Any]]) -> Table:
             str(one["features"]["source"]), f"{one['c']:g}{edge}", *(f"{one[name]:.2f}" for name in METRICS)
         )
     table.add_section()
-    table.add_row(
-        "mean", "", *("{mean:.2f} ± {std:.2f}".format(**report["metrics"][name]) for name in METRICS)
-    )
+    table.add_row("mean", "", *(plus_minus(report["metrics"][name], 2) for name in METRICS))
     return table
 
 

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pointmcd.evaluation.retrieval import DISTANCES, AveragePrecision, average_precision
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
 
 METRICS = {"without_self": "mAP % without the query", "with_self": "mAP % with the query"}
 
@@ -95,11 +96,7 @@ def summary(found: list[AveragePrecision], labels: np.ndarray, names: list[str])
     by_class = {name: without[labels == label] for label, name in enumerate(names)}
     return {
         "mean_average_precision": {
-            name: {
-                "mean": float(np.mean([one[name] for one in of_encoders])),
-                "std": float(np.std([one[name] for one in of_encoders], ddof=len(found) > 1)),
-            }
-            for name in METRICS
+            name: mean_and_std([one[name] for one in of_encoders]) for name in METRICS
         },
         "queries": len(labels),
         "queries_alone_in_their_class": int(np.isnan(without).sum()),
@@ -130,7 +127,7 @@ def encoder_table(report: dict[str, Any]) -> Table:
         table.add_row(str(one["features"]["source"]), *(f"{one[name]:.2f}" for name in METRICS))
     table.add_section()
     spread = report["mean_average_precision"]
-    table.add_row("mean", *("{mean:.2f} ± {std:.2f}".format(**spread[name]) for name in METRICS))
+    table.add_row("mean", *(plus_minus(spread[name], 2) for name in METRICS))
     return table
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
-import numpy as np
 from _environment import plain_errors
 from mmengine.config import Config
 from rich.console import Console
@@ -26,6 +25,7 @@ from rich.table import Table
 from pointmcd.datasets.prepared import PreparedSet, file_sha256, write_json
 from pointmcd.engine import load_config
 from pointmcd.evaluation.fine_tuning import train_and_test
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
 from projects.cross_correspondence.cross_correspondence.features import load_model
 from projects.cross_correspondence.cross_correspondence.part_segmentation import (
     STARTS,
@@ -81,11 +81,7 @@ def frozen_features(
         model = load_model(config, checkpoint)
         points, views = describe(model, config, max(args.views), str(checkpoint or name))
         runs = [measure(model, points, views, args.views, seed) for seed in range(args.seeds)]
-        found[name] = {
-            key: {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=len(values) > 1))}
-            for key in runs[0]
-            for values in [[run[key] for run in runs]]
-        }
+        found[name] = {key: mean_and_std([run[key] for run in runs]) for key in runs[0]}
     points.save(out / "points.npz")
     views.save(out / "views.npz")
     return found
@@ -118,8 +114,7 @@ def features_table(report: dict[str, Any]) -> Table:
     for name in features:
         table.add_column(name, justify="right")
     for key in features["trained"]:
-        cells = (f"{column[key]['mean']:.1f} ± {column[key]['std']:.1f}" for column in features.values())
-        table.add_row(key, *cells)
+        table.add_row(key, *(plus_minus(column[key]) for column in features.values()))
     return table
 
 

@@ -129,8 +129,8 @@ class ImageNetwork(nn.Module):
             side, patch = images.shape[-1], embed.patch_size[0]
             if side % patch:
                 raise ValueError(
-                    f"{self.settings['trunk']} sees patches of {patch} px, which do not fill images of {side} "
-                    f"px: give model.teacher.resize_to={patch * round(side / patch)}, or another multiple"
+                    f"{self.settings['trunk']} sees patches of {patch} px, which do not fill images of "
+                    f"{side} px: give model.teacher.resize_to={patch * round(side / patch)} or so"
                 )
         mean, std = (images.new_tensor(self.settings[name]).view(3, 1, 1) for name in ("mean", "std"))
         levels = self.network.forward_intermediates(

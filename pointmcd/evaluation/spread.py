@@ -1,0 +1,26 @@
+"""Mean and spread over runs, as reports hold them and tables show them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+
+def mean_and_std(values: Sequence[float] | np.ndarray) -> dict[str, float | None]:
+    """``mean``, and ``std``, the sample standard deviation; None where there is one value, which has no
+    spread.
+
+    Args:
+        values: One a run, at least one.
+    """
+    return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+
+
+def plus_minus(spread: Mapping[str, float | None], digits: int = 1) -> str:
+    """``80.4 ± 0.2``, or ``80.4`` of a single run.
+
+    Args:
+        spread: With ``mean`` and ``std``.
+        digits: After the point.
+    """
+    mean, std = spread["mean"], spread["std"]
+    return f"{mean:.{digits}f}" if std is None else f"{mean:.{digits}f} ± {std:.{digits}f}"
