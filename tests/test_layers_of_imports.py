@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pointmcd"
 LEVELS = [
-    {"registry", "batch", "version"},
+    {"registry", "batch", "checkpoint", "version"},
     {"ops", "geometry"},
     {"models", "datasets"},
     {"apis", "visualization", "evaluation", "engine"},

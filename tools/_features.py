@@ -11,6 +11,7 @@ from mmengine.device import get_device
 
 from pointmcd.apis.export import FORMAT
 from pointmcd.apis.student import load_student
+from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.prepared import PreparedSet, file_sha256, write_json
 from pointmcd.datasets.shapes import PreparedShapes
 from pointmcd.engine import load_config
@@ -124,11 +125,9 @@ def _encoder(args: argparse.Namespace, source: str, config: Config | None) -> tu
     random = kind == "random" and seed.isdigit()
     if not random and not Path(source).is_file():
         raise FileNotFoundError(f"there is no {source}; a source is a file, random:SEED or teacher:NAME")
-    if not random and config is None:
-        saved = torch.load(source, map_location="cpu", weights_only=True)
-        if isinstance(saved, dict) and saved.get("format") == FORMAT:
-            student = load_student(source)
-            return student.model, student.num_points
+    if not random and config is None and read_checkpoint(source).get("format") == FORMAT:
+        student = load_student(source)
+        return student.model, student.num_points
     if config is None:
         raise ValueError(f"{source} needs --config, the config of its training")
     with_head = args.feature == "descriptor"

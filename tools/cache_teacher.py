@@ -23,13 +23,13 @@ from rich.table import Table
 from torch.utils.data import DataLoader
 
 from pointmcd.batch import TeacherRows
+from pointmcd.checkpoint import read_state_dict
 from pointmcd.datasets.prepared import PreparedSet, file_sha256
 from pointmcd.datasets.shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.engine import load_config
 from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
 from pointmcd.models.teachers.base import ImageTeacher, teacher_rows
-from pointmcd.models.teachers.trunks import read_state_dict
 from pointmcd.registry import DATASETS, METRICS, MODELS
 from pointmcd.visualization import draw_part_views, draw_reconstructions
 

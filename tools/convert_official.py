@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from _environment import plain_errors
 
+from pointmcd.checkpoint import read_state_dict
 from pointmcd.models.official import convert
-from pointmcd.models.teachers.trunks import read_state_dict
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ best shapes. Figures of --votes are reported beside those of one pass, never in 
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
+from pointmcd.datasets.prepared import write_json
 from pointmcd.engine import build_runner, load_config
 from pointmcd.evaluation import ClassificationMetric, PartSegmentationMetric
 from pointmcd.evaluation.classification import class_accuracy
@@ -106,7 +106,7 @@ def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
             console.print(in_words(name, value))
     for name, value in figures.get("voted", {}).items():
         console.print(in_words(f"{name} with {figures['votes']} votes", value))
-    stem.with_suffix(".json").write_text(json.dumps({**figures, **details}))
+    write_json(stem.with_suffix(".json"), {**figures, **details})
     if picture is not None:
         picture.savefig(stem.with_suffix(".png"))
     console.print(f"wrote {stem}.json" + (f" and {stem}.png" if picture else ""), soft_wrap=True)

@@ -3,13 +3,13 @@ used.
 """
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 
+from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.prepared import PreparedSet
 from pointmcd.evaluation.encoders import points_seen
 from pointmcd.registry import MODELS
@@ -48,7 +48,7 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         "backbone": _plain(config.model.backbone),
         "head": _plain(config.model.get("head")),
     }
-    state = read_tensors(checkpoint).get("state_dict", {})
+    state = read_checkpoint(checkpoint).get("state_dict", {})
     student = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
     built = MODELS.build(model)
     try:
@@ -74,23 +74,6 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     torch.save(exported, temporary)
     temporary.replace(out)
     return exported
-
-
-def read_tensors(path: str | Path) -> dict[str, Any]:
-    """What ``torch.save`` wrote, where it holds a dict of nothing but tensors and plain values.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It holds anything else, or is damaged.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {path}")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} is damaged, or no checkpoint of this toolbox: {reason}") from error
-    return saved if isinstance(saved, dict) else {}
 
 
 def _plain(value: Any) -> Any:

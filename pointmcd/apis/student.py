@@ -9,9 +9,10 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from pointmcd.apis.export import FORMAT, read_tensors
+from pointmcd.apis.export import FORMAT
 from pointmcd.apis.files import read_shape
 from pointmcd.apis.results import Prediction, Segmentation
+from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.processing import PointSettings, prepare_points
 from pointmcd.evaluation.part_segmentation import predict_parts
 from pointmcd.geometry import normalize, to_z_up
@@ -189,7 +190,7 @@ def load_student(path: str | Path, device: str | torch.device = "cpu") -> Studen
         raise FileNotFoundError(
             f"there is no exported student {path}; python tools/export_student.py writes one"
         )
-    exported = read_tensors(path)
+    exported = read_checkpoint(path)
     if exported.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no exported student; make one from a training checkpoint:\n"

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import torch
 from torch import nn
+
+from pointmcd.checkpoint import read_state_dict
 
 PREFIX = "backbone."
 
@@ -17,13 +18,10 @@ def load_backbone(backbone: nn.Module, checkpoint: str | Path) -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A key is missing, unexpected or of another shape (all are listed), so that nothing was
-            loaded.
+        ValueError: It is damaged, or a key is missing, unexpected or of another shape (all are listed), so
+            that nothing was loaded.
     """
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    state = saved.get("state_dict", {}) if isinstance(saved, dict) else {}
+    state = read_state_dict(checkpoint)
     found = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
     expected = backbone.state_dict()
     both = sorted(found.keys() & expected.keys())

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from pointmcd.checkpoint import read_state_dict
 from pointmcd.datasets.shapes import PreparedShapes
 from pointmcd.engine.pretrained import load_backbone
 from pointmcd.evaluation.features import Features, features_of
@@ -49,7 +50,7 @@ def load_encoder(model: dict[str, Any], checkpoint: str | Path, with_head: bool 
     encoder = build_encoder(model, with_head)
     load_backbone(encoder.backbone, checkpoint)
     if with_head:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        state = read_state_dict(checkpoint)
         try:
             encoder.load_state_dict({key: state[key] for key in encoder.state_dict() if key in state})
         except RuntimeError as error:

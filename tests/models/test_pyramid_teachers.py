@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from pointmcd.batch import TeacherRows
+from pointmcd.checkpoint import read_state_dict
 from pointmcd.models import AutoencoderTeacher, MultiViewTeacher, PartSegmentationTeacher
-from pointmcd.models.teachers.trunks import build_pyramid, build_trunk, import_timm, read_state_dict
+from pointmcd.models.teachers.trunks import build_pyramid, build_trunk, import_timm
 from pointmcd.registry import MODELS
 
 TRUNKS = {

@@ -58,9 +58,7 @@ def told_apart(tmp_path):
 
     train = np.repeat([0, 1, 2], 4)
     splits = {"train": split(train, train), "test": split([0, 0, 1, 1, 2, 2], [0, 0, 1, 0, 2, 1])}
-    FeatureSet(splits, ["bed", "chair", "desk"], {"source": "made up", "feature": "one-hot"}).save(
-        tmp_path / "features.npz"
-    )
+    FeatureSet(splits, ["bed", "chair", "desk"], {"feature": "one-hot"}).save(tmp_path / "features.npz")
     return tmp_path / "features.npz"
 
 

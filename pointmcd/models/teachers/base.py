@@ -10,12 +10,12 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from pointmcd.batch import TeacherRows
+from pointmcd.checkpoint import read_state_dict
 from pointmcd.models.teachers.trunks import (
     NORMALIZATIONS,
     build_pyramid,
     load_trunk,
     normalize,
-    read_state_dict,
 )
 from pointmcd.registry import MODELS
 

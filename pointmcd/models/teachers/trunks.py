@@ -2,7 +2,6 @@
 
 import difflib
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -183,13 +182,3 @@ def normalize(images: Tensor, name: str) -> Tensor:
     """Images (..., 3, H, W) in 0..1 as one of ``NORMALIZATIONS`` has them."""
     mean, std = (images.new_tensor(values).view(3, 1, 1) for values in NORMALIZATIONS[name])
     return (images - mean) / std
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a torch file with a state dict."""
-    if Path(path).suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    return saved.get("state_dict", saved)

@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
+from pointmcd.checkpoint import read_state_dict
 from pointmcd.datasets.shapes import PreparedShapes, whole_batch
 from pointmcd.evaluation.features import Features, features_of
-from pointmcd.models.teachers.trunks import read_state_dict
 from pointmcd.registry import MODELS
 from projects.cross_correspondence.cross_correspondence.model import CrossCorrespondence
 

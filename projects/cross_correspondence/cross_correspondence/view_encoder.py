@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.checkpoint import read_state_dict
 from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.teachers.base import NORMALIZATIONS
-from pointmcd.models.teachers.trunks import build_trunk, load_trunk, read_state_dict
+from pointmcd.models.teachers.trunks import build_trunk, load_trunk
 from pointmcd.registry import MODELS
 
 

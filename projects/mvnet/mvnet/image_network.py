@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd.models.teachers.trunks import build_trunk, import_timm, read_state_dict
+from pointmcd.checkpoint import read_state_dict
+from pointmcd.models.teachers.trunks import build_trunk, import_timm
 from pointmcd.registry import MODELS
 
 

@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from _environment import plain_errors
 
+from pointmcd.checkpoint import read_state_dict
 from pointmcd.datasets import PreparedShapes
 from pointmcd.engine import load_config
-from pointmcd.models.teachers.trunks import read_state_dict
 from pointmcd.registry import MODELS
 
 TITLES = ("view a", "view b", "image network, a", "points, a", "image network, b", "points, b")
