@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import Progress
 
 from pointmcd.datasets.shapes import PreparedShapes
 from pointmcd.engine import build_runner, load_config
@@ -102,6 +106,24 @@ def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
             )
 
 
+class _ProgressBar(Hook):
+    """How far a training is whose log is quiet, and how long the rest takes; gone when it ends."""
+
+    def __init__(self, name: str) -> None:
+        self.bar = Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True)
+        self.task = self.bar.add_task(name)
+
+    def before_train(self, runner: Runner) -> None:
+        self.bar.update(self.task, total=runner.max_iters, completed=runner.iter)
+        self.bar.start()
+
+    def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
+        self.bar.advance(self.task)
+
+    def after_train(self, runner: Runner) -> None:
+        self.bar.stop()
+
+
 def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
     """Train and test one run; where it was interrupted, go on from its newest checkpoint.
 
@@ -117,6 +139,7 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
     config.experiment_name = Path(work_dir).as_posix().replace("/", "_")
     config.resume = Path(work_dir, "last_checkpoint").is_file()
     runner = build_runner(config)
+    runner.register_hook(_ProgressBar(Path(work_dir).name))
     runner.train()
     metrics = runner.test()
     metric = runner.test_evaluator.metrics[0]

@@ -66,7 +66,7 @@ def main() -> None:
         write_json(out / "report.json", report)
         console.print(features_table(report))
         if args.part_config is not None:
-            report["part_segmentation"] = part_segmentation(config, args, out)
+            report["part_segmentation"] = part_segmentation(config, args, out, console)
             write_json(out / "report.json", report)
             console.print(parts_table(report))
     console.print(f"wrote {out}/report.json, points.npz and views.npz", soft_wrap=True)
@@ -87,7 +87,9 @@ def frozen_features(
     return found
 
 
-def part_segmentation(config: Config, args: argparse.Namespace, out: Path) -> list[dict[str, Any]]:
+def part_segmentation(
+    config: Config, args: argparse.Namespace, out: Path, console: Console
+) -> list[dict[str, Any]]:
     """The metrics of each start and share of the labels, in percent."""
     rows = []
     for percent in args.labels:
@@ -95,6 +97,7 @@ def part_segmentation(config: Config, args: argparse.Namespace, out: Path) -> li
             training = transfer_config(
                 args.part_config, args.part_options, config.model.backbone, args.checkpoint, start, percent
             )
+            console.print(f"part segmentation, {start}, {percent:g} % of the labels ...")
             result = train_and_test(training, out / f"{start}_{percent:g}_{identity(training, args)}")
             rows.append({"start": start, "labels": percent, **{name: result[name] for name in PART_METRICS}})
     return rows
