@@ -155,12 +155,9 @@ class _BatchNormAct(torch.autograd.Function):
         return dx, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), None
 
 
-CHUNK = 2**16  # elements that a torch form works on at once: on the CPU so few stay in cache
-
-
-def _chunks(x: Tensor) -> Iterator[slice]:
-    """Slices of the rows x (R, C) that are worked on at once."""
-    step = max(1, len(x) if x.is_cuda else CHUNK // max(x.shape[1], 1))
+def chunks(x: Tensor) -> Iterator[slice]:
+    """Slices of the rows x (R, C) that a torch form works on at once: on the CPU what stays in cache."""
+    step = max(1, (2**24 if x.is_cuda else 2**16) // max(x.shape[1], 1))
     return (slice(first, first + step) for first in range(0, len(x), step))
 
 
@@ -171,15 +168,11 @@ def _chunks(x: Tensor) -> Iterator[slice]:
 def channel_sums(x: Tensor) -> Tensor:
     """Sums of x (R, C) and of x * x over the rows, (2, C) float64."""
     sums = x.new_zeros(2, x.shape[1], dtype=torch.float64)
-    if len(x) == 0:
-        return sums
-    near = x[0].to(wide(x.dtype))  # squares lose digits far from zero
-    for part in _chunks(x):
-        difference = x[part] - near
-        sums[0] += difference.sum(0)
-        sums[1] += difference.square_().sum(0)
-    near = near.double()
-    return torch.stack([sums[0] + len(x) * near, sums[1] + near * (2 * sums[0] + len(x) * near)])
+    for part in chunks(x):
+        rows = x[part].double()
+        sums[0] += rows.sum(0)
+        sums[1] += (rows * rows).sum(0)
+    return sums
 
 
 @kernel(
@@ -189,7 +182,7 @@ def channel_sums(x: Tensor) -> Tensor:
 def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
     """leaky_relu(scale * x + shift) for rows x (R, C)."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for part in _chunks(x):
+    for part in chunks(x):
         F.leaky_relu_(torch.addcmul(shift, x[part], scale, out=y[part]), negative_slope)
     return y
 
@@ -208,8 +201,8 @@ def through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_
 def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
     """Sums over the rows of g and g * x, (2, C) float64; g is the gradient at the leaky ReLU's argument."""
     sums = x.new_zeros(2, x.shape[1], dtype=torch.float64)
-    for part in _chunks(x):
-        g = through_act(grad[part], x[part], scale, shift, negative_slope).to(scale.dtype)
+    for part in chunks(x):
+        g = through_act(grad[part], x[part], scale, shift, negative_slope).double()
         sums[0] += g.sum(0)
         sums[1] += (g * x[part]).sum(0)
     return sums
@@ -231,7 +224,7 @@ def affine_act_backward(
 ) -> Tensor:
     """scale * g + slope * x + offset, with g as in ``affine_act_sums``."""
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for part in _chunks(x):
+    for part in chunks(x):
         g = through_act(grad[part], x[part], scale, shift, negative_slope)
         torch.addcmul(offset, x[part], slope, out=dx[part]).addcmul_(g, scale)
     return dx

@@ -1,10 +1,11 @@
 """EdgeConv with one linear layer, rewritten so that nothing is stored per edge (exact)."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ._checks import check_index, check_rows, wide
-from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, check_norm, through_act
+from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, check_norm, chunks, through_act
 from .dispatch import kernel
 
 
@@ -53,11 +54,15 @@ def edge_conv(
     check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var)
     sign = sign_of(norm_weight.detach())
     first, second = weight[:, :channels], weight[:, channels:]
-    both = torch.cat([first - second, second]) * sign.repeat(2)[:, None]
     # in half precision P + Q would lose most of what tells an edge's ends apart
     real = wide(x.dtype)
     with torch.autocast(x.device.type, enabled=False):
-        pq = torch.nn.functional.linear(x.to(real), both.to(real))
+        both = (torch.cat([first - second, second]) * sign.repeat(2)[:, None]).to(real)
+        rows = x.to(real)
+        # and far from zero in any: of the points' mean only W1's part is left in an edge
+        center = rows.detach().sum((0, 1)) / max(rows.shape[0] * rows.shape[1], 1)
+        shift = (first.to(real) @ center) * sign
+        pq = F.linear(rows - center, both, torch.cat([shift, torch.zeros_like(shift)]))
     norm = Norm(
         norm_weight * sign,
         norm_bias,
@@ -143,16 +148,17 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         empty = pq.new_zeros(shape)
         return empty, empty.int(), pq.new_zeros(2, channels, dtype=torch.float64)
     p, q = pq.reshape(-1, 2 * channels).split(channels, 1)
-    center = q.mean(0)  # sums of squares lose digits far from zero
-    p, q = p + center, q - center
     members, starts = _flat(neighbors)
     q_max, source = _max_of_members(q, members, starts, k)
     q_sum = torch.ops.aten._embedding_bag(q, members, starts, False, 0)[0]
-    degree = torch.bincount(members, minlength=len(p)).to(q.dtype)[:, None]
-    total = k * p.sum(0).double() + q_sum.sum(0).double()
-    squares = 2 * q_sum.add_(p, alpha=k / 2).mul_(p).sum(0).double() + (q * q).mul_(degree).sum(0).double()
+    degree = torch.bincount(members, minlength=len(p))[:, None]
+    sums = pq.new_zeros(2, channels, dtype=torch.float64)
+    for part in chunks(p):
+        own, sent, received = p[part].double(), q[part].double(), q_sum[part].double()
+        sums[0] += (k * own + received).sum(0)
+        sums[1] += (own * (k * own + 2 * received) + degree[part] * sent.square_()).sum(0)
     base = points * torch.arange(batch, device=pq.device)[:, None, None]
-    return (p + q_max).view(shape), (source.view(shape) - base).int(), torch.stack([total, squares])
+    return (p + q_max).view(shape), (source.view(shape) - base).int(), sums
 
 
 _ROW = 2**28  # so small a number in a float64's last bits does not change the float32 that it rounds to
