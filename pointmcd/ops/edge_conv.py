@@ -134,6 +134,11 @@ def _flat(neighbors: Tensor) -> tuple[Tensor, Tensor]:
     return (neighbors + base[:, None, None]).flatten(), starts
 
 
+def _halves(pq: Tensor) -> list[Tensor]:
+    """P and Q, each dense: over strided rows embedding_bag takes twice as long."""
+    return [half.contiguous() for half in pq.reshape(-1, pq.shape[2]).chunk(2, 1)]
+
+
 @kernel("edge_max(Tensor pq, Tensor neighbors) -> (Tensor, Tensor, Tensor)", _fake_edge_max)
 def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Max over the neighbours j of y_ij = P_i + Q_j for pq = [P, Q] (B, N, 2O).
@@ -147,16 +152,17 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if batch * points == 0:
         empty = pq.new_zeros(shape)
         return empty, empty.int(), pq.new_zeros(2, channels, dtype=torch.float64)
-    p, q = pq.reshape(-1, 2 * channels).split(channels, 1)
+    p, q = _halves(pq)
     members, starts = _flat(neighbors)
     q_max, source = _max_of_members(q, members, starts, k)
     q_sum = torch.ops.aten._embedding_bag(q, members, starts, False, 0)[0]
-    degree = torch.bincount(members, minlength=len(p))[:, None]
+    degree = torch.bincount(members, minlength=len(p)).double()
     sums = pq.new_zeros(2, channels, dtype=torch.float64)
     for part in chunks(p):
         own, sent, received = p[part].double(), q[part].double(), q_sum[part].double()
-        sums[0] += (k * own + received).sum(0)
-        sums[1] += (own * (k * own + 2 * received) + degree[part] * sent.square_()).sum(0)
+        edges = torch.add(received, own, alpha=k)
+        sums[0] += edges.sum(0)
+        sums[1] += edges.add_(received).mul_(own).sum(0) + degree[part] @ (sent * sent)
     base = points * torch.arange(batch, device=pq.device)[:, None, None]
     return (p + q_max).view(shape), (source.view(shape) - base).int(), sums
 
@@ -206,7 +212,7 @@ def edge_max_backward(
         return torch.zeros_like(pq)
     scale, shift, slope, offset = affine
     g = through_act(grad, extremum, scale, shift, negative_slope) * scale
-    p, q = (half.reshape(-1, channels) for half in pq.split(channels, 2))
+    p, q = _halves(pq)
     members, starts = _flat(neighbors)
     q_sum = torch.ops.aten._embedding_bag(q, members, starts, False, 0)[0]
     # the graph turned round: who has point j as neighbour
