@@ -54,6 +54,8 @@ def main() -> None:
             if args.only in case_name(make):
                 rows += measure(make(), args.device, args.threads, rounds=3 if args.quick else 7)
                 gc.collect()
+    if not rows:
+        sys.exit(f"benchmarks/run.py: --only {args.only!r} is in no name such as {case_name(make)!r}")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
@@ -91,13 +93,13 @@ def measure(case: Case, device: str, threads: int, rounds: int) -> list[dict]:
             "floor_ratio": median / floor if floor else None,
             "peak_mib": peaks[name],
         }
-        if case.samples:
-            row["samples_per_second"] = case.samples / median
         rows.append(row)
         above = f"{row['floor_ratio']:.1f}" if floor else ""
+        rate = f" ({case.samples / median:.0f} samples/s)" if case.samples else ""
+        share = f" ({peaks[name] / peaks['official']:.1%})" if case.samples else ""
         print(
-            f"| {case.what} | {case.size} | {name} | {median * 1e3:.2f} | {ratio:.2f} | {above} "
-            f"| {peaks[name]:.0f} |",
+            f"| {case.what} | {case.size} | {name} | {median * 1e3:.2f}{rate} | {ratio:.2f} | {above} "
+            f"| {peaks[name]:.0f}{share} |",
             flush=True,
         )
     return rows
@@ -135,20 +137,28 @@ def peak_mib(run: Callable[[], object], device: str) -> float:
         before = torch.cuda.memory_allocated()
         run()
         return (torch.cuda.max_memory_allocated() - before) / MIB
-    release_freed()
+    map_each_block(True)
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+        before = resident("VmRSS")
+        run()
+        return max(resident("VmHWM") - before, 0.0)
     except OSError:
         return float("nan")
-    before = resident("VmRSS")
-    run()
-    return max(resident("VmHWM") - before, 0.0)
+    finally:
+        map_each_block(False)
 
 
-def release_freed() -> None:
-    """Give back what malloc has kept of earlier runs: what it could use again would not be counted."""
+def map_each_block(on: bool) -> None:
+    """Have glibc's malloc map every large block on its own, and unmap it when it is freed.
+
+    Gaps of a heap would count as the operation's memory, and what was kept of earlier runs would not.
+    """
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):  # glibc
+    if hasattr(libc, "mallopt"):
+        mmap_threshold, trim_threshold = -3, -1  # of malloc.h; off: what glibc reaches after a large block
+        libc.mallopt(mmap_threshold, 2**17 if on else 2**25)
+        libc.mallopt(trim_threshold, 2**17 if on else 2**26)
         libc.malloc_trim(0)
 
 

@@ -54,15 +54,6 @@ def edge_conv(
     check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var)
     sign = sign_of(norm_weight.detach())
     first, second = weight[:, :channels], weight[:, channels:]
-    # in half precision P + Q would lose most of what tells an edge's ends apart
-    real = wide(x.dtype)
-    with torch.autocast(x.device.type, enabled=False):
-        both = (torch.cat([first - second, second]) * sign.repeat(2)[:, None]).to(real)
-        rows = x.to(real)
-        # and far from zero in any: of the points' mean only W1's part is left in an edge
-        center = rows.detach().sum((0, 1)) / max(rows.shape[0] * rows.shape[1], 1)
-        shift = (first.to(real) @ center) * sign
-        pq = F.linear(rows - center, both, torch.cat([shift, torch.zeros_like(shift)]))
     norm = Norm(
         norm_weight * sign,
         norm_bias,
@@ -74,7 +65,17 @@ def edge_conv(
         negative_slope,
         group,
     )
-    return _EdgeConv.apply(pq, norm.weight, norm_bias, neighbors, norm, sign).to(x.dtype)
+    # in half precision P + Q would lose most of what tells an edge's ends apart
+    real = wide(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        both = (torch.cat([first - second, second]) * sign.repeat(2)[:, None]).to(real)
+        rows = x.to(real)
+        # and far from zero in any: of the points' mean only W1's part is left in an edge
+        center = rows.detach().sum((0, 1)) / max(rows.shape[0] * rows.shape[1], 1)
+        constant = (first.to(real) @ center) * sign
+        bias = torch.cat([constant, torch.zeros_like(constant)])
+        args = (rows - center, both, bias, norm.weight, norm_bias, neighbors, norm, sign)
+        return _EdgeConv.apply(*args).to(x.dtype)
 
 
 def check_growing(negative_slope: float) -> None:
@@ -92,28 +93,38 @@ def sign_of(norm_weight: Tensor) -> Tensor:
 
 class _EdgeConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, pq, weight, bias, neighbors, norm, sign):
+    def forward(ctx, x, both, bias, norm_weight, norm_bias, neighbors, norm, sign):
+        pq = F.linear(x, both, bias)
         extremum, source, sums = edge_max(pq, neighbors)
         sums = torch.stack([sums[0] * sign, sums[1]])
         mean, inv, count = norm.statistics(sums, neighbors.numel())
         mean = mean * sign
         scale, shift = norm.affine(mean, inv, pq.dtype)
         ctx.norm, ctx.count = norm, count
-        ctx.save_for_backward(pq, neighbors, extremum, source, scale, shift, mean, inv)
-        out = affine_act(extremum.view(-1, len(weight)), scale, shift, norm.negative_slope)
+        ctx.save_for_backward(x, both, bias, neighbors, extremum, source, scale, shift, mean, inv)
+        out = affine_act(extremum.view(-1, len(scale)), scale, shift, norm.negative_slope)
         return out.view(extremum.shape)
 
     @staticmethod
     def backward(ctx, grad):
-        pq, neighbors, extremum, source, scale, shift, mean, inv = ctx.saved_tensors
+        with torch.autocast(grad.device.type, enabled=False):
+            return _EdgeConv.gradients(ctx, grad)
+
+    @staticmethod
+    def gradients(ctx, grad):
+        x, both, bias, neighbors, extremum, source, scale, shift, mean, inv = ctx.saved_tensors
         norm, channels = ctx.norm, len(scale)
         sums = affine_act_sums(
             grad.reshape(-1, channels), extremum.view(-1, channels), scale, shift, norm.negative_slope
         )
         g = norm.gradients(sums, mean, inv, ctx.count)
-        affine = torch.stack([scale, shift, g.slope.to(pq.dtype), g.offset.to(pq.dtype)])
+        affine = torch.stack([scale, shift, g.slope.to(scale.dtype), g.offset.to(scale.dtype)])
+        pq = F.linear(x, both, bias)  # once more: kept, it would be a third of a network's memory
         dpq = edge_max_backward(grad, pq, neighbors, extremum, source, affine, norm.negative_slope)
-        return dpq, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), None, None, None
+        dx = dpq @ both if ctx.needs_input_grad[0] else None
+        rows = dpq.view(-1, 2 * channels)
+        dboth, dbias = rows.T @ x.reshape(-1, x.shape[2]), rows.sum(0)
+        return dx, dboth, dbias, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), None, None, None
 
 
 def _fake_edge_max(pq, neighbors):
