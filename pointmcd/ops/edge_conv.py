@@ -74,7 +74,7 @@ def edge_conv(
         center = rows.detach().sum((0, 1)) / max(rows.shape[0] * rows.shape[1], 1)
         constant = (first.to(real) @ center) * sign
         bias = torch.cat([constant, torch.zeros_like(constant)])
-        args = (rows - center, both, bias, norm.weight, norm_bias, neighbors, norm, sign)
+        args = (rows, center, both, bias, norm.weight, norm_bias, neighbors, norm, sign)
         return _EdgeConv.apply(*args).to(x.dtype)
 
 
@@ -93,15 +93,16 @@ def sign_of(norm_weight: Tensor) -> Tensor:
 
 class _EdgeConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, both, bias, norm_weight, norm_bias, neighbors, norm, sign):
-        pq = F.linear(x, both, bias)
+    def forward(ctx, x, center, both, bias, norm_weight, norm_bias, neighbors, norm, sign):
+        pq = F.linear(x - center, both, bias)
         extremum, source, sums = edge_max(pq, neighbors)
         sums = torch.stack([sums[0] * sign, sums[1]])
         mean, inv, count = norm.statistics(sums, neighbors.numel())
         mean = mean * sign
         scale, shift = norm.affine(mean, inv, pq.dtype)
         ctx.norm, ctx.count = norm, count
-        ctx.save_for_backward(x, both, bias, neighbors, extremum, source, scale, shift, mean, inv)
+        # x is kept by others too; less its mean it would be one tensor more
+        ctx.save_for_backward(x, center, both, pq, neighbors, extremum, source, scale, shift, mean, inv)
         out = affine_act(extremum.view(-1, len(scale)), scale, shift, norm.negative_slope)
         return out.view(extremum.shape)
 
@@ -112,19 +113,19 @@ class _EdgeConv(torch.autograd.Function):
 
     @staticmethod
     def gradients(ctx, grad):
-        x, both, bias, neighbors, extremum, source, scale, shift, mean, inv = ctx.saved_tensors
+        x, center, both, pq, neighbors, extremum, source, scale, shift, mean, inv = ctx.saved_tensors
         norm, channels = ctx.norm, len(scale)
         sums = affine_act_sums(
             grad.reshape(-1, channels), extremum.view(-1, channels), scale, shift, norm.negative_slope
         )
         g = norm.gradients(sums, mean, inv, ctx.count)
         affine = torch.stack([scale, shift, g.slope.to(scale.dtype), g.offset.to(scale.dtype)])
-        pq = F.linear(x, both, bias)  # once more: kept, it would be a third of a network's memory
         dpq = edge_max_backward(grad, pq, neighbors, extremum, source, affine, norm.negative_slope)
         dx = dpq @ both if ctx.needs_input_grad[0] else None
-        rows = dpq.view(-1, 2 * channels)
-        dboth, dbias = rows.T @ x.reshape(-1, x.shape[2]), rows.sum(0)
-        return dx, dboth, dbias, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), None, None, None
+        dpq = dpq.view(-1, 2 * channels)
+        dboth, dbias = dpq.T @ (x - center).reshape(-1, x.shape[2]), dpq.sum(0)
+        dweight, dshift = g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype)
+        return dx, None, dboth, dbias, dweight, dshift, None, None, None
 
 
 def _fake_edge_max(pq, neighbors):
