@@ -39,7 +39,9 @@ def main() -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="on the CPU (default 1)")
-    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="cases with this in their name: see the error of a wrong one"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -48,20 +50,22 @@ def main() -> None:
     for name, status in ops.backends().items():
         print(f"{name}: {status}")
     print("\n| what | size | backend | ms | ratio | x floor | peak MiB |\n|---|---|---|---|---|---|---|")
-    rows = []
+    rows, names = [], []
     with tempfile.TemporaryDirectory() as folder:
         for make in all_cases(args.device, args.quick, Path(folder)):
-            if args.only in case_name(make):
+            names.append(case_name(make))
+            if args.only.lower() in names[-1].lower():
                 rows += measure(make(), args.device, args.threads, rounds=3 if args.quick else 7)
                 gc.collect()
     if not rows:
-        sys.exit(f"benchmarks/run.py: --only {args.only!r} is in no name such as {case_name(make)!r}")
+        sys.exit(f"benchmarks/run.py: --only {args.only} is in none of these names:\n" + "\n".join(names))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
 
 def case_name(make: Callable[[], Case]) -> str:
-    return f"{make.func.__name__} {make.args}"  # type: ignore[attr-defined]
+    arguments = (str(value) for value in make.args if not isinstance(value, Path))  # type: ignore[attr-defined]
+    return f"{make.func.__name__} {' '.join(arguments)}"  # type: ignore[attr-defined]
 
 
 def measure(case: Case, device: str, threads: int, rounds: int) -> list[dict]:
