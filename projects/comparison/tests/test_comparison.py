@@ -1,6 +1,5 @@
 """The compared trainings differ in the method alone, and each does one step."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,13 @@ import torch
 from pointmcd.engine import load_config
 from pointmcd.evaluation.encoders import points_seen
 from pointmcd.registry import DATASETS, MODELS
-from projects.mvnet.mvnet.map_cache import write_maps
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
 NETWORK = {"type": "ImageNetwork", "trunk": "test_resnet", "levels": [1, 3], "random_weights": True}
 
 
-@pytest.fixture(scope="module")
-def compared_set(parts_set, tmp_path_factory):
-    """A copy of ``parts_set``, with a cache of maps besides."""
-    root = tmp_path_factory.mktemp("comparison") / "set"
-    shutil.copytree(parts_set, root)
-    torch.manual_seed(0)
-    write_maps(MODELS.build(NETWORK), root, "mobilenetv2", stride=8, origin={"random": True})
-    return root
-
-
-def test_one_backbone_the_same_points_and_epochs(compared_set):
-    configs = [load_config(path, {"data_root": str(compared_set)}) for path in CONFIGS]
+def test_one_backbone_the_same_points_and_epochs(cached_set):
+    configs = [load_config(path, {"data_root": str(cached_set)}) for path in CONFIGS]
     assert len(configs) == 5
     for config in configs:
         assert config.model.backbone == configs[0].model.backbone
@@ -37,8 +25,8 @@ def test_one_backbone_the_same_points_and_epochs(compared_set):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_one_step(path, compared_set):
-    overrides = {"data_root": str(compared_set)}
+def test_one_step(path, cached_set):
+    overrides = {"data_root": str(cached_set)}
     if path.stem == "mvnet":
         overrides["model.teacher"] = {**NETWORK, "pretrained": False}  # in place of ImageNet's weights
     if path.stem == "cross_correspondence":

@@ -12,7 +12,7 @@ from pointmcd.engine.pretrained import load_backbone
 from pointmcd.models.teachers.trunks import build_trunk
 from pointmcd.registry import DATASETS, MODELS
 from projects.mvnet.mvnet import ImageNetwork
-from projects.mvnet.mvnet.map_cache import MapCache, write_maps
+from projects.mvnet.mvnet.map_cache import MapCache
 from projects.mvnet.mvnet.transfer import DECODERS, take_backbone
 from projects.mvnet.mvnet.views import grid_positions
 
@@ -20,16 +20,6 @@ FOLDER = Path(__file__).resolve().parents[1] / "configs"
 CONFIGS = sorted(FOLDER.glob("mvnet_*.py"))
 DOWNSTREAM = sorted(path for path in FOLDER.glob("*_builtin.py") if path not in CONFIGS)
 NETWORK = {"type": "ImageNetwork", "trunk": "test_resnet", "levels": [1, 3], "random_weights": True}
-
-
-@pytest.fixture(scope="module")
-def cached_set(parts_set, tmp_path_factory):
-    """A copy of ``parts_set`` with maps of a random network under the name that the configs use."""
-    root = tmp_path_factory.mktemp("mvnet") / "set"
-    shutil.copytree(parts_set, root)
-    torch.manual_seed(0)
-    write_maps(MODELS.build(NETWORK), root, "autoencoder", stride=8, origin={"random": True})
-    return root
 
 
 def fitted_to(root, path):
