@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Built-in shapes, training without labels and every evaluation, 8.3 minutes of CPU time: demo.sh [FOLDER]
+# Built-in shapes, training without labels and every evaluation, 9 minutes on two CPU cores: demo.sh [FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 project=projects/cross_correspondence
