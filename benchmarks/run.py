@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="on the CPU (default 1)")
     parser.add_argument(
-        "--only", default="", help="cases with this in their name: see the error of a wrong one"
+        "--only", default="", help="cases with this in their name; a wrong one lists the names"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     args = parser.parse_args()

@@ -107,7 +107,7 @@ def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
 
 
 class _ProgressBar(Hook):
-    """How far a training is whose log is quiet, and how long the rest takes; gone when it ends."""
+    """How far a quiet training is, and how long the rest takes; shown within ``with hook.bar``."""
 
     def __init__(self, name: str) -> None:
         self.bar = Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True)
@@ -115,13 +115,9 @@ class _ProgressBar(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.bar.update(self.task, total=runner.max_iters, completed=runner.iter)
-        self.bar.start()
 
     def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
         self.bar.advance(self.task)
-
-    def after_train(self, runner: Runner) -> None:
-        self.bar.stop()
 
 
 def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
@@ -139,8 +135,10 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
     config.experiment_name = Path(work_dir).as_posix().replace("/", "_")
     config.resume = Path(work_dir, "last_checkpoint").is_file()
     runner = build_runner(config)
-    runner.register_hook(_ProgressBar(Path(work_dir).name))
-    runner.train()
+    progress = _ProgressBar(Path(work_dir).name)
+    runner.register_hook(progress)
+    with progress.bar:
+        runner.train()
     metrics = runner.test()
     metric = runner.test_evaluator.metrics[0]
     details = {name: getattr(metric, name) for name in ("labels", "ious") if hasattr(metric, name)}

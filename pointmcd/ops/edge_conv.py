@@ -109,23 +109,19 @@ class _EdgeConv(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         with torch.autocast(grad.device.type, enabled=False):
-            return _EdgeConv.gradients(ctx, grad)
-
-    @staticmethod
-    def gradients(ctx, grad):
-        x, center, both, pq, neighbors, extremum, source, scale, shift, mean, inv = ctx.saved_tensors
-        norm, channels = ctx.norm, len(scale)
-        sums = affine_act_sums(
-            grad.reshape(-1, channels), extremum.view(-1, channels), scale, shift, norm.negative_slope
-        )
-        g = norm.gradients(sums, mean, inv, ctx.count)
-        affine = torch.stack([scale, shift, g.slope.to(scale.dtype), g.offset.to(scale.dtype)])
-        dpq = edge_max_backward(grad, pq, neighbors, extremum, source, affine, norm.negative_slope)
-        dx = dpq @ both if ctx.needs_input_grad[0] else None
-        dpq = dpq.view(-1, 2 * channels)
-        dboth, dbias = dpq.T @ (x - center).reshape(-1, x.shape[2]), dpq.sum(0)
-        dweight, dshift = g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype)
-        return dx, None, dboth, dbias, dweight, dshift, None, None, None
+            x, center, both, pq, neighbors, extremum, source, scale, shift, mean, inv = ctx.saved_tensors
+            norm, channels = ctx.norm, len(scale)
+            sums = affine_act_sums(
+                grad.reshape(-1, channels), extremum.view(-1, channels), scale, shift, norm.negative_slope
+            )
+            g = norm.gradients(sums, mean, inv, ctx.count)
+            affine = torch.stack([scale, shift, g.slope.to(scale.dtype), g.offset.to(scale.dtype)])
+            dpq = edge_max_backward(grad, pq, neighbors, extremum, source, affine, norm.negative_slope)
+            dx = dpq @ both if ctx.needs_input_grad[0] else None
+            dpq = dpq.view(-1, 2 * channels)
+            dboth, dbias = dpq.T @ (x - center).reshape(-1, x.shape[2]), dpq.sum(0)
+            dweight, dshift = g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype)
+            return dx, None, dboth, dbias, dweight, dshift, None, None, None
 
 
 def _fake_edge_max(pq, neighbors):

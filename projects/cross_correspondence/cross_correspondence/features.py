@@ -26,8 +26,6 @@ def load_model(config: Config, checkpoint: str | Path | None) -> CrossCorrespond
         FileNotFoundError: There is no such checkpoint.
         ValueError: It does not fit the config.
     """
-    if checkpoint is not None and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
     # no weights but the checkpoint's
     view_encoder = {**config.model.view_encoder, "pretrained": False, "checkpoint": None}
     with torch.random.fork_rng(devices=[]):

@@ -65,6 +65,9 @@ class ImageNetwork(nn.Module):
         self.network.prune_intermediate_layers(self.levels, prune_norm=True, prune_head=True)
         if checkpoint is not None:
             self._load(checkpoint)
+        embed = getattr(self.network, "patch_embed", None)
+        fixed = isinstance(embed, import_timm().layers.PatchEmbed) and not embed.dynamic_img_pad
+        self.patch_size = embed.patch_size[0] if fixed else 1  # of which a picture's side is a multiple
         known = self.network.pretrained_cfg
         self.settings = {
             "trunk": trunk,
@@ -125,14 +128,12 @@ class ImageNetwork(nn.Module):
         images = images if images.is_floating_point() else images.float() / 255
         if (size := self.settings["resize_to"]) is not None:
             images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
-        embed = getattr(self.network, "patch_embed", None)
-        if isinstance(embed, import_timm().layers.PatchEmbed) and not embed.dynamic_img_pad:
-            side, patch = images.shape[-1], embed.patch_size[0]
-            if side % patch:
-                raise ValueError(
-                    f"{self.settings['trunk']} sees patches of {patch} px, which do not fill images of "
-                    f"{side} px: give model.teacher.resize_to={patch * round(side / patch)} or so"
-                )
+        side, patch = images.shape[-1], self.patch_size
+        if side % patch:
+            raise ValueError(
+                f"{self.settings['trunk']} sees patches of {patch} px, which do not fill images of "
+                f"{side} px: give model.teacher.resize_to={patch * round(side / patch)} or so"
+            )
         mean, std = (images.new_tensor(self.settings[name]).view(3, 1, 1) for name in ("mean", "std"))
         levels = self.network.forward_intermediates(
             (images - mean) / std, indices=self.levels, intermediates_only=True, norm=False, stop_early=True
