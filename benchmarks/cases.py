@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd import ops
-from pointmcd.datasets.prepared import PreparedShape, SplitWriter, seal
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.datasets.preparation.writer import PreparedShape, SplitWriter, seal
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.models.backbones import DGCNN, PointNet2
 from pointmcd.models.heads import ClassificationHead, ViewDistillationHead

@@ -15,10 +15,10 @@ MODELS = _child(_root.MODELS, "pointmcd.models")
 DATASETS = _child(_root.DATASETS, "pointmcd.datasets")
 DATA_SAMPLERS = _child(_root.DATA_SAMPLERS, "pointmcd.datasets.samplers")
 TRANSFORMS = _child(_root.TRANSFORMS, "pointmcd.datasets.transforms")
-FUNCTIONS = _child(_root.FUNCTIONS, "pointmcd.datasets.shapes")
+FUNCTIONS = _child(_root.FUNCTIONS, "pointmcd.datasets.prepared_shapes")
 HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks")
 METRICS = _child(_root.METRICS, "pointmcd.evaluation")
-OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.engine.compat")
+OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.compat")
 
 # MMEngine warns whenever it searches a registry that lacks a child in the current scope: give each of the
 # others an empty one.

@@ -42,7 +42,7 @@ def tiny_meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_set(tiny_meshes: Path) -> Path:
     """``tiny_meshes`` prepared: 128 points, 4 views of 32 pixels, exact masks. Copy it to write into it."""
-    from pointmcd.datasets.prepare import Request, prepare
+    from pointmcd.datasets.preparation.job import Request, prepare
     from pointmcd.geometry import CameraRig
 
     out = tiny_meshes.with_name("set")
@@ -66,7 +66,7 @@ def parts_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Chairs, lamps and tables with parts: 4 to train on and 2 to test on of each, 256 points, 5 views of 64
     pixels with label and depth images, and caches of made-up teachers. Copy it to write into it.
     """
-    from pointmcd.datasets.prepare import Request, prepare
+    from pointmcd.datasets.preparation.job import Request, prepare
     from pointmcd.geometry import CameraRig
 
     out = tmp_path_factory.mktemp("parts") / "set"
@@ -81,7 +81,7 @@ def write_made_up_teachers(root: Path, names: tuple[str, ...], classifies: bool)
     """Caches of 24 channels: descriptors, and logits of a teacher that classifies."""
     import torch
 
-    from pointmcd.datasets.prepared import PreparedSet
+    from pointmcd.datasets.prepared_set import PreparedSet
     from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 
     prepared = PreparedSet(root)

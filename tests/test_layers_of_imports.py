@@ -7,10 +7,11 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pointmcd"
 LEVELS = [
-    {"registry", "batch", "checkpoint", "version"},
+    {"registry", "batch", "checkpoint", "compat", "files"},
     {"ops", "geometry"},
     {"models", "datasets"},
     {"apis", "visualization", "evaluation", "engine"},
+    {"commands"},
 ]
 NOTHING_OF_OURS = {"ops", "geometry"}
 

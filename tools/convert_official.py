@@ -1,42 +1,11 @@
 #!/usr/bin/env python
-"""Turn a checkpoint of the official PointMCD release into ours.
+"""Turn a checkpoint of the official PointMCD release into ours."""
 
-    python tools/convert_official.py IN.pth OUT.pth
+import sys
 
-    PointNet, DGCNN for classification         configs/pointmcd_{pointnet,dgcnn}_modelnet.py
-    PointNet, DGCNN for part segmentation      configs/pointmcd_{pointnet,dgcnn}_shapenetpart.py
-    the teacher of classification              configs/teacher_mobilenetv2_modelnet.py
-    the teacher of part segmentation           configs/teacher_parts_shapenetpart.py
-    the autoencoder of ShapeNetCore            configs/teacher_autoencoder_shapenetcore.py
-    the autoencoder of ShapeNetPart            configs/teacher_autoencoder_shapenetpart.py
+import _environment  # noqa: F401
 
-What IN is of is told by its keys; OUT is a checkpoint of the config beside it.
-"""
-
-import argparse
-from pathlib import Path
-
-import torch
-from _environment import plain_errors
-
-from pointmcd.checkpoint import read_state_dict
-from pointmcd.models.official import convert
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("input", type=Path, metavar="IN", help="state dict of the official release")
-    parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write")
-    args = parser.parse_args()
-    with plain_errors():
-        network, state = convert(read_state_dict(args.input))
-    temporary = args.output.with_name(f"{args.output.name}.tmp")
-    torch.save({"state_dict": state, "meta": {"converted_from": network}}, temporary)
-    temporary.replace(args.output)
-    print(f"{network}: {len(state)} tensors written to {args.output}")
-
+from pointmcd.commands.convert_official import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,50 +1,11 @@
 #!/usr/bin/env python
-"""Extract the features of all splits of a prepared set, and save them for the protocols.
+"""Extract the features of all splits of a prepared set, and save them for the protocols."""
 
-extract_features.py work_dirs/x/epoch_60.pth x.npz --config configs/x.py --data data/shapes
-extract_features.py random:0 random.npz --config configs/baseline_pointnet_meshes.py --picture random.png
+import sys
 
-"""
+import _environment  # noqa: F401
 
-import argparse
-from pathlib import Path
-
-import _environment
-from _features import (
-    SOURCES,
-    add_arguments,
-    add_picture_arguments,
-    add_view_arguments,
-    read_features,
-    save_picture,
-)
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser, many=False)
-    parser.add_argument("out", type=Path, help="file to write, such as features.npz")
-    parser.add_argument("--splits", nargs="+", help="splits; default: all of the set")
-    add_picture_arguments(parser)
-    add_view_arguments(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    with _environment.plain_errors():
-        if args.out.suffix != ".npz":
-            raise ValueError(f"features are saved as .npz, not as {args.out}")
-        (features,) = read_features(args, args.splits)
-        features.save(args.out)
-        split = list(features.splits)[-1]
-        save_picture(args, features.split(split).over_views(args.views, args.view_pool), features.class_names)
-    for name, rows in features.splits.items():
-        print(f"{name}: {' x '.join(map(str, rows.values.shape))}")
-    print(f"wrote {args.out}: {features.about['feature']}")
-
+from pointmcd.commands.extract_features import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

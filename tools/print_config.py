@@ -1,26 +1,11 @@
 #!/usr/bin/env python
-"""Print a config as a run would use it: bases merged, overrides applied, counts filled in from the
-prepared data.
-"""
+"""Print a config as a run would use it: bases merged, overrides applied, counts filled in from the"""
 
-import argparse
-from pathlib import Path
+import sys
 
-from _environment import plain_errors
+import _environment  # noqa: F401
 
-from pointmcd.engine import load_config
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="config file")
-    parser.add_argument(
-        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config"
-    )
-    args = parser.parse_args()
-    with plain_errors():
-        print(load_config(args.config, args.cfg_options).pretty_text)
-
+from pointmcd.commands.print_config import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 
 from pointmcd.checkpoint import read_checkpoint
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.evaluation.encoders import points_seen
 from pointmcd.registry import MODELS
 

@@ -13,7 +13,7 @@ from pointmcd.apis.export import FORMAT
 from pointmcd.apis.files import read_shape
 from pointmcd.apis.results import Prediction, Segmentation
 from pointmcd.checkpoint import read_checkpoint
-from pointmcd.datasets.processing import PointSettings, prepare_points
+from pointmcd.datasets.preparation.shape import PointSettings, prepare_points
 from pointmcd.evaluation.part_segmentation import predict_parts
 from pointmcd.geometry import normalize, to_z_up
 from pointmcd.registry import MODELS

@@ -1,5 +1,5 @@
-"""Prepared shapes: the on-disk format, the dataset that reads it, and the sources that it is made from."""
+"""Prepared shapes: the on-disk format and the dataset that reads it; ``preparation`` makes such sets."""
 
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 
 __all__ = ["PreparedShapes"]

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from pointmcd.batch import TeacherRows
-from pointmcd.datasets.prepared import PreparedSet, write_json
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.files import write_json
 
 FORMAT_VERSION = 1
 META = "meta.json"

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine.check_config import check_config, check_override
 
 FROM_MANIFEST = ("num_classes", "num_views", "num_parts", "class_parts", "image_size")

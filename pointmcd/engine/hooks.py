@@ -10,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
-from pointmcd.engine.compat import from_plain, to_plain
+from pointmcd.compat import from_plain, to_plain
 from pointmcd.engine.pretrained import load_backbone
 from pointmcd.models import PointMCD
 from pointmcd.models.layers import BatchNorm

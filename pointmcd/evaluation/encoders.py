@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine.pretrained import load_backbone
 from pointmcd.evaluation.features import Features, features_of
 from pointmcd.models import PointModel

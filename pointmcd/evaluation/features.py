@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pointmcd.datasets.shapes import PreparedShapes, whole_batch
+from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 
 KINDS = {
     "max": "maximum of the backbone's point features",

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import Progress
 
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import build_runner, load_config
 from pointmcd.registry import DATASETS
 

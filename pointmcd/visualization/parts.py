@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.evaluation.part_segmentation import PartSegmentationMetric, worst_median_best
 from pointmcd.geometry.cameras import CameraRig
 

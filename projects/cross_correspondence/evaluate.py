@@ -16,16 +16,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
-from _environment import plain_errors
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.datasets.prepared import PreparedSet, file_sha256, write_json
+from pointmcd.commands.common import plain_errors
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.evaluation.fine_tuning import train_and_test
 from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.files import file_sha256, write_json
 from projects.cross_correspondence.cross_correspondence.features import load_model
 from projects.cross_correspondence.cross_correspondence.part_segmentation import (
     STARTS,

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 import torch
-from _environment import plain_errors
 from mmengine.device import get_device
 
+from pointmcd.commands.common import plain_errors
 from pointmcd.engine import load_config
 from pointmcd.registry import DATASETS, MODELS
 

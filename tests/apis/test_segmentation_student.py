@@ -9,7 +9,7 @@ import trimesh
 from torch import nn
 
 from pointmcd.apis import export_student, load_student
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.registry import MODELS
 

@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from pointmcd.apis import export_student, load_student
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.geometry import MeshError
 from pointmcd.registry import MODELS

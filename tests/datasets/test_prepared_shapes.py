@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.shapes import PreparedShapes, share_of_each_class, whole_batch
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_shapes import PreparedShapes, share_of_each_class, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCache
 
 

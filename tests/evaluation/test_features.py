@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.evaluation.encoders import build_encoder, load_encoder, points_seen, teacher_features
 from pointmcd.evaluation.features import Features, FeatureSet, extract

@@ -1,8 +1,6 @@
 """Fine-tuning: how long, on what, from where, and the tool with its report."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.commands import finetune as finetune_command
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.evaluation.bootstrap import paired_difference
 from pointmcd.evaluation.encoders import build_encoder
 from pointmcd.evaluation.fine_tuning import run_config, schedule, shape_scores
@@ -103,12 +102,10 @@ def test_scores_of_both_tasks():
 
 
 @pytest.fixture
-def finetune(monkeypatch, capsys):
+def finetune(capsys):
     def run(*words):
-        monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
-        monkeypatch.setattr(sys, "argv", ["finetune.py", *map(str, words)])
         capsys.readouterr()
-        runpy.run_path(str(REPOSITORY / "tools/finetune.py"), run_name="__main__")
+        finetune_command.main([str(word) for word in words])
         return capsys.readouterr().out
 
     return run

@@ -7,16 +7,15 @@ from pathlib import Path
 import cv2
 import pytest
 
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.commands import browse_dataset
+from pointmcd.datasets.prepared_set import PreparedSet
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "browse_dataset.py"
 
 
 @pytest.fixture
 def tool(monkeypatch):
-    """The tool as a module, and a way to give it a command line."""
-    monkeypatch.syspath_prepend(str(TOOL.parent))
-    import browse_dataset
+    """The command as a module, and a way to give it a command line."""
 
     def arguments(*words: object) -> None:
         monkeypatch.setattr(sys, "argv", [TOOL.name, *map(str, words)])
@@ -48,7 +47,7 @@ def test_draws_a_class_by_default_name(tiny_set, tmp_path):
 def test_chooses_shapes(tiny_set, tool, words, expected):
     module, arguments = tool
     arguments(tiny_set, *words)
-    args, prepared = module.parse_args(), PreparedSet(tiny_set)
+    args, prepared = module.parse_args(None), PreparedSet(tiny_set)
     names = prepared.split(args.split).names
     assert [names[row].rsplit("/")[-1] for row in module.choose(args, prepared)] == expected
 

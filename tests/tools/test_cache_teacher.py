@@ -1,14 +1,14 @@
 """tools/cache_teacher.py on a small prepared set, and what students then find."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.commands import cache_teacher
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.engine import load_config
 from pointmcd.models import MultiViewTeacher
@@ -35,11 +35,8 @@ def root(tiny_set, tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, root, tmp_path):
+def run(root, tmp_path):
     """The tool, given a checkpoint of a teacher with random weights."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-    import cache_teacher
-
     torch.manual_seed(0)
     teacher = MultiViewTeacher(num_classes=4, trunk="test_resnet", channels=16).eval()
     checkpoint, config = tmp_path / "epoch_1.pth", tmp_path / "teacher_tiny_shapes.py"
@@ -48,8 +45,7 @@ def run(monkeypatch, root, tmp_path):
 
     def call(*words, checkpoint=checkpoint):
         overrides = ["--cfg-options", f"data_root={root}", *words]
-        monkeypatch.setattr(sys, "argv", ["cache_teacher.py", str(config), str(checkpoint), *overrides])
-        cache_teacher.main()
+        cache_teacher.main([str(config), str(checkpoint), *overrides])
         return teacher
 
     return call
@@ -86,11 +82,8 @@ def test_what_does_not_fit_is_named(run, tmp_path):
 
 
 @pytest.fixture
-def run_on_parts(monkeypatch, parts_set, tmp_path):
+def run_on_parts(parts_set, tmp_path):
     """The tool on a teacher of ``parts_set`` with random weights; returns the teacher and its cache."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-    import cache_teacher
-
     root = shutil.copytree(parts_set, tmp_path / "set")
 
     def call(config):
@@ -102,8 +95,7 @@ def run_on_parts(monkeypatch, parts_set, tmp_path):
         checkpoint = tmp_path / "epoch_1.pth"
         torch.save({"state_dict": teacher.state_dict()}, checkpoint)
         words = [str(CONFIGS / config), str(checkpoint), "--name", "own", "--cfg-options", *overrides]
-        monkeypatch.setattr(sys, "argv", ["cache_teacher.py", *words])
-        cache_teacher.main()
+        cache_teacher.main(words)
         return teacher, TeacherCache(root, "own")
 
     return call

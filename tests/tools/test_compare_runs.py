@@ -1,27 +1,23 @@
 """tools/compare_runs.py on reports written by hand."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+from pointmcd.commands import compare_runs
+
 LABELS = [0] * 30 + [1] * 10
 
 
 @pytest.fixture
-def compare(monkeypatch, capsys):
+def compare(capsys):
     """Run the tool in this process and return what it printed, or the message it ended with."""
-    monkeypatch.syspath_prepend(str(TOOLS))
 
     def run(first, second):
-        words = ["compare_runs.py", "--first", *first, "--second", *second]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+        words = ["--first", *first, "--second", *second]
         try:
-            runpy.run_path(str(TOOLS / "compare_runs.py"), run_name="__main__")
+            compare_runs.main([str(word) for word in words])
         except SystemExit as end:
             return str(end.code)
         return capsys.readouterr().out

@@ -1,15 +1,15 @@
 """tools/test.py and tools/export_student.py on part segmentation, as they are typed."""
 
 import json
-import runpy
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.evaluation.part_segmentation import mean_ious, shape_ious
 from pointmcd.registry import MODELS
@@ -21,11 +21,11 @@ CONFIG = REPOSITORY / "configs/baseline_pointnet_builtinpart.py"
 @pytest.fixture
 def tool(monkeypatch, capsys):
     """Run a tool in this process and return what it printed."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
 
     def run(name, *words):
-        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
-        runpy.run_path(str(REPOSITORY / "tools" / name), run_name="__main__")
+        command = import_module(f"pointmcd.commands.{Path(name).stem}")
+        monkeypatch.setattr(sys, "argv", [name])
+        command.main([str(word) for word in words])
         return capsys.readouterr().out
 
     return run

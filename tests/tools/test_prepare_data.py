@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOL = REPOSITORY / "tools/prepare_data.py"

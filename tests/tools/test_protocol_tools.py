@@ -1,8 +1,8 @@
 """Tools for frozen features: where features come from, what the reports hold."""
 
 import json
-import runpy
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pointmcd.apis import export_student
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.evaluation.features import Features, FeatureSet
 from pointmcd.registry import MODELS
@@ -25,10 +25,10 @@ def tool(monkeypatch, capsys):
     """Run a tool in this process, and return what it prints."""
 
     def run(name, *words):
-        monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
-        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
+        command = import_module(f"pointmcd.commands.{Path(name).stem}")
+        monkeypatch.setattr(sys, "argv", [name])
         capsys.readouterr()
-        runpy.run_path(str(REPOSITORY / "tools" / name), run_name="__main__")
+        command.main([str(word) for word in words])
         return capsys.readouterr().out
 
     return run

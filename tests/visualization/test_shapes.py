@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from pointmcd.datasets.prepared import PreparedSet, PreparedSetError, PreparedShape, SplitWriter, seal
+from pointmcd.datasets.preparation.writer import PreparedShape, SplitWriter, seal
+from pointmcd.datasets.prepared_set import PreparedSet, PreparedSetError
 from pointmcd.geometry.cameras import CameraRig
 from pointmcd.visualization import draw_shape, draw_shapes
 from pointmcd.visualization.parts import part_colors

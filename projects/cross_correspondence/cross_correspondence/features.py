@@ -9,7 +9,7 @@ from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.datasets.shapes import PreparedShapes, whole_batch
+from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.evaluation.features import Features, features_of
 from pointmcd.registry import MODELS
 from projects.cross_correspondence.cross_correspondence.model import CrossCorrespondence

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.config import Config
 
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.evaluation.encoders import points_seen
 from pointmcd.evaluation.features import Features, FeatureSet
 from pointmcd.evaluation.linear_svm import linear_svm

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.registry import DATASETS, MODELS
 from projects.cross_correspondence.cross_correspondence import CrossCorrespondence, RandomCropViews

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.evaluation.features import Features, FeatureSet
 from pointmcd.models.point_model import PointModel

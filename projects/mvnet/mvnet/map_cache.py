@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from pointmcd.batch import Batch
 from pointmcd.datasets import PreparedShapes
-from pointmcd.datasets.prepared import PreparedSet, write_json
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.files import write_json
 from pointmcd.registry import DATASETS, MODELS
 from projects.mvnet.mvnet.image_network import ImageNetwork
 from projects.mvnet.mvnet.views import grid_positions

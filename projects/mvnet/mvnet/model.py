@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd import ops
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry import CameraRig
 from pointmcd.models import PointModel
 from pointmcd.models.layers import LinearNormAct

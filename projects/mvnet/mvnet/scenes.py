@@ -23,9 +23,10 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from pointmcd.datasets.prepared import PreparedShape, SplitWriter, seal, write_json
-from pointmcd.datasets.processing import CANDIDATES, PointSettings, Settings, shape_seed
-from pointmcd.datasets.sources import SourceError
+from pointmcd.datasets.preparation.shape import CANDIDATES, PointSettings, Settings, shape_seed
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.writer import PreparedShape, SplitWriter, seal
+from pointmcd.files import write_json
 from pointmcd.geometry.correspondence import project, unproject
 from pointmcd.ops import farthest_point_sample
 

@@ -8,8 +8,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from pointmcd.datasets import PreparedShapes
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.sources import SourceError
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.registry import DATASETS, METRICS, MODELS
 from projects.mvnet.mvnet.room import random_room, write_room

@@ -11,13 +11,13 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
+sys.path.append(str(Path(__file__).resolve().parents[3]))
 
-from _environment import plain_errors
 from mmengine.device import get_device
 
-from pointmcd.datasets.prepared import file_sha256
+from pointmcd.commands.common import plain_errors
 from pointmcd.engine import load_config
+from pointmcd.files import file_sha256
 from pointmcd.registry import MODELS
 
 

@@ -13,15 +13,15 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
+sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _environment import plain_errors
 
 from pointmcd.checkpoint import read_state_dict
+from pointmcd.commands.common import plain_errors
 from pointmcd.datasets import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.registry import MODELS

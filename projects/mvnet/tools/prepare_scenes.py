@@ -11,10 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
+sys.path.append(str(Path(__file__).resolve().parents[3]))
 
-from _environment import plain_errors
-
+from pointmcd.commands.common import plain_errors
 from projects.mvnet.mvnet.scenes import prepare_scenes
 
 

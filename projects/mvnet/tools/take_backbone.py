@@ -12,11 +12,11 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
+sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 import torch
-from _environment import plain_errors
 
+from pointmcd.commands.common import plain_errors
 from pointmcd.engine import load_config
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from pointmcd.datasets.images import encode_depth, encode_labels, encode_view
-from pointmcd.datasets.prepared import PreparedShape
-from pointmcd.datasets.sources.base import Shape
+from pointmcd.datasets.preparation.sources.base import Shape
+from pointmcd.datasets.preparation.writer import PreparedShape
 from pointmcd.geometry import (
     CameraRig,
     MeshError,

@@ -9,9 +9,9 @@ import trimesh
 from trimesh import creation
 
 from pointmcd.datasets.images import decode_depth, decode_labels, encode_view
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.processing import PointSettings, Settings, prepare_points, prepare_shape
-from pointmcd.datasets.sources import Shape
+from pointmcd.datasets.preparation.shape import PointSettings, Settings, prepare_points, prepare_shape
+from pointmcd.datasets.preparation.sources import Shape
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry import (
     CameraRig,
     MeshError,

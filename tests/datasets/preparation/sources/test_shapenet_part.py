@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointmcd.datasets.archive import unpack
-from pointmcd.datasets.prepare import Request, prepare
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.sources import SourceError
-from pointmcd.datasets.sources.shapenet_part import ShapeNetPart
+from pointmcd.datasets.preparation.archive import unpack
+from pointmcd.datasets.preparation.job import Request, prepare
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.sources.shapenet_part import ShapeNetPart
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry import MeshError, rig
 
 CHAIR, TABLE = "03001627", "04379243"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from trimesh import creation
 
-from pointmcd.datasets.prepare import Request, prepare
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.sources import SourceError
-from pointmcd.datasets.sources.shapenet_core import SYNSETS, ShapeNetCore
+from pointmcd.datasets.preparation.job import Request, prepare
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.sources.shapenet_core import SYNSETS, ShapeNetCore
+from pointmcd.datasets.prepared_set import PreparedSet
 
 MESH = {1: "model.obj", 2: "models/model_normalized.obj"}
 

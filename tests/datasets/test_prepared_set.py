@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 
 from pointmcd.datasets.images import encode_depth, encode_labels
-from pointmcd.datasets.prepared import (
-    MANIFEST,
-    PreparedSet,
-    PreparedSetError,
-    PreparedShape,
-    SplitWriter,
-    seal,
-)
+from pointmcd.datasets.preparation.writer import PreparedShape, SplitWriter, seal
+from pointmcd.datasets.prepared_set import MANIFEST, PreparedSet, PreparedSetError
 
 HEADER = {
     "class_names": ["a", "b"],

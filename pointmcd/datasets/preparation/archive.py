@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pointmcd.datasets.prepared import file_sha256
-from pointmcd.datasets.sources.base import SourceError
+from pointmcd.datasets.preparation.sources.base import SourceError
+from pointmcd.files import file_sha256
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
 

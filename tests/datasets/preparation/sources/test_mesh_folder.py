@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from trimesh import creation
 
-from pointmcd.datasets.sources import SourceError
-from pointmcd.datasets.sources.mesh_folder import MeshFolder
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.sources.mesh_folder import MeshFolder
 from pointmcd.geometry import MeshError
 
 

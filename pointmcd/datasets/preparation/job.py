@@ -19,12 +19,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pointmcd.datasets.archive import is_archive, unpack
-from pointmcd.datasets.prepared import MANIFEST, PreparedSet, SplitWriter, seal, write_json
-from pointmcd.datasets.ranks import Ranks
-from pointmcd.datasets.request import PreparationError, Request
-from pointmcd.datasets.sources import source_class
-from pointmcd.datasets.workers import ShapeJob, prepare_each
+from pointmcd.datasets.preparation.archive import is_archive, unpack
+from pointmcd.datasets.preparation.ranks import Ranks
+from pointmcd.datasets.preparation.request import PreparationError, Request
+from pointmcd.datasets.preparation.sources import source_class
+from pointmcd.datasets.preparation.workers import ShapeJob, prepare_each
+from pointmcd.datasets.preparation.writer import SplitWriter, seal
+from pointmcd.datasets.prepared_set import MANIFEST, PreparedSet
+from pointmcd.files import write_json
 
 JOB = "job.json"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointmcd.datasets.archive import unpack
-from pointmcd.datasets.prepare import PreparationError, Request
-from pointmcd.datasets.sources import SourceError
-from pointmcd.datasets.sources.modelnet40 import ModelNet40
+from pointmcd.datasets.preparation.archive import unpack
+from pointmcd.datasets.preparation.job import PreparationError, Request
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.sources.modelnet40 import ModelNet40
 from pointmcd.geometry import MeshError
 
 CLASSES = [f"class_{number:02d}" for number in range(40)]

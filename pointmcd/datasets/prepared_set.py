@@ -20,14 +20,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pointmcd.datasets.images import Images, ImagesWriter, bin_path, decode_depth, decode_labels, decode_view
+from pointmcd.datasets.images import Images, bin_path, decode_depth, decode_labels, decode_view
+from pointmcd.files import file_sha256
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -40,109 +40,9 @@ class PreparedSetError(ValueError):
     """A prepared set is missing, damaged or of another format."""
 
 
-@dataclass(frozen=True)
-class PreparedShape:
-    """One shape on its way to disk.
-
-    Attributes:
-        arrays: some of ``ARRAY_NAMES``, without the leading shape axis.
-        images: the encoded images of its V views, by kind (``images.KINDS``); empty where it has none.
-    """
-
-    arrays: dict[str, np.ndarray]
-    images: dict[str, list[bytes]] = field(default_factory=dict)
-
-    @property
-    def contents(self) -> list[str]:
-        """What it holds, for comparison with other shapes."""
-        return [*sorted(self.arrays), *(f"{len(found)} {kind}" for kind, found in self.images.items())]
-
-
-class SplitWriter:
-    """Writes the files of one split, shape by shape, in a bounded amount of memory.
-
-    Args:
-        folder: created; must not exist yet.
-        names: of all S shapes, in the order in which ``add`` receives them.
-        labels: (S,) class indices.
-    """
-
-    def __init__(self, folder: Path, names: list[str], labels: list[int]) -> None:
-        folder.mkdir(parents=True)
-        self.folder = folder
-        self.names = names
-        self._arrays: dict[str, np.ndarray] = {}
-        self._images: dict[str, ImagesWriter] = {}
-        self._contents: list[str] = []
-        self._written = 0
-        (folder / "names.json").write_text(json.dumps(names, indent=0, ensure_ascii=False) + "\n", "utf-8")
-        np.save(folder / "labels.npy", np.asarray(labels, np.int64))
-
-    def add(self, shape: PreparedShape) -> None:
-        if self._written == 0:
-            self._arrays = {
-                name: np.lib.format.open_memmap(
-                    self.folder / f"{name}.npy", "w+", array.dtype, (len(self.names), *array.shape)
-                )
-                for name, array in shape.arrays.items()
-            }
-            self._images = {kind: ImagesWriter(self.folder, kind) for kind in shape.images}
-            self._contents = shape.contents
-        if shape.contents != self._contents:
-            raise PreparedSetError(
-                f"{self.names[self._written]} has {', '.join(shape.contents)}, "
-                f"the shapes before it have {', '.join(self._contents)}"
-            )
-        for name, array in shape.arrays.items():
-            self._arrays[name][self._written] = array
-        for kind, encoded in shape.images.items():
-            self._images[kind].add(encoded)
-        self._written += 1
-
-    def close(self) -> None:
-        for images in self._images.values():
-            images.close()
-        for array in self._arrays.values():
-            array.flush()  # type: ignore[attr-defined]
-        if self._written != len(self.names):
-            raise PreparedSetError(f"{self.folder}: {self._written} of {len(self.names)} shapes were written")
-
-
-def seal(root: Path, header: dict[str, Any]) -> str:
-    """Completes a set whose splits are written: hashes its files and writes the manifest.
-
-    Args:
-        header: what the manifest says beyond the files; needs ``class_names`` and ``splits``.
-
-    Returns:
-        The digest of the set.
-    """
-    files = {
-        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        for split in header["splits"]
-        for path in sorted((root / split).iterdir())
-    }
-    manifest = {"format_version": FORMAT_VERSION, **header, "files": files}
-    manifest["digest"] = manifest_digest(manifest)
-    write_json(root / MANIFEST, manifest)
-    return manifest["digest"]
-
-
-def file_sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def manifest_digest(manifest: dict[str, Any]) -> str:
     body = {key: value for key, value in manifest.items() if key not in UNHASHED}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes to a temporary name, then renames: a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    temporary.replace(path)
 
 
 class PreparedSplit:

@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from trimesh import creation
 
-from pointmcd.datasets.prepare import PreparationError, Request, prepare
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.sources import Item, Shape, Source
-from pointmcd.datasets.workers import KILLED, ShapeJob
+from pointmcd.datasets.preparation.job import PreparationError, Request, prepare
+from pointmcd.datasets.preparation.sources import Item, Shape, Source
+from pointmcd.datasets.preparation.workers import KILLED, ShapeJob
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry import CameraRig
 
 TWO_VIEWS = CameraRig((0.0, 180.0), (30.0, 30.0))
 SUICIDE = """
 import os, signal, sys
 from pathlib import Path
-from pointmcd.datasets.prepare import Request, prepare
-from pointmcd.datasets.sources.mesh_folder import MeshFolder
+from pointmcd.datasets.preparation.job import Request, prepare
+from pointmcd.datasets.preparation.sources.mesh_folder import MeshFolder
 from pointmcd.geometry import CameraRig
 
 def load(self, item, load=MeshFolder.load):

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointmcd.datasets.prepare import Request, prepare
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.sources import SourceError
-from pointmcd.datasets.sources.scanobjectnn import CLASSES, FILES, ScanObjectNN
+from pointmcd.datasets.preparation.job import Request, prepare
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.sources.scanobjectnn import CLASSES, FILES, ScanObjectNN
+from pointmcd.datasets.prepared_set import PreparedSet
 
 h5py = pytest.importorskip("h5py")
 

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from pointmcd.batch import Batch
 from pointmcd.datasets.images import Images
-from pointmcd.datasets.prepared import PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import DATASETS, FUNCTIONS
 

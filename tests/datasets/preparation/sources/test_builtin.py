@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from pointmcd.datasets.prepare import Request, prepare
-from pointmcd.datasets.prepared import PreparedSet
-from pointmcd.datasets.sources import SourceError, source_class
-from pointmcd.datasets.sources.builtin import CATEGORIES, BuiltinShapes, generate
-from pointmcd.datasets.sources.builtin.solids import (
+from pointmcd.datasets.preparation.job import Request, prepare
+from pointmcd.datasets.preparation.sources import SourceError, source_class
+from pointmcd.datasets.preparation.sources.builtin import CATEGORIES, BuiltinShapes, generate
+from pointmcd.datasets.preparation.sources.builtin.solids import (
     assemble,
     bar,
     bezier,
@@ -22,6 +21,7 @@ from pointmcd.datasets.sources.builtin.solids import (
     slab,
     sweep,
 )
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry.cameras import CameraRig
 
 

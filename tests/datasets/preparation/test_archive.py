@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from pointmcd.datasets.archive import fingerprint, is_archive, unpack
-from pointmcd.datasets.sources import SourceError
+from pointmcd.datasets.preparation.archive import fingerprint, is_archive, unpack
+from pointmcd.datasets.preparation.sources import SourceError
 
 
 def write_tar(path, members, mode):

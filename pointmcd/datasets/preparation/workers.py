@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from pointmcd.datasets.images import KINDS
-from pointmcd.datasets.prepared import PreparedShape, write_json
-from pointmcd.datasets.processing import Settings, prepare_shape
-from pointmcd.datasets.sources import Shape, Source
+from pointmcd.datasets.preparation.shape import Settings, prepare_shape
+from pointmcd.datasets.preparation.sources import Shape, Source
+from pointmcd.datasets.preparation.writer import PreparedShape
+from pointmcd.files import write_json
 from pointmcd.geometry.mesh import MeshError
 
 KILLED = "its worker process was killed (out of memory, or a fault in a library)"

@@ -12,11 +12,12 @@ from mmengine.device import get_device
 from pointmcd.apis.export import FORMAT
 from pointmcd.apis.student import load_student
 from pointmcd.checkpoint import read_checkpoint
-from pointmcd.datasets.prepared import PreparedSet, file_sha256, write_json
-from pointmcd.datasets.shapes import PreparedShapes
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.evaluation.encoders import build_encoder, load_encoder, points_seen, teacher_features
 from pointmcd.evaluation.features import KINDS, VIEW_POOLS, Features, FeatureSet, extract
+from pointmcd.files import file_sha256, write_json
 from pointmcd.visualization.embedding import METHODS, draw_embedding
 
 SOURCES = """\

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pointmcd.datasets.archive import fingerprint
-from pointmcd.datasets.processing import PointSettings, Settings
-from pointmcd.datasets.sources import Source, source_class
+from pointmcd.datasets.preparation.archive import fingerprint
+from pointmcd.datasets.preparation.shape import PointSettings, Settings
+from pointmcd.datasets.preparation.sources import Source, source_class
 from pointmcd.geometry import CameraRig, rig
 
 

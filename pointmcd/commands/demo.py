@@ -1,0 +1,140 @@
+"""The main job on built-in shapes: prepare, train a teacher, cache it, train a student without and with it.
+
+Every step is one of the other tools, printed as it could be typed.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.visualization import draw_shapes
+
+TEACHER, BASELINE, DISTILLED = (
+    "teacher_tinyresnet_builtin",
+    "baseline_pointnet_builtin",
+    "pointmcd_pointnet_builtin",
+)
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+CONFIGS = TOOLS.parent / "configs"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"), help="default: %(default)s")
+    parser.add_argument(
+        "--per-class", type=int, default=30, help="training shapes a class (default: %(default)s)"
+    )
+    parser.add_argument("--teacher-epochs", type=int, help="default: the config's")
+    parser.add_argument("--epochs", type=int, help="epochs of the students; default: the config's")
+    args = parser.parse_args(argv)
+    Demo(args).run()
+
+
+class Demo:
+    """The steps, each in its own process."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.folder: Path = args.work_dir
+        self.data = self.folder / "data"
+        self.console = Console()
+        self.started = time.monotonic()
+
+    def run(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.step("Shapes, views and visibility")
+        self.tool(
+            "prepare_data.py",
+            "builtin",
+            "--out",
+            self.data,
+            "--image-size",
+            64,
+            "--train",
+            self.args.per_class,
+        )
+        self.step("The image teacher")
+        teacher = self.train(TEACHER, self.args.teacher_epochs)
+        self.tool(
+            "cache_teacher.py", CONFIGS / f"{TEACHER}.py", teacher, "--name", "tinyresnet", *self.options()
+        )
+        self.step("The student without the teacher, then with it")
+        for name in (BASELINE, DISTILLED):
+            checkpoint = self.train(name, self.args.epochs)
+            self.tool(
+                "test.py",
+                CONFIGS / f"{name}.py",
+                checkpoint,
+                "--work-dir",
+                self.folder / name,
+                *self.options(),
+            )
+        self.tool(
+            "export_student.py",
+            CONFIGS / f"{DISTILLED}.py",
+            checkpoint,
+            self.folder / "student.pth",
+            *self.options(),
+        )
+        self.report()
+
+    def step(self, title: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+        self.console.rule(f"[bold]{title}[/] ({minutes}:{seconds:02} so far)")
+
+    def options(self, *more: str) -> list[str]:
+        return ["--cfg-options", f"data_root={self.data}", *more]
+
+    def train(self, name: str, epochs: int | None) -> Path:
+        """Train a config and return its last checkpoint."""
+        folder = self.folder / name
+        more = [] if epochs is None else [f"train_cfg.max_epochs={epochs}"]
+        self.tool("train.py", CONFIGS / f"{name}.py", "--work-dir", folder, *self.options(*more))
+        return Path((folder / "last_checkpoint").read_text())
+
+    def tool(self, name: str, *arguments: object) -> None:
+        words = [str(word) for word in arguments]
+        self.console.print(
+            f"[dim]$ python tools/{name} {' '.join(words)}[/]", soft_wrap=True, highlight=False
+        )
+        done = subprocess.run([sys.executable, str(TOOLS / name), *words], check=False)
+        if done.returncode:
+            raise SystemExit(f"demo.py: tools/{name} failed with exit code {done.returncode}; see above")
+
+    def report(self) -> None:
+        """The table and the picture."""
+        accuracy = json.loads((self.data / "teachers/tinyresnet/meta.json").read_text())["accuracy"]["test"]
+        rows = {"teacher (tiny ResNet, 12 views, random start)": accuracy}
+        for label, name in (("PointNet alone", BASELINE), ("PointNet, distilled", DISTILLED)):
+            (result,) = sorted((self.folder / name).glob("test_*.json"))[-1:]
+            rows[label] = json.loads(result.read_text())
+        table = Table(title="Built-in shapes, test split, last epoch, one seed")
+        table.add_column("")
+        for column in ("overall accuracy %", "mean class accuracy %"):
+            table.add_column(column, justify="right")
+        for label, values in rows.items():
+            table.add_row(label, f"{values['overall_accuracy']:.1f}", f"{values['mean_class_accuracy']:.1f}")
+        with open(self.folder / "results.txt", "w") as file:
+            Console(file=file, width=100).print(table)
+        prepared = PreparedSet(self.data)
+        draw_shapes(prepared, "test", list(range(0, len(prepared.split("test")), 40))).savefig(
+            self.folder / "shapes.png"
+        )
+        self.step("Done")
+        self.console.print(table)
+        test_shapes = len(prepared.split("test"))
+        self.console.print(
+            f"One run on {test_shapes} shapes is uncertain by several points; docs/results.md compares "
+            f"seeds.\nIn {self.folder}: results.txt (this table), shapes.png (shapes, views and visible "
+            "points), student.pth (the exported student)"
+        )

@@ -1,0 +1,46 @@
+"""Extract the features of all splits of a prepared set, and save them for the protocols.
+
+extract_features.py work_dirs/x/epoch_60.pth x.npz --config configs/x.py --data data/shapes
+extract_features.py random:0 random.npz --config configs/baseline_pointnet_meshes.py --picture random.png
+
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pointmcd.commands.common import plain_errors
+from pointmcd.commands.frozen_features import (
+    SOURCES,
+    add_arguments,
+    add_picture_arguments,
+    add_view_arguments,
+    read_features,
+    save_picture,
+)
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser, many=False)
+    parser.add_argument("out", type=Path, help="file to write, such as features.npz")
+    parser.add_argument("--splits", nargs="+", help="splits; default: all of the set")
+    add_picture_arguments(parser)
+    add_view_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    with plain_errors():
+        if args.out.suffix != ".npz":
+            raise ValueError(f"features are saved as .npz, not as {args.out}")
+        (features,) = read_features(args, args.splits)
+        features.save(args.out)
+        split = list(features.splits)[-1]
+        save_picture(args, features.split(split).over_views(args.views, args.view_pool), features.class_names)
+    for name, rows in features.splits.items():
+        print(f"{name}: {' x '.join(map(str, rows.values.shape))}")
+    print(f"wrote {args.out}: {features.about['feature']}")

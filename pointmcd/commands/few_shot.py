@@ -1,0 +1,129 @@
+"""Few-shot classification on frozen features: N ways, K shots, 10 episodes of each.
+
+    few_shot.py work_dirs/x_s*/epoch_60.pth --config configs/x.py --data data/shapes --out few_shot/x.json
+
+An episode draws N classes, K support shapes of each and 20 others as queries (fewer where a class has fewer
+left; the report counts them), and fits a linear SVM with C = 1 to the support. The same --seed draws the same
+episodes whatever the features. Support and queries come from one pool, the training split as is customary.
+
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from pointmcd.commands.common import plain_errors
+from pointmcd.commands.frozen_features import (
+    SOURCES,
+    add_arguments,
+    add_view_arguments,
+    read_features,
+    report_path,
+    write_report,
+)
+from pointmcd.evaluation.few_shot import QUERIES, REPEATS, draw_episode, eligible_classes, episode_accuracy
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    add = parser.add_argument
+    add("--pool", nargs="+", default=["train"], metavar="SPLIT", help="where shapes are drawn from (train)")
+    add("--ways", type=int, nargs="+", default=[5, 10], metavar="N", help="(5 10)")
+    add("--shots", type=int, nargs="+", default=[10, 20], metavar="K", help="(10 20)")
+    add("--queries", type=int, default=QUERIES, help=f"query shapes of a class ({QUERIES})")
+    add("--repeats", type=int, default=REPEATS, help=f"episodes ({REPEATS})")
+    add("--seed", type=int, default=0, help="of the episodes (0)")
+    add("--out", type=Path, metavar="JSON", help="report; default: work_dirs/few_shot/<source>.json")
+    add_view_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    with plain_errors():
+        if args.repeats < 1:
+            raise ValueError(f"--repeats is {args.repeats}, needs 1 at least")
+        sets = read_features(args, args.pool)
+        labels = np.concatenate([sets[0].split(split).labels for split in args.pool])
+        pools = [
+            np.concatenate(
+                [one.split(split).over_views(args.views, args.view_pool).values for split in args.pool]
+            )
+            for one in sets
+        ]
+        results, left_out = [], []
+        for ways, shots in ((n, k) for n in args.ways for k in args.shots):
+            if (count := len(eligible_classes(labels, shots))) < ways:
+                left_out.append(
+                    f"{ways} ways, {shots} shots: {count} classes of the pool have {shots + 1} shapes"
+                )
+            else:
+                results.append(setting(args, pools, labels, ways, shots))
+        if not results:
+            raise ValueError("no setting is possible; " + "; ".join(left_out))
+    report = {
+        "protocol": "few-shot: linear SVM, C = 1, on frozen features standardised on the support",
+        "spread": f"standard deviation over {args.repeats} episodes of the mean of {len(sets)} encoder(s)",
+        "pool": args.pool,
+        "queries": args.queries,
+        "seed": args.seed,
+        "views": None if args.views is None else f"{args.view_pool} of {args.views}",
+        "features": [one.about for one in sets],
+        "settings": results,
+        "left_out": left_out,
+    }
+    path = report_path(args, "few_shot")
+    write_report(path, report)
+    console = Console()
+    console.print(table(results))
+    for line in left_out:
+        console.print(f"left out: {line}", soft_wrap=True)
+    console.print(
+        f"feature: {sets[0].about['feature']}\nspread: {report['spread']}\nwrote {path}", soft_wrap=True
+    )
+
+
+def setting(
+    args: argparse.Namespace, pools: list[np.ndarray], labels: np.ndarray, ways: int, shots: int
+) -> dict[str, Any]:
+    """All episodes of one N and K."""
+    episodes = [
+        draw_episode(labels, ways, shots, args.queries, args.seed, repeat) for repeat in range(args.repeats)
+    ]
+    accuracy = np.array(
+        [
+            [episode_accuracy(values, labels, episode) for values in pools]
+            for episode in track(
+                episodes, f"{ways} ways, {shots} shots", transient=True, console=Console(stderr=True)
+            )
+        ]
+    )
+    return {
+        "ways": ways,
+        "shots": shots,
+        **mean_and_std(accuracy.mean(1)),
+        "queries_by_episode": [len(episode.query) for episode in episodes],
+        "accuracy_by_encoder_and_episode": accuracy.T.tolist(),
+    }
+
+
+def table(results: list[dict[str, Any]]) -> Table:
+    """A row a setting."""
+    rows = Table(title="Few-shot classification")
+    for column in ("ways", "shots", "accuracy %", "queries an episode"):
+        rows.add_column(column, justify="right")
+    for one in results:
+        low, high = min(one["queries_by_episode"]), max(one["queries_by_episode"])
+        queries = str(low) if low == high else f"{low} to {high}"
+        rows.add_row(str(one["ways"]), str(one["shots"]), plus_minus(one), queries)
+    return rows

@@ -1,0 +1,193 @@
+"""Fine-tune a pre-trained backbone beside training from scratch, at fractions of the labels.
+
+    finetune.py configs/baseline_pointnet_meshes.py --pretrained work_dirs/x/epoch_100.pth \\
+        --out work_dirs/finetune --cfg-options data_root=data/shapes
+
+Both sides have the recipe of the config, and at each fraction and seed the same labelled shapes. The backbone
+is loaded strictly; head and all else start anew. At a fraction of the labels a run makes as many iterations
+as the recipe, times that fraction or --min-share, whichever is larger (epochs are counted accordingly). Every
+run is tested once, at its last epoch, and has a folder of its own; the same command goes on where it stopped.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pointmcd.commands.common import plain_errors
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.evaluation.bootstrap import paired_difference
+from pointmcd.evaluation.fine_tuning import (
+    MIN_SHARE,
+    labelled_shapes,
+    run_config,
+    shape_scores,
+    train_and_test,
+)
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.files import file_sha256, write_json
+
+SIDES = ("scratch", "pretrained")
+METRICS = ("overall_accuracy", "instance_miou")
+CONSOLE = Console(width=max(Console().width, 100))
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("config", type=Path, help="the recipe, a baseline_* config")
+    add(
+        "--pretrained",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="CHECKPOINT",
+        help="checkpoint with the same backbone: one for all seeds, or one for each",
+    )
+    add(
+        "--fractions",
+        type=float,
+        nargs="+",
+        default=[1, 5, 10, 20, 100],
+        metavar="PERCENT",
+        help="of each class's labels, one shape at least (1 5 10 20 100)",
+    )
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of weights and labelled shapes (0 1 2)")
+    add("--min-share", type=float, default=MIN_SHARE, help=f"of the recipe's iterations ({MIN_SHARE})")
+    add("--out", type=Path, help="folder of the runs and the report; default: work_dirs/finetune_<config>")
+    add(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config, on both sides"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    folder = args.out or Path("work_dirs") / f"finetune_{args.config.stem}"
+    with plain_errors():
+        check(args)
+        rows = [at_fraction(args, folder, percent) for percent in args.fractions]
+    report = {
+        "protocol": "the same recipe, labelled shapes and seeds on both sides; last epoch, tested once",
+        "config": str(args.config),
+        "cfg_options": args.cfg_options,
+        "pretrained": [str(path) for path in args.pretrained],
+        "seeds": args.seeds,
+        "min_share": args.min_share,
+        "spread": f"standard deviation over the seeds {', '.join(map(str, args.seeds))}"
+        if len(args.seeds) > 1
+        else f"none: seed {args.seeds[0]} alone",
+        "interval": "95 % bootstrap over test shapes and seeds of pretrained less scratch",
+        "fractions": rows,
+    }
+    write_json(folder / "finetune.json", report)
+    CONSOLE.print(table(rows))
+    CONSOLE.print(f"spread: {report['spread']}; interval: {report['interval']}", soft_wrap=True)
+    CONSOLE.print(f"wrote {folder}/finetune.json", soft_wrap=True)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse before anything is trained what would fail later."""
+    if not all(0 < percent <= 100 for percent in args.fractions):
+        raise ValueError(f"--fractions are percentages above 0, at most 100, not {args.fractions}")
+    if not 0 < args.min_share <= 1:
+        raise ValueError(f"--min-share is {args.min_share}, needs more than 0 and at most 1")
+    if len(args.pretrained) not in (1, len(args.seeds)):
+        raise ValueError(
+            f"{len(args.pretrained)} checkpoints for {len(args.seeds)} seeds; give one, or one for each"
+        )
+    for checkpoint in args.pretrained:
+        if not checkpoint.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
+
+
+def at_fraction(args: argparse.Namespace, folder: Path, percent: float) -> dict[str, Any]:
+    """All runs at one fraction of the labels, and what they come to."""
+    results: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    for number, seed in enumerate(args.seeds):
+        checkpoint = args.pretrained[number % len(args.pretrained)]
+        for side in SIDES:
+            start = checkpoint if side == "pretrained" else None
+            result = finished_run(args, folder / f"{side}_{percent:g}_s{seed}", percent, seed, start)
+            results[side].append(result)
+    metric = next(name for name in METRICS if name in results["scratch"][0])
+    scores = {side: np.stack([shape_scores(one) for one in runs]) for side, runs in results.items()}
+    difference = paired_difference(scores["scratch"], scores["pretrained"])
+    by_side = {}
+    for side, runs in results.items():
+        values = [one[metric] for one in runs]
+        by_side[side] = {**mean_and_std(values), "of_seeds": values}
+    return {
+        "percent": percent,
+        "labelled_shapes": [one["labelled_shapes"] for one in results["scratch"]],
+        "iterations": [one["iterations"] for one in results["scratch"]],
+        "metric": metric,
+        **by_side,
+        "difference": {**difference._asdict(), "clear": difference.clear},
+    }
+
+
+def finished_run(
+    args: argparse.Namespace, folder: Path, percent: float, seed: int, start: Path | None
+) -> dict[str, Any]:
+    """The result of a run, trained now unless it is there already."""
+    config = run_config(args.config, args.cfg_options, percent / 100, seed, start, args.min_share)
+    labelled = labelled_shapes(config)
+    batch, epochs = config.train_dataloader.batch_size, config.train_cfg.max_epochs
+    settings = {
+        "config": args.config.name,
+        "cfg_options": args.cfg_options,
+        "data_digest": PreparedSet(config.data_root).digest,
+        "percent": percent,
+        "seed": seed,
+        "start_sha256": None if start is None else file_sha256(start),
+        "batch_size": batch,
+        "epochs": epochs,
+    }
+    if (folder / "settings.json").is_file():
+        before = json.loads((folder / "settings.json").read_text())
+        if changed := [name for name in settings if before.get(name) != settings[name]]:
+            raise ValueError(
+                f"{folder} holds a run with another {', '.join(changed)}; give another --out, or delete it"
+            )
+    if (folder / "result.json").is_file():
+        return json.loads((folder / "result.json").read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "settings.json", settings)
+    config.log_level = "ERROR"  # the curves are in each folder's scalars.json
+    iterations = epochs * (labelled // batch)
+    CONSOLE.print(f"{folder.name}: {labelled} labelled shapes, {iterations} iterations ...", soft_wrap=True)
+    result = {
+        **train_and_test(config, folder),
+        "labelled_shapes": labelled,
+        "batch_size": batch,
+        "epochs": epochs,
+        "iterations": iterations,
+    }
+    write_json(folder / "result.json", result)
+    return result
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """A row a fraction."""
+    title = {"overall_accuracy": "Overall accuracy %", "instance_miou": "Instance mIoU %"}[rows[0]["metric"]]
+    shown = Table(title=f"{title}, last epoch", caption="* the interval excludes 0")
+    for column in ("labels %", "shapes", "iterations", "scratch", "pre-trained", "gain (95 % interval)"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        gain = row["difference"]
+        shown.add_row(
+            f"{row['percent']:g}",
+            f"{np.mean(row['labelled_shapes']):.0f}",
+            f"{np.mean(row['iterations']):.0f}",
+            *(plus_minus(row[side]) for side in SIDES),
+            f"{gain['mean']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})" + "*" * gain["clear"],
+        )
+    return shown

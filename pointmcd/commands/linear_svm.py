@@ -1,0 +1,159 @@
+"""Train a linear SVM on frozen features of the training split, and test it.
+
+    linear_svm.py work_dirs/x_s*/epoch_60.pth --config configs/x.py --data data/shapes --out svm/x.json
+    linear_svm.py random:0 random:1 random:2 --config configs/x.py --data data/shapes --out svm/random.json
+    compare_runs.py --first svm/random_run*.json --second svm/x_run*.json
+
+Features are standardised on the training split, and C is chosen there by stratified cross-validation. A run
+is one encoder with one draw of the folds: several sources make one run each, a single one --runs of them,
+whose spread is then that of the folds alone. Beside the report, each run's predictions are written for
+tools/compare_runs.py.
+
+"""
+
+import argparse
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from pointmcd.commands.common import plain_errors
+from pointmcd.commands.frozen_features import (
+    SOURCES,
+    add_arguments,
+    add_picture_arguments,
+    add_view_arguments,
+    read_features,
+    report_path,
+    save_picture,
+    write_report,
+)
+from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
+from pointmcd.evaluation.linear_svm import FOLDS, GRID, linear_svm
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
+
+METRICS = ("overall_accuracy", "mean_class_accuracy")
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    add = parser.add_argument
+    add("--splits", nargs=2, default=["train", "test"], metavar=("TRAIN", "TEST"), help="(train test)")
+    add("--runs", type=int, default=3, help="draws of the folds, where there is one source (3)")
+    add("--grid", type=float, nargs="+", default=list(GRID), metavar="C", help="values of C to choose from")
+    add("--folds", type=int, default=FOLDS, help=f"folds of the cross-validation ({FOLDS})")
+    add("--out", type=Path, metavar="JSON", help="report; default: work_dirs/linear_svm/<source>.json")
+    add_picture_arguments(parser)
+    add_view_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    with plain_errors():
+        if args.runs < 1:
+            raise ValueError(f"--runs is {args.runs}, needs 1 at least")
+        sets = read_features(args, args.splits)
+        sets = sets if len(sets) > 1 else sets * args.runs
+        runs = [
+            run(args, features, seed)
+            for seed, features in enumerate(track(sets, "SVMs", transient=True, console=Console(stderr=True)))
+        ]
+        test = sets[0].split(args.splits[1]).over_views(args.views, args.view_pool)
+        save_picture(args, test, sets[0].class_names)
+    path = report_path(args, "linear_svm")
+    for old in path.parent.glob(f"{glob.escape(path.stem)}_run[0-9]*.json"):
+        old.unlink()
+    for number, one in enumerate(runs):
+        write_report(path.with_name(f"{path.stem}_run{number}.json"), one)
+    report = summary(runs, sets[0].class_names, len(args.sources))
+    write_report(path, report)
+    console = Console()
+    console.print(class_table(report, test.labels))
+    console.print(run_table(report, runs))
+    console.print(
+        f"feature: {sets[0].about['feature']}\nspread: {report['spread']}\nwrote {path} and {len(runs)} runs",
+        soft_wrap=True,
+    )
+
+
+def run(args: argparse.Namespace, features: Any, seed: int) -> dict[str, Any]:
+    """One SVM: what it says of the test split, and how good that is."""
+    train, test = (
+        features.split(split).over_views(args.views, args.view_pool, seed) for split in args.splits
+    )
+    found = linear_svm(train.values, train.labels, test.values, seed, args.grid, args.folds)
+    confusion = confusion_matrix(test.labels, found.predictions, len(features.class_names))
+    return {
+        **accuracies(confusion),
+        "features": features.about,
+        "splits": args.splits,
+        "views": None if args.views is None else f"{args.view_pool} of {args.views}",
+        "fold_seed": seed,
+        "folds": args.folds,
+        "c": found.c,
+        "c_is_at_the_edge_of_the_grid": found.c in (min(args.grid), max(args.grid)),
+        "cv_accuracy": {f"{c:g}": accuracy for c, accuracy in found.cv_accuracy.items()},
+        "labels": test.labels.tolist(),
+        "predictions": found.predictions.tolist(),
+    }
+
+
+def summary(runs: list[dict[str, Any]], names: list[str], sources: int) -> dict[str, Any]:
+    """Mean and spread over the runs, and the mean accuracy of each class."""
+    by_class = [
+        class_accuracy(confusion_matrix(one["labels"], one["predictions"], len(names))) for one in runs
+    ]
+    mean = 100 * np.mean(by_class, 0)
+    if sources > 1:
+        spread = f"standard deviation over {sources} encoders, each with folds of its own"
+    elif len(runs) > 1:
+        spread = f"standard deviation over {len(runs)} draws of the folds, one encoder"
+    else:
+        spread = "none: one encoder, one draw of the folds"
+    return {
+        "protocol": "linear SVM on standardised frozen features, C by cross-validation on the training split",
+        "spread": spread,
+        "metrics": {name: mean_and_std([one[name] for one in runs]) for name in METRICS},
+        "class_accuracy": {
+            name: None if np.isnan(value) else float(value) for name, value in zip(names, mean, strict=True)
+        },
+        "runs": [
+            {key: value for key, value in one.items() if key not in ("labels", "predictions")} for one in runs
+        ],
+    }
+
+
+def class_table(report: dict[str, Any], labels: np.ndarray) -> Table:
+    """A row a class: shapes and mean accuracy."""
+    table = Table(title="Accuracy by class, mean over the runs")
+    table.add_column("class")
+    for column in ("test shapes", "%"):
+        table.add_column(column, justify="right")
+    for label, (name, value) in enumerate(report["class_accuracy"].items()):
+        table.add_row(name, str(int((labels == label).sum())), "" if value is None else f"{value:.1f}")
+    return table
+
+
+def run_table(report: dict[str, Any], runs: list[dict[str, Any]]) -> Table:
+    """A row a run, and the mean."""
+    table = Table(title="Linear SVM")
+    table.add_column("encoder", overflow="fold")
+    for column in ("C", "overall accuracy %", "mean class accuracy %"):
+        table.add_column(column, justify="right")
+    for one in runs:
+        edge = " (edge of the grid)" if one["c_is_at_the_edge_of_the_grid"] else ""
+        table.add_row(
+            str(one["features"]["source"]), f"{one['c']:g}{edge}", *(f"{one[name]:.2f}" for name in METRICS)
+        )
+    table.add_section()
+    table.add_row("mean", "", *(plus_minus(report["metrics"][name], 2) for name in METRICS))
+    return table

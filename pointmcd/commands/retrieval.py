@@ -1,0 +1,131 @@
+"""Retrieve shapes by frozen features: mean average precision, with and without the query in the gallery.
+
+    retrieval.py work_dirs/x_s*/epoch_60.pth --config configs/x.py --data data/shapes --out retrieval/x.json
+
+Each shape of the split is a query to all of the split. With the query itself in the gallery, as some
+published figures have it, the first place is always right; without it is the customary measure.
+
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pointmcd.commands.common import plain_errors
+from pointmcd.commands.frozen_features import (
+    SOURCES,
+    add_arguments,
+    add_picture_arguments,
+    add_view_arguments,
+    read_features,
+    report_path,
+    save_picture,
+    write_report,
+)
+from pointmcd.evaluation.retrieval import DISTANCES, AveragePrecision, average_precision
+from pointmcd.evaluation.spread import mean_and_std, plus_minus
+
+METRICS = {"without_self": "mAP % without the query", "with_self": "mAP % with the query"}
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    add = parser.add_argument
+    add("--split", default="test", help="(test)")
+    add("--distance", choices=DISTANCES, default="cosine", help="(cosine)")
+    add("--l1", action="store_true", help="divide features by the sum of their magnitudes first")
+    add("--out", type=Path, metavar="JSON", help="report; default: work_dirs/retrieval/<source>.json")
+    add_picture_arguments(parser)
+    add_view_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    with plain_errors():
+        sets = read_features(args, [args.split])
+        splits = [
+            one.split(args.split).over_views(args.views, args.view_pool, seed)
+            for seed, one in enumerate(sets)
+        ]
+        labels = splits[0].labels
+        if np.bincount(labels).max() < 2:
+            raise ValueError(f"no class of {args.split} has two shapes: there is nothing to retrieve")
+        found = [average_precision(split.values, labels, args.distance, args.l1) for split in splits]
+        save_picture(args, splits[0], sets[0].class_names)
+    report = {
+        "protocol": f"retrieval: mean average precision, {args.distance} distance, {args.split} split",
+        "spread": f"standard deviation over the encoders ({len(sets)})",
+        "l1_normalized": args.l1,
+        "views": None if args.views is None else f"{args.view_pool} of {args.views}",
+        **summary(found, labels, sets[0].class_names),
+        "encoders": [
+            {"features": one.about, **means(precision)} for one, precision in zip(sets, found, strict=True)
+        ],
+    }
+    path = report_path(args, "retrieval")
+    write_report(path, report)
+    console = Console()
+    console.print(class_table(report, labels), encoder_table(report))
+    if report["queries_alone_in_their_class"]:
+        console.print(
+            f"{report['queries_alone_in_their_class']} queries are alone in their class; without themselves "
+            "they do not count",
+            soft_wrap=True,
+        )
+    console.print(f"feature: {sets[0].about['feature']}\nwrote {path}", soft_wrap=True)
+
+
+def means(precision: AveragePrecision) -> dict[str, float]:
+    """Mean average precision in percent."""
+    return {name: 100 * float(np.nanmean(getattr(precision, name))) for name in METRICS}
+
+
+def summary(found: list[AveragePrecision], labels: np.ndarray, names: list[str]) -> dict[str, Any]:
+    """Mean and spread over the encoders, and the mean of each class."""
+    of_encoders = [means(precision) for precision in found]
+    without = np.mean([precision.without_self for precision in found], 0)
+    by_class = {name: without[labels == label] for label, name in enumerate(names)}
+    return {
+        "mean_average_precision": {
+            name: mean_and_std([one[name] for one in of_encoders]) for name in METRICS
+        },
+        "queries": len(labels),
+        "queries_alone_in_their_class": int(np.isnan(without).sum()),
+        "class_average_precision": {
+            name: 100 * float(rows.mean()) if len(rows) > 1 else None for name, rows in by_class.items()
+        },
+    }
+
+
+def class_table(report: dict[str, Any], labels: np.ndarray) -> Table:
+    """A row a class."""
+    table = Table(title="Without the query, by class")
+    table.add_column("class")
+    for column in ("shapes", "mAP %"):
+        table.add_column(column, justify="right")
+    for label, (name, value) in enumerate(report["class_average_precision"].items()):
+        table.add_row(name, str(int((labels == label).sum())), "" if value is None else f"{value:.1f}")
+    return table
+
+
+def encoder_table(report: dict[str, Any]) -> Table:
+    """A row an encoder, and the mean."""
+    table = Table(title=report["protocol"])
+    table.add_column("encoder", overflow="fold")
+    for title in METRICS.values():
+        table.add_column(title, justify="right")
+    for one in report["encoders"]:
+        table.add_row(str(one["features"]["source"]), *(f"{one[name]:.2f}" for name in METRICS))
+    table.add_section()
+    spread = report["mean_average_precision"]
+    table.add_row("mean", *(plus_minus(spread[name], 2) for name in METRICS))
+    return table
