@@ -1,15 +1,55 @@
-"""Reading weights from files that others may have written: no code is run, and what is wrong is named."""
+"""Files of weights: written whole or not at all, with a hash, and read without running any code of theirs."""
 
+import hashlib
+import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pointmcd.files import written_aside
+
+ZIP, ZIP_END = b"PK\x03\x04", b"PK\x05\x06"
+ZIP_END_SIZE = 22  # of the record that ends an archive without a comment, whose last two bytes are its length
+HASH_MARK = b"pointmcd sha256 "
+HASH_SIZE = len(HASH_MARK) + 64
+
+
+def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
+    """Write what ``torch.load(weights_only=True)`` reads, and in the archive's comment the SHA-256 of it all.
+
+    A reader sees the old file or the new one, never a part; where writing fails, the old one is as it was
+    and nothing is left beside it.
+
+    Args:
+        path: File to write; its folder is made where it is missing.
+        content: Tensors and plain values.
+
+    Raises:
+        OSError: It cannot be written: the disk is full, or the folder is not to be written to.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    if buffer.getbuffer()[-ZIP_END_SIZE:][:4] != ZIP_END:
+        raise AssertionError("torch.save is expected to end its archive without a comment")
+    buffer.seek(-2, io.SEEK_END)
+    buffer.write(HASH_SIZE.to_bytes(2, "little"))
+    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    buffer.write(HASH_MARK + digest.encode())
+    try:
+        with written_aside(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}. What was there before is as it was") from error
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What ``torch.save`` wrote, where it holds a dict of nothing but tensors and plain values.
+    """What ``write_checkpoint`` or ``torch.save`` wrote: a dict of nothing but tensors and plain values.
+
+    A file with a hash is checked against it, an archive without one against its own checksums.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -17,12 +57,41 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     _check(path)
     try:
+        _check_hash(Path(path))
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+    # what damaged bytes make of a pickle is not foreseeable
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise _damaged(path, error) from error
+    except (pickle.UnpicklingError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
         raise _damaged(path, error) from error
     if not isinstance(saved, dict):
         raise _damaged(path, f"it holds a {type(saved).__name__}, not a dict")
     return saved
+
+
+def _check_hash(path: Path) -> None:
+    """Refuse an archive that is not as it was written; files of other kinds are torch's to judge."""
+    with open(path, "rb") as file:
+        is_zip = file.read(len(ZIP)) == ZIP
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(size - HASH_SIZE, 0))
+        end = file.read()
+        if end.startswith(HASH_MARK):
+            file.seek(0)
+            digest = hashlib.sha256()
+            left = size - HASH_SIZE
+            while left and (block := file.read(min(left, 1 << 20))):
+                digest.update(block)
+                left -= len(block)
+            if end[len(HASH_MARK) :] != digest.hexdigest().encode():
+                raise ValueError("its bytes are not those that were written (SHA-256)")
+            return
+    if is_zip:
+        if end[-ZIP_END_SIZE:][:4] != ZIP_END:
+            raise ValueError("its end is missing, or not as it was written")
+        with zipfile.ZipFile(path) as archive:
+            if (entry := archive.testzip()) is not None:
+                raise ValueError(f"{entry} in it is not as it was written (CRC-32)")
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
