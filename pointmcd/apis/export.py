@@ -2,20 +2,20 @@
 used.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 
+from pointmcd.apis.student_file import FORMAT, check_student
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.evaluation.encoders import points_seen
+from pointmcd.files import written_aside
 from pointmcd.registry import MODELS
 
 STUDENT_KEYS = ("backbone.", "head.")
-FORMAT = "pointmcd student 1"
 
 
 def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> dict[str, Any]:
@@ -50,14 +50,6 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     }
     state = read_checkpoint(checkpoint).get("state_dict", {})
     student = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
-    built = MODELS.build(model)
-    try:
-        built.load_state_dict(student)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{checkpoint} does not hold the model of this config, so give the config that it was trained "
-            f"with: {error}"
-        ) from error
     prepared = PreparedSet(config.data_root)
     exported = {
         "format": FORMAT,
@@ -67,12 +59,17 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         "num_points": points_seen(config),
         "points": prepared.manifest["points"],
     }
-    if built.dense:
+    if model["head"] is not None and getattr(MODELS.get(model["head"]["type"]), "dense", False):
         exported |= {"part_names": prepared.part_names, "class_parts": prepared.class_parts}
-    temporary = Path(f"{out}.{os.getpid()}.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(exported, temporary)
-    temporary.replace(out)
+    try:
+        check_student(exported)
+    except ValueError as error:
+        raise ValueError(
+            f"{checkpoint} and this config make no student; give the config that the checkpoint was trained "
+            f"with: {error}"
+        ) from error
+    with written_aside(out) as temporary:
+        torch.save(exported, temporary)
     return exported
 
 

@@ -1,6 +1,8 @@
 """An exported student and what it says of a shape."""
 
 import difflib
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,13 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from pointmcd.apis.export import FORMAT
 from pointmcd.apis.files import read_shape
 from pointmcd.apis.results import Prediction, Segmentation
+from pointmcd.apis.student_file import FORMAT, build_student
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.preparation.shape import PointSettings, prepare_points
 from pointmcd.evaluation.part_segmentation import predict_parts
 from pointmcd.geometry import normalize, to_z_up
-from pointmcd.registry import MODELS
 
 Shape = str | Path | np.ndarray
 
@@ -35,17 +36,18 @@ class Student:
         num_points: N, points that it looks at.
         settings: How a shape's points are prepared.
         model: The ``PointModel``, in eval mode.
+
+    Raises:
+        ValueError: ``exported`` is not what ``export_student`` writes (``student_file`` has the rules).
     """
 
     def __init__(self, exported: dict[str, Any], device: str | torch.device = "cpu") -> None:
+        self.model = build_student(exported).to(device)
         self.class_names: list[str] = exported["class_names"]
         self.part_names: list[str] = exported.get("part_names", [])
         self.class_parts: list[list[int]] = exported.get("class_parts", [])
         self.num_points: int = exported["num_points"]
         self.settings = PointSettings(**exported["points"])
-        self.model = MODELS.build(exported["model"])
-        self.model.load_state_dict(exported["state_dict"])
-        self.model.to(device).eval()
         self.device = torch.device(device)
 
     def points(self, shape: Shape) -> np.ndarray:
@@ -153,7 +155,8 @@ class Student:
         """
         points = torch.as_tensor(self.points(shape)[None], device=self.device)
         with torch.inference_mode():
-            return self.model.backbone(points)["point_feats"].amax(1)[0].cpu().numpy()
+            features = self.model.backbone(points)["point_feats"].amax(1)[0]
+        return _finite(features).cpu().numpy()
 
     def _must(self, task: str) -> None:
         does = None if self.model.head is None else "segment" if self.model.dense else "classify"
@@ -167,7 +170,20 @@ class Student:
         batch = {"points": torch.as_tensor(points).to(self.device, torch.float32)}
         if label is not None:
             batch["label"] = label.to(self.device)
-        return self.model(**batch)
+        features = self.model(**batch)
+        _finite(features["logits"])
+        return features
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Values as they are, none of which is NaN or infinite.
+
+    Raises:
+        ValueError: One is; a probability or an argmax of it would mean nothing.
+    """
+    if not bool(values.isfinite().all()):
+        raise ValueError("the network's output for this shape is not finite (NaN or infinite)")
+    return values
 
 
 def _read(shape: Shape) -> Any:
@@ -175,25 +191,37 @@ def _read(shape: Shape) -> Any:
     return shape if isinstance(shape, np.ndarray) else read_shape(shape)
 
 
-def load_student(path: str | Path, device: str | torch.device = "cpu") -> Student:
+def load_student(
+    path: str | Path, device: str | torch.device = "cpu", imports: Sequence[str] = ()
+) -> Student:
     """Load a student that ``tools/export_student.py`` wrote.
+
+    A file from anywhere is safe to load: it is data, and names only parts that are registered already.
 
     Args:
         path: The exported file.
         device: Where it shall run.
+        imports: Modules to import first, which register parts that are not pointmcd's:
+            ``["my_package.my_backbone"]``. They are code, and the caller's choice; the file cannot name any.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no exported student.
+        ImportError: There is no such module.
+        ValueError: It is no exported student, is damaged, or needs a part that no module has registered.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"there is no exported student {path}; python tools/export_student.py writes one"
         )
+    for module in [imports] if isinstance(imports, str) else imports:
+        import_module(module)
     exported = read_checkpoint(path)
     if exported.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no exported student; make one from a training checkpoint:\n"
             f"python tools/export_student.py CONFIG {path} student.pth"
         )
-    return Student(exported, device)
+    try:
+        return Student(exported, device)
+    except ValueError as error:
+        raise ValueError(f"{path} is no student that can be used: {error}") from error

@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from pointmcd.apis.export import FORMAT
 from pointmcd.apis.student import load_student
+from pointmcd.apis.student_file import FORMAT
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes

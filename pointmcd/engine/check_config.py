@@ -134,8 +134,11 @@ def _check_names(where: str, node: dict, known: set[str]) -> None:
 
 
 def _accepted(kind: str | type) -> set[str] | None:
-    """The arguments of a component, or None where it takes any."""
-    component = kind if not isinstance(kind, str) else _find(kind)
+    return accepted_arguments(kind if not isinstance(kind, str) else _find(kind))
+
+
+def accepted_arguments(component: Any) -> set[str] | None:
+    """The names of the arguments of a class or function, or None where it takes any."""
     if not inspect.isclass(component):
         parameters = inspect.signature(component).parameters.values()
         names = {parameter.name for parameter in parameters}
