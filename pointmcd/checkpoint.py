@@ -58,6 +58,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     _check(path)
     try:
         _check_hash(Path(path))
+        _check_size(Path(path))
         saved = torch.load(path, map_location="cpu", weights_only=True)
     # what damaged bytes make of a pickle is not foreseeable
     except (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
@@ -92,6 +93,14 @@ def _check_hash(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             if (entry := archive.testzip()) is not None:
                 raise ValueError(f"{entry} in it is not as it was written (CRC-32)")
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that a few bytes would make fill the memory; ``torch.save`` does not compress."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it unpacks to more than it holds")
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:

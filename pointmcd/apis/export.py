@@ -5,14 +5,12 @@ used.
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
 from pointmcd.apis.student_file import FORMAT, check_student
-from pointmcd.checkpoint import read_checkpoint
+from pointmcd.checkpoint import read_checkpoint, write_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.evaluation.encoders import points_seen
-from pointmcd.files import written_aside
 from pointmcd.registry import MODELS
 
 STUDENT_KEYS = ("backbone.", "head.")
@@ -30,7 +28,7 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     Args:
         config: The complete config of the training (``pointmcd.engine.load_config``).
         checkpoint: A checkpoint of that training.
-        out: File to write; written under a temporary name first.
+        out: File to write; a reader sees the old one or the new one.
 
     Returns:
         What was written.
@@ -68,8 +66,7 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
             f"{checkpoint} and this config make no student; give the config that the checkpoint was trained "
             f"with: {error}"
         ) from error
-    with written_aside(out) as temporary:
-        torch.save(exported, temporary)
+    write_checkpoint(out, exported)
     return exported
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -133,14 +134,14 @@ def test_no_name_in_a_file_is_imported_or_called(exported, load, where, attack, 
         ("model.backbone.k", -1, "takes -1 neighbours"),
         ("model.backbone.channels", 8, "cannot be 8"),
         ("model.backbone.channels", [8, "8"], "channels of its backbone"),
-        ("model.backbone.channels", [], "its weights are not those of its model"),
+        ("model.head.channels", 16, "its weights are not those of its model"),
         ("model.head.dropout", float("nan"), "head.dropout is nan"),
         ("model.head.smoothing", torch.zeros(1), "of type Tensor"),
         # more than anybody's memory holds
         ("model.backbone.out_channels", 10**9, "beyond any value"),
         ("model.backbone.out_channels", 10**100, "beyond any value"),
         ("model.backbone.out_channels", 10**5, "of another shape: backbone.fusion.linear.weight"),
-        ("model.backbone.channels", [8] * 10**6, "more arguments than any"),
+        ("model.backbone.channels", [8] * 10**4, "more arguments than any"),
         ("model.backbone.channels", [[[[[[[[[8]]]]]]]]], "more arguments than any"),
         ("model.backbone.k", 10**5, "neighbours of 64 points"),
         ("num_points", 10**12, "num_points is 1000000000000, but 128"),
@@ -208,6 +209,19 @@ def test_a_number_that_is_repeated_is_not_a_weight(load):
     }
     with pytest.raises(ValueError, match="its weights claim more than the file holds"):
         load(exported)
+
+
+def test_a_file_unpacks_to_no_more_than_it_holds(exported, tmp_path):
+    exported["state_dict"]["teacher"] = torch.zeros(10**6)
+    torch.save(exported, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "student.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    with pytest.raises(ValueError, match="it unpacks to more than it holds"):
+        load_student(tmp_path / "student.pth")
 
 
 @pytest.mark.parametrize(
