@@ -14,15 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import make_parser, plain_errors
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.visualization import draw_shapes
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("data_root", type=Path, help="folder of a prepared set, such as data/modelnet40")
     parser.add_argument("--split", default="test", help="split to draw from (default: %(default)s)")
     which = parser.add_mutually_exclusive_group()
@@ -74,12 +72,12 @@ def choose(args: argparse.Namespace, prepared: PreparedSet) -> list[int]:
     return rows[np.linspace(0, len(rows), min(args.count, len(rows)), endpoint=False).astype(int)].tolist()
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     out = args.out or Path("work_dirs/browse") / f"{args.data_root.resolve().name}_{args.split}.png"
-    with plain_errors():
-        prepared = PreparedSet(args.data_root)
-        figure = draw_shapes(prepared, args.split, choose(args, prepared), args.views)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out)
+    prepared = PreparedSet(args.data_root)
+    figure = draw_shapes(prepared, args.split, choose(args, prepared), args.views)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out)
     print(f"wrote {out}")

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from pointmcd.batch import TeacherRows
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
@@ -37,30 +37,22 @@ PICTURES = {AutoencoderTeacher: draw_reconstructions, PartSegmentationTeacher: d
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, help="the config that the teacher was trained with")
     parser.add_argument("checkpoint", type=Path, help="checkpoint of the teacher (epoch_N.pth)")
     parser.add_argument("--name", help="name of the cache")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override the config, as in training",
-    )
+    add_cfg_options(parser, "override the config, as in training")
     return parser.parse_args(argv)
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with plain_errors():
-        if not args.checkpoint.is_file():
-            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
-        config = load_config(args.config, args.cfg_options)
-        teacher = load_teacher(config.model, args.checkpoint)
-        folder, figures = cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
+    if not args.checkpoint.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
+    config = load_config(args.config, args.cfg_options)
+    teacher = load_teacher(config.model, args.checkpoint)
+    folder, figures = cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
     table = Table(title="The teacher, all views")
     table.add_column("split")
     for name in next(iter(figures.values())):

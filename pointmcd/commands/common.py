@@ -1,15 +1,143 @@
-"""What all commands share."""
+"""What all commands share: arguments, tables, and errors as one message. It imports nothing heavy."""
 
+import argparse
+import errno
+import json
+import os
+import re
+import signal
 import sys
+import threading
+import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PACKAGE = Path(__file__).resolve().parents[1]
+STARTS_ANEW = "the same command starts anew"
+# A worker's error holds its whole traceback; the message begins behind the last name of an exception.
+FROM_A_LOADER = re.compile(
+    r"Caught .* in DataLoader worker .*^[\w.]*(?:Error|Exception): ", re.DOTALL | re.MULTILINE
+)
+
+
+def make_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Make the parser of a command, with the command's docstring as its help."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_cfg_options(
+    parser: argparse.ArgumentParser, help: str = "override the config", name: str = "--cfg-options"
+) -> None:
+    """Add ``--cfg-options KEY=VALUE ...``; given more than once, all of them count."""
+    parser.add_argument(name, nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=help)
+
+
+def make_table(title: str, *columns: str) -> "Table":
+    """Make a table to print; a column whose name begins with ``>`` is aligned to the right."""
+    from rich.table import Table
+
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(
+            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+        )
+    return table
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where it arrives, so that it ends a command as Ctrl-C does."""
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """End with the message alone where what the user gave is wrong or missing."""
+def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
+    """End a command with the message alone where what the user gave is wrong, missing or in the way.
+
+    A decorator of a command's ``main``, ``@plain_errors()``. ValueError, OSError and a lack of memory become
+    one message and exit code 1; Ctrl-C and SIGTERM one message and exit code 130 or 143. Anything else is a
+    fault of the toolbox and keeps its traceback. Under torchrun rank 0 speaks for all; each rank also leaves
+    its message where the launcher finds it (``launch``).
+
+    Args:
+        go_on: What to do after an interruption.
+    """
+    try:
+        with _sigterm_raises():
+            yield
+    except KeyboardInterrupt as stop:
+        _say(f"interrupted; {go_on}")
+        raise SystemExit(143 if isinstance(stop, Terminated) else 130) from None
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except (ValueError, OSError, MemoryError) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise _ending(_message(error) + (f"; make room, then {go_on}" if full else "")) from None
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for its name
+            raise
+        raise _ending(f"{str(error).partition('. ')[0]}; a smaller batch_size needs less") from None
+
+
+def _ending(message: str) -> SystemExit:
+    """The end of the process with a message, which Python prints, and exit code 1."""
+    message = f"{Path(sys.argv[0]).name}: {message}"
+    if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
+    return SystemExit(message if _speaks() else 1)
+
+
+def _say(message: str) -> None:
+    if _speaks():
+        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+
+
+def _speaks() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        places = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        return f"{places}: {error.strerror}" if places else error.strerror
+    if isinstance(error, MemoryError):
+        return str(error) or "out of memory"
+    text = str(error)
+    if found := FROM_A_LOADER.match(text):
+        return text[found.end() :].strip()
+    places = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, ValueError) and places and not _ours(places[-1].filename):
+        last = places[-1]
+        return f"{text} (raised in {'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno})"
+    return text
+
+
+def _ours(filename: str) -> bool:
+    """Whether a file is of the toolbox or of a user's own code, rather than of a library."""
+    return Path(filename).is_relative_to(PACKAGE) or not {"site-packages", "lib"} & set(Path(filename).parts)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise ``Terminated`` in this process; processes that it forks end as they always did."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        if os.getpid() == owner:
+            raise Terminated
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

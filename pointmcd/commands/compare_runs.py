@@ -7,7 +7,6 @@ same order for both methods. The intervals are bootstraps over test shapes and s
 where its interval excludes 0.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import make_parser, plain_errors
 from pointmcd.evaluation.bootstrap import paired_difference
 from pointmcd.evaluation.spread import mean_and_std, plus_minus
 
@@ -26,10 +25,9 @@ CLASSIFICATION = ("overall_accuracy", "mean_class_accuracy")
 PART_SEGMENTATION = ("instance_miou", "category_miou")
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     for name in ("first", "second"):
         parser.add_argument(
             f"--{name}",
@@ -40,12 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             help=f"reports of the {name} method",
         )
     args = parser.parse_args(argv)
-    with plain_errors():
-        reports = {name: [read(path) for path in getattr(args, name)] for name in ("first", "second")}
-        metrics = check(reports["first"] + reports["second"])
-        scores = {name: np.stack([shape_scores(report) for report in runs]) for name, runs in reports.items()}
-        labels = np.array(reports["first"][0]["labels"])
-        differences = [paired_difference(scores["first"], scores["second"], by) for by in (None, labels)]
+    reports = {name: [read(path) for path in getattr(args, name)] for name in ("first", "second")}
+    metrics = check(reports["first"] + reports["second"])
+    scores = {name: np.stack([shape_scores(report) for report in runs]) for name, runs in reports.items()}
+    labels = np.array(reports["first"][0]["labels"])
+    differences = [paired_difference(scores["first"], scores["second"], by) for by in (None, labels)]
     table = Table(title=f"{len(labels)} shapes, {len(args.first)} seeds, mean and spread")
     for column in ("", *(f"{in_words(name)} %" for name in metrics)):
         table.add_column(column, justify="right" if column else "left")

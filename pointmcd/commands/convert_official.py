@@ -12,26 +12,23 @@
 What IN is of is told by its keys; OUT is a checkpoint of the config beside it.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import make_parser, plain_errors
 from pointmcd.models.official import convert
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("input", type=Path, metavar="IN", help="state dict of the official release")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write")
     args = parser.parse_args(argv)
-    with plain_errors():
-        network, state = convert(read_state_dict(args.input))
+    network, state = convert(read_state_dict(args.input))
     temporary = args.output.with_name(f"{args.output.name}.tmp")
     torch.save({"state_dict": state, "meta": {"converted_from": network}}, temporary)
     temporary.replace(args.output)

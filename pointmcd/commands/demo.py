@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pointmcd.commands.common import make_parser, plain_errors
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.visualization import draw_shapes
 
@@ -26,10 +27,9 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 CONFIGS = TOOLS.parent / "configs"
 
 
+@plain_errors("the same command does all of it again")
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"), help="default: %(default)s")
     parser.add_argument(
         "--per-class", type=int, default=30, help="training shapes a class (default: %(default)s)"

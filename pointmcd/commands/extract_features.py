@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import make_parser, plain_errors
 from pointmcd.commands.frozen_features import (
     SOURCES,
     add_arguments,
@@ -21,9 +21,7 @@ from pointmcd.commands.frozen_features import (
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__ + SOURCES)
     add_arguments(parser, many=False)
     parser.add_argument("out", type=Path, help="file to write, such as features.npz")
     parser.add_argument("--splits", nargs="+", help="splits; default: all of the set")
@@ -32,15 +30,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with plain_errors():
-        if args.out.suffix != ".npz":
-            raise ValueError(f"features are saved as .npz, not as {args.out}")
-        (features,) = read_features(args, args.splits)
-        features.save(args.out)
-        split = list(features.splits)[-1]
-        save_picture(args, features.split(split).over_views(args.views, args.view_pool), features.class_names)
+    if args.out.suffix != ".npz":
+        raise ValueError(f"features are saved as .npz, not as {args.out}")
+    (features,) = read_features(args, args.splits)
+    features.save(args.out)
+    split = list(features.splits)[-1]
+    save_picture(args, features.split(split).over_views(args.views, args.view_pool), features.class_names)
     for name, rows in features.splits.items():
         print(f"{name}: {' x '.join(map(str, rows.values.shape))}")
     print(f"wrote {args.out}: {features.about['feature']}")

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import make_parser, plain_errors
 from pointmcd.commands.frozen_features import (
     SOURCES,
     add_arguments,
@@ -32,9 +32,7 @@ from pointmcd.evaluation.spread import mean_and_std, plus_minus
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__ + SOURCES)
     add_arguments(parser)
     add = parser.add_argument
     add("--pool", nargs="+", default=["train"], metavar="SPLIT", help="where shapes are drawn from (train)")
@@ -48,29 +46,29 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with plain_errors():
-        if args.repeats < 1:
-            raise ValueError(f"--repeats is {args.repeats}, needs 1 at least")
-        sets = read_features(args, args.pool)
-        labels = np.concatenate([sets[0].split(split).labels for split in args.pool])
-        pools = [
-            np.concatenate(
-                [one.split(split).over_views(args.views, args.view_pool).values for split in args.pool]
+    if args.repeats < 1:
+        raise ValueError(f"--repeats is {args.repeats}, needs 1 at least")
+    sets = read_features(args, args.pool)
+    labels = np.concatenate([sets[0].split(split).labels for split in args.pool])
+    pools = [
+        np.concatenate(
+            [one.split(split).over_views(args.views, args.view_pool).values for split in args.pool]
+        )
+        for one in sets
+    ]
+    results, left_out = [], []
+    for ways, shots in ((n, k) for n in args.ways for k in args.shots):
+        if (count := len(eligible_classes(labels, shots))) < ways:
+            left_out.append(
+                f"{ways} ways, {shots} shots: {count} classes of the pool have {shots + 1} shapes"
             )
-            for one in sets
-        ]
-        results, left_out = [], []
-        for ways, shots in ((n, k) for n in args.ways for k in args.shots):
-            if (count := len(eligible_classes(labels, shots))) < ways:
-                left_out.append(
-                    f"{ways} ways, {shots} shots: {count} classes of the pool have {shots + 1} shapes"
-                )
-            else:
-                results.append(setting(args, pools, labels, ways, shots))
-        if not results:
-            raise ValueError("no setting is possible; " + "; ".join(left_out))
+        else:
+            results.append(setting(args, pools, labels, ways, shots))
+    if not results:
+        raise ValueError("no setting is possible; " + "; ".join(left_out))
     report = {
         "protocol": "few-shot: linear SVM, C = 1, on frozen features standardised on the support",
         "spread": f"standard deviation over {args.repeats} episodes of the mean of {len(sets)} encoder(s)",

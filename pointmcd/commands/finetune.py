@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.evaluation.bootstrap import paired_difference
 from pointmcd.evaluation.fine_tuning import (
@@ -38,9 +38,7 @@ CONSOLE = Console(width=max(Console().width, 100))
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("config", type=Path, help="the recipe, a baseline_* config")
     add(
@@ -62,18 +60,16 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of weights and labelled shapes (0 1 2)")
     add("--min-share", type=float, default=MIN_SHARE, help=f"of the recipe's iterations ({MIN_SHARE})")
     add("--out", type=Path, help="folder of the runs and the report; default: work_dirs/finetune_<config>")
-    add(
-        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config, on both sides"
-    )
+    add_cfg_options(parser, "override the config, on both sides")
     return parser.parse_args(argv)
 
 
+@plain_errors("the same command goes on from the runs that are done")
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     folder = args.out or Path("work_dirs") / f"finetune_{args.config.stem}"
-    with plain_errors():
-        check(args)
-        rows = [at_fraction(args, folder, percent) for percent in args.fractions]
+    check(args)
+    rows = [at_fraction(args, folder, percent) for percent in args.fractions]
     report = {
         "protocol": "the same recipe, labelled shapes and seeds on both sides; last epoch, tested once",
         "config": str(args.config),

@@ -12,6 +12,7 @@ from mmengine.device import get_device
 from pointmcd.apis.student import load_student
 from pointmcd.apis.student_file import FORMAT
 from pointmcd.checkpoint import read_checkpoint
+from pointmcd.commands.common import add_cfg_options
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, many: bool = True) -> None:
     add("--data", help="prepared set to evaluate on; default: the config's data_root")
     add("--feature", choices=list(KINDS), default="max", help="what is taken of an encoder (max)")
     add("--num-points", type=int, help="points of a shape; default: as in training")
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config")
+    add_cfg_options(parser)
 
 
 def add_view_arguments(parser: argparse.ArgumentParser) -> None:

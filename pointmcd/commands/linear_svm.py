@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import make_parser, plain_errors
 from pointmcd.commands.frozen_features import (
     SOURCES,
     add_arguments,
@@ -41,9 +41,7 @@ METRICS = ("overall_accuracy", "mean_class_accuracy")
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__ + SOURCES)
     add_arguments(parser)
     add = parser.add_argument
     add("--splits", nargs=2, default=["train", "test"], metavar=("TRAIN", "TEST"), help="(train test)")
@@ -56,19 +54,19 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with plain_errors():
-        if args.runs < 1:
-            raise ValueError(f"--runs is {args.runs}, needs 1 at least")
-        sets = read_features(args, args.splits)
-        sets = sets if len(sets) > 1 else sets * args.runs
-        runs = [
-            run(args, features, seed)
-            for seed, features in enumerate(track(sets, "SVMs", transient=True, console=Console(stderr=True)))
-        ]
-        test = sets[0].split(args.splits[1]).over_views(args.views, args.view_pool)
-        save_picture(args, test, sets[0].class_names)
+    if args.runs < 1:
+        raise ValueError(f"--runs is {args.runs}, needs 1 at least")
+    sets = read_features(args, args.splits)
+    sets = sets if len(sets) > 1 else sets * args.runs
+    runs = [
+        run(args, features, seed)
+        for seed, features in enumerate(track(sets, "SVMs", transient=True, console=Console(stderr=True)))
+    ]
+    test = sets[0].split(args.splits[1]).over_views(args.views, args.view_pool)
+    save_picture(args, test, sets[0].class_names)
     path = report_path(args, "linear_svm")
     for old in path.parent.glob(f"{glob.escape(path.stem)}_run[0-9]*.json"):
         old.unlink()

@@ -24,22 +24,20 @@ torchrun knows 0 and 1 alone, so that there 0 stands for 3 too.
 import argparse
 import inspect
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pointmcd.commands import common
 from pointmcd.datasets.preparation.job import Request, Result, prepare
 from pointmcd.datasets.preparation.sources import SOURCES, source_class
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry import rig
 
-REJECTED, FAILED, INTERRUPTED = 3, 1, 130
+REJECTED = 3
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.make_parser(__doc__)
     parser.add_argument(
         "--check", type=Path, metavar="FOLDER", help="read all of a prepared set and compare hashes"
     )
@@ -131,28 +129,22 @@ def report(result: Result, out: Path) -> None:
         )
 
 
+@common.plain_errors("the same command goes on from here")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     args = parser.parse_args(argv)
     if args.check is None and args.kind is None:
         parser.error("name a source, or --check a prepared set")
-    try:
-        if args.check is not None:
-            prepared = PreparedSet(args.check)
-            prepared.verify()
-            print(f"{args.check} is whole: digest {prepared.digest}")
-            return 0
-        workers = args.workers
-        if workers is None:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            workers = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-        result = prepare(make_request(args), args.out, workers, args.overwrite)
-    except (ValueError, OSError) as error:
-        print(f"tools/prepare_data.py: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    if args.check is not None:
+        prepared = PreparedSet(args.check)
+        prepared.verify()
+        print(f"{args.check} is whole: digest {prepared.digest}")
+        return 0
+    workers = args.workers
+    if workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    result = prepare(make_request(args), args.out, workers, args.overwrite)
     if result is None:
         return 0
     report(result, args.out)

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import make_parser, plain_errors
 from pointmcd.commands.frozen_features import (
     SOURCES,
     add_arguments,
@@ -34,9 +34,7 @@ METRICS = {"without_self": "mAP % without the query", "with_self": "mAP % with t
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__ + SOURCES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__ + SOURCES)
     add_arguments(parser)
     add = parser.add_argument
     add("--split", default="test", help="(test)")
@@ -48,19 +46,18 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with plain_errors():
-        sets = read_features(args, [args.split])
-        splits = [
-            one.split(args.split).over_views(args.views, args.view_pool, seed)
-            for seed, one in enumerate(sets)
-        ]
-        labels = splits[0].labels
-        if np.bincount(labels).max() < 2:
-            raise ValueError(f"no class of {args.split} has two shapes: there is nothing to retrieve")
-        found = [average_precision(split.values, labels, args.distance, args.l1) for split in splits]
-        save_picture(args, splits[0], sets[0].class_names)
+    sets = read_features(args, [args.split])
+    splits = [
+        one.split(args.split).over_views(args.views, args.view_pool, seed) for seed, one in enumerate(sets)
+    ]
+    labels = splits[0].labels
+    if np.bincount(labels).max() < 2:
+        raise ValueError(f"no class of {args.split} has two shapes: there is nothing to retrieve")
+    found = [average_precision(split.values, labels, args.distance, args.l1) for split in splits]
+    save_picture(args, splits[0], sets[0].class_names)
     report = {
         "protocol": f"retrieval: mean average precision, {args.distance} distance, {args.split} split",
         "spread": f"standard deviation over the encoders ({len(sets)})",

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.engine import build_runner, load_config
 from pointmcd.evaluation import ClassificationMetric, PartSegmentationMetric
 from pointmcd.evaluation.classification import class_accuracy
@@ -27,9 +27,7 @@ from pointmcd.visualization import draw_confusion, draw_extremes
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
     parser.add_argument("checkpoint", type=Path, help="checkpoint (epoch_N.pth)")
     parser.add_argument("--work-dir", type=Path, help="where the report goes; default: beside the checkpoint")
@@ -45,37 +43,30 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help="report also what the mean over N randomly scaled copies of each shape says",
     )
     parser.add_argument("--vote-seed", type=int, default=0, help="of the scales (default: %(default)s)")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override the config, as in training",
-    )
+    add_cfg_options(parser, "override the config, as in training")
     return parser.parse_args(argv)
 
 
+@plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    with plain_errors():
-        if not args.checkpoint.is_file():
-            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
-        protocol = [f"test_evaluator.protocol={args.protocol}"] if args.protocol else []
-        config = load_config(args.config, args.cfg_options + protocol)
-        if config.get("test_cfg") is None:
-            raise ValueError(
-                f"{args.config} has no test loop: it trains without labels. tools/linear_svm.py, "
-                "few_shot.py, retrieval.py and finetune.py say what its features are worth"
-            )
-        config.work_dir = str(args.work_dir or args.checkpoint.parent)
-        config.load_from = str(args.checkpoint)
-        config.resume = False
-        runner = build_runner(config)
+    if not args.checkpoint.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
+    protocol = [f"test_evaluator.protocol={args.protocol}"] if args.protocol else []
+    config = load_config(args.config, args.cfg_options + protocol)
+    if config.get("test_cfg") is None:
+        raise ValueError(
+            f"{args.config} has no test loop: it trains without labels. tools/linear_svm.py, "
+            "few_shot.py, retrieval.py and finetune.py say what its features are worth"
+        )
+    config.work_dir = str(args.work_dir or args.checkpoint.parent)
+    config.load_from = str(args.checkpoint)
+    config.resume = False
+    runner = build_runner(config)
     figures: dict[str, Any] = runner.test()
     if args.votes is not None:
-        with plain_errors():
-            metric = runner.test_evaluator.metrics[0]
-            voted = vote(runner.model, runner.test_dataloader, metric, args.votes, args.vote_seed)
+        metric = runner.test_evaluator.metrics[0]
+        voted = vote(runner.model, runner.test_dataloader, metric, args.votes, args.vote_seed)
         figures |= {"votes": args.votes, "voted": voted}
     if is_main_process():
         report(runner, figures, Path(config.work_dir) / f"test_{args.checkpoint.stem}")

@@ -21,7 +21,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.evaluation.fine_tuning import train_and_test
@@ -38,9 +38,7 @@ PART_METRICS = ("instance_miou", "category_miou", "point_accuracy")
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("config", type=Path, help="the config that the networks were trained with")
     add("checkpoint", type=Path, help="checkpoint (epoch_N.pth)")
@@ -51,25 +49,25 @@ def parse_args() -> argparse.Namespace:
     add("--labels", type=float, nargs="+", default=[1, 5, 100], metavar="PERCENT", help="(1 5 100)")
     add("--starts", nargs="+", choices=STARTS, default=STARTS, help="of the part segmentation (all)")
     for name, whose in (("--cfg-options", "config"), ("--part-options", "part segmentation's config")):
-        add(name, nargs="+", default=[], metavar="KEY=VALUE", help=f"override the {whose}")
+        add_cfg_options(parser, f"override the {whose}", name)
     return parser.parse_args()
 
 
+@plain_errors()
 def main() -> None:
     args = parse_args()
     console = Console()
     out = args.out or args.checkpoint.parent / "report"
     report: dict[str, Any] = {"checkpoint": str(args.checkpoint), "seeds": args.seeds}
-    with plain_errors():
-        config = load_config(args.config, args.cfg_options)
-        report |= {"data": config.data_root, "digest": PreparedSet(config.data_root).digest}
-        report["features"] = frozen_features(config, args, out)
+    config = load_config(args.config, args.cfg_options)
+    report |= {"data": config.data_root, "digest": PreparedSet(config.data_root).digest}
+    report["features"] = frozen_features(config, args, out)
+    write_json(out / "report.json", report)
+    console.print(features_table(report))
+    if args.part_config is not None:
+        report["part_segmentation"] = part_segmentation(config, args, out, console)
         write_json(out / "report.json", report)
-        console.print(features_table(report))
-        if args.part_config is not None:
-            report["part_segmentation"] = part_segmentation(config, args, out, console)
-            write_json(out / "report.json", report)
-            console.print(parts_table(report))
+        console.print(parts_table(report))
     console.print(f"wrote {out}/report.json, points.npz and views.npz", soft_wrap=True)
 
 

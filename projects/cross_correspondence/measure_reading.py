@@ -8,7 +8,6 @@ are those of the clock. Files are in memory after the first batches.
         projects/cross_correspondence/configs/cross_correspondence_dgcnn_modelnet.py
 """
 
-import argparse
 import statistics
 import sys
 import time
@@ -19,26 +18,24 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 import torch
 from mmengine.device import get_device
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.engine import load_config
 from pointmcd.registry import DATASETS, MODELS
 
 
+@plain_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument(
         "--repeat", type=int, default=5, help="batches and steps timed; the median counts (5)"
     )
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
+    add_cfg_options(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    with plain_errors():
-        config = load_config(args.config, args.cfg_options)
-        dataset = DATASETS.build(config.train_dataloader.dataset)
-        model = MODELS.build(config.model).to(get_device()).train()
+    config = load_config(args.config, args.cfg_options)
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    model = MODELS.build(config.model).to(get_device()).train()
     size = min(config.train_dataloader.batch_size, len(dataset))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     batch = dataset.__getitems__(range(size))

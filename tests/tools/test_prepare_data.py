@@ -45,7 +45,10 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
         monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(TOOL), run_name="__main__")
-        return Run(end.value.code, *capsys.readouterr())
+        said = capsys.readouterr()
+        if isinstance(end.value.code, str):  # Python prints it and exits with 1
+            return Run(1, said.out, said.err + end.value.code)
+        return Run(end.value.code, said.out, said.err)
 
     return call
 

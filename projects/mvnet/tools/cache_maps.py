@@ -7,7 +7,6 @@ The cache is <data_root>/maps/<name>/, in float16. Training from it needs the ne
 model.teacher=CachedMaps and ShapesWithMaps (see mvnet_dgcnn_builtin_cached.py).
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,36 +14,34 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 from mmengine.device import get_device
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.engine import load_config
 from pointmcd.files import file_sha256
 from pointmcd.registry import MODELS
 
 
+@plain_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, help="config whose model.teacher is an ImageNetwork")
     parser.add_argument("--name", required=True, help="name of the cache")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="as in training")
+    add_cfg_options(parser, "as in training")
     args = parser.parse_args()
-    with plain_errors():
-        config = load_config(args.config, args.cfg_options)
-        from projects.mvnet.mvnet.map_cache import write_maps
+    config = load_config(args.config, args.cfg_options)
+    from projects.mvnet.mvnet.map_cache import write_maps
 
-        teacher, checkpoint = config.model.teacher, config.model.teacher.get("checkpoint")
-        if teacher.type != "ImageNetwork":
-            raise ValueError(f"{args.config}: model.teacher is {teacher.type}, needs ImageNetwork")
-        origin = {
-            "file": checkpoint,
-            "sha256": None if checkpoint is None else file_sha256(Path(checkpoint)),
-            "pretrained": teacher.get("pretrained", False),
-            "random": teacher.get("random_weights", False),
-        }
-        network = MODELS.build(teacher).to(get_device())
-        stride = config.model.get("stride", 8)
-        folder = write_maps(network, config.data_root, args.name, stride, origin)
+    teacher, checkpoint = config.model.teacher, config.model.teacher.get("checkpoint")
+    if teacher.type != "ImageNetwork":
+        raise ValueError(f"{args.config}: model.teacher is {teacher.type}, needs ImageNetwork")
+    origin = {
+        "file": checkpoint,
+        "sha256": None if checkpoint is None else file_sha256(Path(checkpoint)),
+        "pretrained": teacher.get("pretrained", False),
+        "random": teacher.get("random_weights", False),
+    }
+    network = MODELS.build(teacher).to(get_device())
+    stride = config.model.get("stride", 8)
+    folder = write_maps(network, config.data_root, args.name, stride, origin)
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"wrote {folder}: {size / 1e6:.1f} MB")
 

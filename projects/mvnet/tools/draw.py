@@ -9,7 +9,6 @@ features say there; the same of the second view. The three colour channels are t
 of the image network's features, which the points' features share: the same colour means the same feature.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.datasets import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.registry import MODELS
@@ -56,10 +55,9 @@ def pictures(model: torch.nn.Module, batch: dict, level: int) -> list[tuple]:
     return shown
 
 
+@plain_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("config", type=Path, help="config of the pre-training, with an ImageNetwork")
     add("checkpoint", type=Path)
@@ -68,16 +66,15 @@ def main() -> None:
     add("--views", type=int, nargs=2, default=[0, 2], help="the two views (0 2)")
     add("--level", type=int, default=-1, help="of the image network's levels (the last)")
     add("--stride", type=int, default=4, help="of the grid that is drawn, in pixels (4)")
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="as in the pre-training")
+    add_cfg_options(parser, "as in the pre-training")
     args = parser.parse_args()
-    with plain_errors():
-        config = load_config(args.config, args.cfg_options)
-        config.model.stride = args.stride
-        model = MODELS.build(config.model).eval()
-        model.load_state_dict(read_state_dict(args.checkpoint))
-        points = config.train_dataloader.dataset.num_points
-        dataset = PreparedShapes(config.data_root, "test", points, views="all", depths=True)
-        batch = dataset.__getitems__(args.shapes)
+    config = load_config(args.config, args.cfg_options)
+    config.model.stride = args.stride
+    model = MODELS.build(config.model).eval()
+    model.load_state_dict(read_state_dict(args.checkpoint))
+    points = config.train_dataloader.dataset.num_points
+    dataset = PreparedShapes(config.data_root, "test", points, views="all", depths=True)
+    batch = dataset.__getitems__(args.shapes)
     for key in ("views", "depths", "view_index"):
         batch[key] = batch[key][:, args.views]
     matplotlib.use("agg")

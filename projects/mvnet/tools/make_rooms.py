@@ -6,7 +6,6 @@
         --every 1 --stride 1 --train data/rooms_raw/train.txt --test data/rooms_raw/test.txt
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,13 +14,13 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))
 from rich.console import Console
 from rich.progress import track
 
+from pointmcd.commands.common import make_parser, plain_errors
 from projects.mvnet.mvnet.room import random_room, write_room
 
 
+@plain_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the scenes")
     add("--train", type=int, default=16, help="rooms to train on (16)")

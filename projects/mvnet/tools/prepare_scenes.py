@@ -7,20 +7,18 @@
 A list file names one scene a line. An interrupted run goes on with the same command.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[3]))
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import make_parser, plain_errors
 from projects.mvnet.mvnet.scenes import prepare_scenes
 
 
+@plain_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--source", type=Path, required=True, help="folder of the scenes")
     add("--out", type=Path, required=True, help="folder of the prepared set")
@@ -37,18 +35,17 @@ def main() -> None:
         help="side of voxels that keep one point, in metres (0.02)",
     )
     args = parser.parse_args()
-    with plain_errors():
-        scenes = {split: getattr(args, split).read_text("utf-8").split() for split in ("train", "test")}
-        counts = prepare_scenes(
-            args.source,
-            args.out,
-            scenes,
-            args.points,
-            args.radius,
-            every=args.every,
-            stride=args.stride,
-            voxel=args.voxel,
-        )
+    scenes = {split: getattr(args, split).read_text("utf-8").split() for split in ("train", "test")}
+    counts = prepare_scenes(
+        args.source,
+        args.out,
+        scenes,
+        args.points,
+        args.radius,
+        every=args.every,
+        stride=args.stride,
+        voxel=args.voxel,
+    )
     print(f"{args.out} is ready: {', '.join(f'{count} {split}' for split, count in counts.items())} crops")
 
 

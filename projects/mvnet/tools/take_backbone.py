@@ -7,7 +7,6 @@
 The file is what tools/finetune.py --pretrained and PretrainedBackboneHook take.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -16,14 +15,13 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 import torch
 
-from pointmcd.commands.common import plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.engine import load_config
 
 
+@plain_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("config", type=Path, help="config of the pre-training")
     add("checkpoint", type=Path, help="checkpoint of the pre-training")
@@ -36,16 +34,15 @@ def main() -> None:
         "drop: there is none, for a backbone that is built without",
     )
     add("--seed", type=int, default=0, help="of the random weights (0)")
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="as in the pre-training")
+    add_cfg_options(parser, "as in the pre-training")
     args = parser.parse_args()
-    with plain_errors():
-        config = load_config(args.config, args.cfg_options)
-        from projects.mvnet.mvnet.transfer import take_backbone
+    config = load_config(args.config, args.cfg_options)
+    from projects.mvnet.mvnet.transfer import take_backbone
 
-        state = take_backbone(config.model.backbone, args.checkpoint, args.decoder, args.seed)
-        temporary = args.out.with_name(f"{args.out.name}.{os.getpid()}.tmp")
-        torch.save({"state_dict": state}, temporary)
-        temporary.replace(args.out)
+    state = take_backbone(config.model.backbone, args.checkpoint, args.decoder, args.seed)
+    temporary = args.out.with_name(f"{args.out.name}.{os.getpid()}.tmp")
+    torch.save({"state_dict": state}, temporary)
+    temporary.replace(args.out)
     print(f"wrote {args.out}: {sum(value.numel() for value in state.values()) / 1e6:.2f} M values")
 
 
