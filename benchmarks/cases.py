@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd import ops
-from pointmcd.datasets.preparation.writer import PreparedShape, SplitWriter, seal
+from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.models.backbones import DGCNN, PointNet2
@@ -227,12 +227,10 @@ def read_batch(folder: Path, batch: int) -> Case:
     writer = SplitWriter(root / "train", [f"shape_{i}" for i in range(shapes)], [0] * shapes)
     for _ in range(shapes):
         points = rng.random((2048, 3), np.float32)
-        writer.add(
-            PreparedShape({"points": points, "visibility": rng.integers(0, 2**VIEWS, 2048, np.uint32)})
-        )
+        writer.add(EncodedShape({"points": points, "visibility": rng.integers(0, 2**VIEWS, 2048, np.uint32)}))
     writer.close()
     header = {"class_names": ["a"], "part_names": None, "num_views": VIEWS, "points": {"num_points": 2048}}
-    seal(root, header | {"views": None, "visibility": "ray", "splits": ["train"]})
+    seal(root, header | {"views": None, "visibility": "ray", "splits": {"train": shapes}})
     cache = TeacherCacheWriter(root, "teacher")
     cache.write_split("train", [{"view_descriptors": torch.rand(shapes, VIEWS, DESCRIPTOR)}])
     cache.finish({})

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pointmcd.folders import DamagedError, open_array
+
 KINDS = ("views", "part_views", "depths")
 """Of every kind there are V images a shape, or none."""
 DEPTH_STEPS = 65534  # a depth image has 16 bits, and 0 stands for nothing
@@ -44,17 +46,34 @@ class Images:
     Args:
         folder: of the split.
         kind: one of ``KINDS``.
-        num_views: V.
+        size: (S, V), how many shapes there are and views of each.
         decode: turns the bytes of one image into what ``read`` returns.
+
+    Raises:
+        DamagedError: a file is missing, or the two do not fit each other.
     """
 
     def __init__(
-        self, folder: Path, kind: str, num_views: int, decode: Callable[[np.ndarray], np.ndarray]
+        self,
+        folder: Path,
+        kind: str,
+        size: tuple[int, int],
+        decode: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        self.num_views = num_views
-        self._decode = decode
-        self._data = np.memmap(bin_path(folder, kind), np.uint8, "r")
-        self._offsets = np.load(offsets_path(folder, kind), mmap_mode="r")
+        shapes, self.num_views = size
+        self._decode, self._path = decode, bin_path(folder, kind)
+        self._offsets = open_array(offsets_path(folder, kind), "int64", (shapes * self.num_views + 1,))
+        if not self._path.is_file():
+            raise DamagedError(f"{self._path} is missing")
+        bytes_there = self._path.stat().st_size
+        if self._offsets[0] != 0 or self._offsets[-1] != bytes_there:
+            raise DamagedError(f"{offsets_path(folder, kind)} is damaged: it does not fit {self._path.name}")
+        self._data = np.memmap(self._path, np.uint8, "r") if bytes_there else np.empty(0, np.uint8)
+
+    @staticmethod
+    def file_names(kind: str) -> list[str]:
+        """The files of one kind."""
+        return [path(Path(), kind).name for path in (bin_path, offsets_path)]
 
     def encoded(self, shape: int, view: int) -> np.ndarray:
         """The bytes of one image file, (n,) uint8, as a view into the memory map."""
@@ -66,8 +85,18 @@ class Images:
     def read(self, shape: int, view: int) -> np.ndarray:
         """Decodes one image: a view (H, W, 3) uint8 RGB, a label image (H, W) uint8 or uint16, or a depth
         image (H, W) float32.
+
+        Raises:
+            DamagedError: it is no image.
         """
-        return self._decode(self.encoded(shape, view))
+        encoded = self.encoded(shape, view)
+        try:
+            image = self._decode(encoded)
+        except Exception:  # OpenCV's own, or numpy's of no image
+            image = None
+        if image is None:
+            raise DamagedError(f"{self._path} is damaged: view {view} of shape {shape} cannot be decoded")
+        return image
 
 
 def encode_view(image: np.ndarray) -> bytes:

@@ -13,26 +13,30 @@
                    depths.bin, depth_offsets.npy          the depth of each pixel   | asked for
 
 The digest is a SHA-256 over the manifest, which itself holds the SHA-256 of every file. Opening a set checks
-the manifest's digest and the files' sizes; ``verify`` reads the files as well.
+the manifest's digest, the files' sizes and the arrays' headers; ``verify`` reads the files as well.
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pointmcd.datasets.images import Images, bin_path, decode_depth, decode_labels, decode_view
-from pointmcd.files import file_sha256
+from pointmcd.datasets.images import Images, decode_depth, decode_labels, decode_view
+from pointmcd.folders import DamagedError, check_hashes, check_name, check_sizes, digest_of, open_array
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-ARRAY_NAMES = ("points", "normals", "parts", "visibility")
-UNHASHED = ("digest", "request", "rejected", "made_with")
+ARRAYS = {
+    "points": ("float32", 3),
+    "normals": ("float32", 3),
+    "parts": ("u", None),
+    "visibility": ("uint32", None),
+}
+"""Type of each array, and its third axis."""
+UNHASHED = ("digest", "request", "rejected", "made_with", "manifest_sha256")
 """Manifest keys outside the digest: the same shapes from a folder and from an archive are the same set."""
 
 
@@ -41,93 +45,126 @@ class PreparedSetError(ValueError):
 
 
 def manifest_digest(manifest: dict[str, Any]) -> str:
-    body = {key: value for key, value in manifest.items() if key not in UNHASHED}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of what the shapes are, in hexadecimal."""
+    return digest_of(manifest, UNHASHED)
 
 
 class PreparedSplit:
-    """The shapes of one split. Arrays are memory-mapped when first used; pickling passes the path alone."""
+    """The shapes of one split, memory-mapped as the set is opened.
 
-    def __init__(
-        self, root: Path, name: str, num_views: int, depth_range: tuple[float, float] | None = None
-    ) -> None:
-        self.folder = root / name
-        self.name = name
-        self.num_views = num_views
-        self.depth_range = depth_range
+    Attributes:
+        labels: (S,) int64.
+        points: (S, P, 3) float32, every prefix along P a sample of the whole shape.
+        normals: (S, P, 3) float32 unit normals, or None.
+        parts: (S, P) uint16 indices into the set's part names, or None.
+        visibility: (S, P) uint32 bit masks, or None.
+    """
+
+    def __init__(self, prepared: "PreparedSet", name: str) -> None:
+        self.prepared, self.name = prepared, check_name(name, "a split")
+        self.folder = prepared.root / name
+        manifest = prepared.manifest
+        self._count = int(manifest["splits"][name])
+        listed = {file.rpartition("/")[2] for file in manifest["files"] if file.startswith(f"{name}/")}
+        needed = ["names.json", "labels.npy", "points.npy"]
+        needed += ["visibility.npy"] * prepared.has_visibility
+        for kind, there in (
+            ("views", prepared.has_views),
+            ("part_views", prepared.has_part_views),
+            ("depths", prepared.has_depths),
+        ):
+            needed += Images.file_names(kind) * there
+        if lacking := [file for file in needed if file not in listed]:
+            raise DamagedError(f"{prepared.root / MANIFEST} lists no {name}/{lacking[0]}")
+        labels = open_array(self.folder / "labels.npy", "int64", (self._count,))
+        self.labels = np.array(labels)
+        if self._count and not 0 <= self.labels.min() <= self.labels.max() < len(prepared.class_names):
+            raise DamagedError(f"{self.folder / 'labels.npy'} is damaged: there are no such classes")
+        found = {
+            array: open_array(
+                self.folder / f"{array}.npy",
+                dtype,
+                (self._count, prepared.num_points, *([] if width is None else [width])),
+            )
+            for array, (dtype, width) in ARRAYS.items()
+            if f"{array}.npy" in listed
+        }
+        self.points = found["points"]
+        self.normals, self.parts = found.get("normals"), found.get("parts")
+        self.visibility = found.get("visibility")
+        self._views = self._images("views", decode_view) if prepared.has_views else None
+        self._part_views = self._images("part_views", decode_labels) if prepared.has_part_views else None
+        self._depths = None
+        if prepared.has_depths:
+            near, far = (float(manifest["depths"][end]) for end in ("near", "far"))
+            self._depths = self._images("depths", partial(decode_depth, near=near, far=far))
+
+    def _images(self, kind: str, decode: Any) -> Images:
+        return Images(self.folder, kind, (self._count, self.prepared.num_views), decode)
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.folder.parent, self.name, self.num_views, self.depth_range)
+        return _opened_again, (self.prepared.root, self.prepared.digest, self.name)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return self._count
 
     @cached_property
     def names(self) -> list[str]:
-        return json.loads((self.folder / "names.json").read_text("utf-8"))
+        """S names; read when first asked for."""
+        path = self.folder / "names.json"
+        try:
+            names = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            names = error
+        self.prepared.check_unchanged()
+        if not isinstance(names, list) or len(names) != len(self):
+            raise PreparedSetError(f"{path} is damaged: it needs {len(self)} names.\n{self.prepared.remedy}")
+        return [str(name) for name in names]
 
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """(S,) int64."""
-        return np.load(self.folder / "labels.npy")
-
-    @cached_property
-    def points(self) -> np.ndarray:
-        """(S, P, 3) float32, every prefix along P a sample of the whole shape."""
-        return np.load(self.folder / "points.npy", mmap_mode="r")
-
-    @cached_property
-    def normals(self) -> np.ndarray | None:
-        """(S, P, 3) float32 unit normals."""
-        return self._optional("normals")
-
-    @cached_property
-    def parts(self) -> np.ndarray | None:
-        """(S, P) uint16 indices into the set's part names."""
-        return self._optional("parts")
-
-    @cached_property
-    def visibility(self) -> np.ndarray | None:
-        """(S, P) uint32 bit masks."""
-        return self._optional("visibility")
-
-    @cached_property
+    @property
     def views(self) -> Images:
-        if not bin_path(self.folder, "views").is_file():
+        """The rendered views."""
+        if self._views is None:
             raise PreparedSetError(
-                f"{self.folder.parent} has no view images: it was prepared from points alone.\n"
-                f"Teachers and distillation need views. {_again(self.folder.parent)}"
+                f"{self.prepared.root} has no view images: it was prepared from points alone.\n"
+                f"Teachers and distillation need views. {self.prepared.remedy}"
             )
-        return Images(self.folder, "views", self.num_views, decode_view)
+        return self._views
 
-    @cached_property
+    @property
     def part_views(self) -> Images:
         """The part of each pixel of the views, P for the background."""
-        if not bin_path(self.folder, "part_views").is_file():
+        if self._part_views is None:
             raise PreparedSetError(
-                f"{self.folder.parent} has no label images: they are made of sources that have parts.\n"
-                f"{_again(self.folder.parent)}"
+                f"{self.prepared.root} has no label images: they are made of sources that have parts.\n"
+                f"{self.prepared.remedy}"
             )
-        return Images(self.folder, "part_views", self.num_views, decode_labels)
+        return self._part_views
 
-    @cached_property
+    @property
     def depths(self) -> Images:
         """The depth of each pixel along the camera's axis, in bounding radii; inf for nothing."""
-        if self.depth_range is None:
+        if self._depths is None:
             raise PreparedSetError(
-                f"{self.folder.parent} has no depth images; they are made with --depths.\n"
-                f"{_again(self.folder.parent)}"
+                f"{self.prepared.root} has no depth images; they are made with --depths.\n"
+                f"{self.prepared.remedy}"
             )
-        near, far = self.depth_range
-        return Images(self.folder, "depths", self.num_views, partial(decode_depth, near=near, far=far))
+        return self._depths
 
-    def _optional(self, name: str) -> np.ndarray | None:
-        path = self.folder / f"{name}.npy"
-        return np.load(path, mmap_mode="r") if path.is_file() else None
+
+def _opened_again(root: Path, digest: str, split: str | None = None) -> "PreparedSet | PreparedSplit":
+    """What another process, such as a loader's worker, opens: the same set or none."""
+    prepared = PreparedSet(root)
+    if prepared.digest != digest:
+        raise PreparedSetError(f"{root} was replaced by another set meanwhile; start again")
+    return prepared if split is None else prepared.split(split)
 
 
 class PreparedSet:
     """A prepared set, opened for reading.
+
+    All of its arrays are mapped at once. Where the folder is replaced afterwards, an opened set stays what it
+    was, and other processes that would open it stop.
 
     Args:
         root: the folder, such as ``data/modelnet40``.
@@ -138,34 +175,69 @@ class PreparedSet:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        path = self.root / MANIFEST
-        if not path.is_file():
-            raise PreparedSetError(_how_to_prepare(self.root))
+        self._text = self._manifest_text()
+        self.manifest: dict[str, Any] = self._parse(self._text)
         try:
-            self.manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise PreparedSetError(f"{path} is damaged ({error}).\n{_again(self.root)}") from error
-        if self.manifest.get("format_version") != FORMAT_VERSION:
+            check_sizes(self.root, self.manifest["files"])
+            self._splits = {name: PreparedSplit(self, name) for name in self.manifest["splits"]}
+        except DamagedError as error:
+            self.check_unchanged()
+            raise PreparedSetError(f"{error}.\n{self.remedy}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+            self.check_unchanged()
             raise PreparedSetError(
-                f"{self.root} has format {self.manifest.get('format_version')}, "
-                f"this version of pointmcd reads {FORMAT_VERSION}.\n{_again(self.root)}"
-            )
-        if (actual := manifest_digest(self.manifest)) != self.digest:
-            raise PreparedSetError(
-                f"{path} was changed: its digest is {actual[:16]}, it states {self.digest[:16]}.\n"
-                f"{_again(self.root)}"
-            )
-        for name, entry in self._files():
-            size = name.stat().st_size if name.is_file() else None
-            if size != entry["bytes"]:
-                found = "is missing" if size is None else f"has {size} bytes instead of {entry['bytes']}"
-                raise PreparedSetError(f"{name} {found}.\n{_again(self.root)}")
+                f"{self.root / MANIFEST} is damaged ({type(error).__name__}: {error}).\n{self.remedy}"
+            ) from None
+        self.check_unchanged()
 
-    def _files(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        return ((self.root / name, entry) for name, entry in self.manifest["files"].items())
+    def _manifest_text(self) -> bytes:
+        try:
+            return (self.root / MANIFEST).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise PreparedSetError(_how_to_prepare(self.root)) from None
+
+    def _parse(self, text: bytes) -> dict[str, Any]:
+        path = self.root / MANIFEST
+        try:
+            manifest = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise PreparedSetError(f"{path} is damaged ({error}).\n{self.remedy}") from None
+        if not isinstance(manifest, dict):
+            raise PreparedSetError(f"{path} is damaged (it is no JSON object).\n{self.remedy}")
+        if manifest.get("format_version") != FORMAT_VERSION:
+            raise PreparedSetError(
+                f"{self.root} has format {manifest.get('format_version')}, "
+                f"this version of pointmcd reads {FORMAT_VERSION}.\n{self.remedy}"
+            )
+        stated = str(manifest.get("digest"))
+        if (actual := manifest_digest(manifest)) != stated:
+            raise PreparedSetError(
+                f"{path} was changed: its digest is {actual[:16]}, it states {stated[:16]}.\n{self.remedy}"
+            )
+        whole = manifest.get("manifest_sha256")  # of sets before this was recorded, nothing is known
+        if whole is not None and whole != digest_of(manifest, ("manifest_sha256",)):
+            raise PreparedSetError(
+                f"{path} was changed, in what it says of how the set was made.\n{self.remedy}"
+            )
+        return manifest
+
+    def check_unchanged(self) -> None:
+        """Refuse to go on where the folder holds another set by now.
+
+        Raises:
+            PreparedSetError: it does, or it is gone.
+        """
+        text = self._manifest_text()
+        if text != self._text and self._parse(text)["digest"] != self.digest:
+            raise PreparedSetError(f"{self.root} was replaced by another set meanwhile; start again")
+
+    @property
+    def remedy(self) -> str:
+        """The command that makes the set again."""
+        return f"Prepare it again: python tools/prepare_data.py SOURCE --out {self.root} --overwrite"
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.root,)
+        return _opened_again, (self.root, self.digest)
 
     @property
     def digest(self) -> str:
@@ -221,11 +293,10 @@ class PreparedSet:
         return list(self.manifest["splits"])
 
     def split(self, name: str) -> PreparedSplit:
-        if name not in self.splits:
+        """The shapes of one split."""
+        if name not in self._splits:
             raise PreparedSetError(f"{self.root} has no split '{name}'; it has {', '.join(self.splits)}")
-        depths = self.manifest.get("depths")
-        depth_range = None if depths is None else (depths["near"], depths["far"])
-        return PreparedSplit(self.root, name, self.num_views, depth_range)
+        return self._splits[name]
 
     def verify(self) -> None:
         """Reads every file and compares its hash.
@@ -233,12 +304,10 @@ class PreparedSet:
         Raises:
             PreparedSetError: a file differs; the message names it and both hashes.
         """
-        for path, entry in self._files():
-            if (actual := file_sha256(path)) != entry["sha256"]:
-                raise PreparedSetError(
-                    f"{path} was changed: its SHA-256 is {actual[:16]}, the manifest has "
-                    f"{entry['sha256'][:16]}.\n{_again(self.root)}"
-                )
+        try:
+            check_hashes(self.root, self.manifest["files"])
+        except DamagedError as error:
+            raise PreparedSetError(f"{error}.\n{self.remedy}") from None
 
 
 HOW_TO_PREPARE = {
@@ -270,7 +339,3 @@ def _how_to_prepare(root: Path) -> str:
         f"--out {root}\n"
         f"From built-in shapes: python tools/prepare_data.py builtin --out {root}"
     )
-
-
-def _again(root: Path) -> str:
-    return f"Prepare it again: python tools/prepare_data.py SOURCE --out {root} --overwrite"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pointmcd.datasets.images import encode_depth, encode_labels
-from pointmcd.datasets.preparation.writer import PreparedShape, SplitWriter, seal
+from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
 from pointmcd.datasets.prepared_set import MANIFEST, PreparedSet, PreparedSetError
 
 HEADER = {
@@ -44,7 +44,7 @@ def root(tmp_path: Path, drawn: dict[str, np.ndarray]) -> Path:
     writer = SplitWriter(tmp_path / "set" / "train", ["x", "y/ü", "z"], [1, 0, 1])
     for row in range(3):
         arrays = {name: drawn[name][row] for name in ("points", "parts", "visibility")}
-        writer.add(PreparedShape(arrays, {"views": [png(image) for image in drawn["images"][row]]}))
+        writer.add(EncodedShape(arrays, {"views": [png(image) for image in drawn["images"][row]]}))
     writer.close()
     seal(tmp_path / "set", HEADER)
     return tmp_path / "set"
@@ -96,7 +96,7 @@ def test_changed_byte_is_found_by_verify(root, file):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(PreparedSetError, match=f"{file} was changed: its SHA-256 is .*manifest has"):
+    with pytest.raises(PreparedSetError, match=f"{file} was changed: its SHA-256 is .*recorded is"):
         PreparedSet(root).verify()
 
 
@@ -147,7 +147,7 @@ def test_what_is_not_there_is_named(root):
 
 def test_points_alone_have_no_views(tmp_path):
     writer = SplitWriter(tmp_path / "train", ["x"], [0])
-    writer.add(PreparedShape({"points": np.zeros((4, 3), np.float32)}))
+    writer.add(EncodedShape({"points": np.zeros((4, 3), np.float32)}))
     writer.close()
     seal(tmp_path, HEADER | {"splits": {"train": 1}, "num_views": 0, "views": None, "visibility": "none"})
     prepared = PreparedSet(tmp_path)
@@ -161,9 +161,9 @@ def test_points_alone_have_no_views(tmp_path):
 def test_writer_refuses_a_shape_unlike_the_others(tmp_path):
     writer = SplitWriter(tmp_path / "train", ["x", "y"], [0, 0])
     points = np.zeros((4, 3), np.float32)
-    writer.add(PreparedShape({"points": points}))
+    writer.add(EncodedShape({"points": points}))
     with pytest.raises(PreparedSetError, match=r"y has .*normals"):
-        writer.add(PreparedShape({"points": points, "normals": points}))
+        writer.add(EncodedShape({"points": points, "normals": points}))
     with pytest.raises(PreparedSetError, match="1 of 2 shapes"):
         writer.close()
 
@@ -185,9 +185,14 @@ def test_images_of_every_kind(root, tmp_path, drawn):
             "part_views": [encode_labels(image, 3) for image in labels[row]],
             "depths": [encode_depth(image, 2, 4) for image in depth[row]],
         }
-        writer.add(PreparedShape({"points": drawn["points"][row]}, images))
+        writer.add(EncodedShape({"points": drawn["points"][row]}, images))
     writer.close()
-    more = {"part_views": True, "depths": {"near": 2.0, "far": 4.0}, "class_parts": [[0], [1, 2]]}
+    more = {
+        "visibility": "none",
+        "part_views": True,
+        "depths": {"near": 2.0, "far": 4.0},
+        "class_parts": [[0], [1, 2]],
+    }
     seal(tmp_path / "other", HEADER | more)
     prepared = PreparedSet(tmp_path / "other")
     prepared.verify()
@@ -209,8 +214,8 @@ def test_images_of_every_kind(root, tmp_path, drawn):
 def test_shapes_of_a_split_hold_the_same_images(tmp_path):
     points = {"points": np.zeros((4, 3), np.float32)}
     writer = SplitWriter(tmp_path / "train", ["x", "y"], [0, 0])
-    writer.add(PreparedShape(points, {"views": [b"1", b"2"]}))
+    writer.add(EncodedShape(points, {"views": [b"1", b"2"]}))
     with pytest.raises(
         PreparedSetError, match="y has points, 1 views, the shapes before it have points, 2 views"
     ):
-        writer.add(PreparedShape(points, {"views": [b"1"]}))
+        writer.add(EncodedShape(points, {"views": [b"1"]}))

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from pointmcd.datasets.preparation.writer import PreparedShape, SplitWriter, seal
+from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
 from pointmcd.datasets.prepared_set import PreparedSet, PreparedSetError
 from pointmcd.geometry.cameras import CameraRig
 from pointmcd.visualization import draw_shape, draw_shapes
@@ -22,7 +22,7 @@ def drawn_points(axes) -> dict[str, np.ndarray]:
 
 def write_set(root, rig, **arrays) -> PreparedSet:
     writer = SplitWriter(root / "test", ["thing_1"], [0])
-    writer.add(PreparedShape(arrays))
+    writer.add(EncodedShape(arrays))
     writer.close()
     header = {
         "class_names": ["thing"],

@@ -9,7 +9,7 @@ import torch
 
 from pointmcd.datasets.images import encode_depth, encode_labels, encode_view
 from pointmcd.datasets.preparation.sources.base import Shape
-from pointmcd.datasets.preparation.writer import PreparedShape
+from pointmcd.datasets.preparation.writer import EncodedShape
 from pointmcd.geometry import (
     CameraRig,
     MeshError,
@@ -189,7 +189,7 @@ def prepare_points(
     return sample_shape(shape, settings, name).points
 
 
-def prepare_shape(shape: Shape, settings: Settings, name: str) -> PreparedShape:
+def prepare_shape(shape: Shape, settings: Settings, name: str) -> EncodedShape:
     """Points, masks and encoded views of one shape."""
     sample = sample_shape(shape, settings.points, name)
     arrays = {"points": sample.points}
@@ -205,7 +205,7 @@ def prepare_shape(shape: Shape, settings: Settings, name: str) -> PreparedShape:
     if settings.visibility != "none":
         arrays["visibility"] = _visible(sample, surface, views, settings, name)
     parts = shape.point_parts if shape.mesh is None else shape.face_parts
-    return PreparedShape(arrays, {} if views is None else _encode(views, parts, settings))
+    return EncodedShape(arrays, {} if views is None else _encode(views, parts, settings))
 
 
 def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:

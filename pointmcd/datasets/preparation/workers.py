@@ -18,7 +18,7 @@ import torch
 from pointmcd.datasets.images import KINDS
 from pointmcd.datasets.preparation.shape import Settings, prepare_shape
 from pointmcd.datasets.preparation.sources import Shape, Source
-from pointmcd.datasets.preparation.writer import PreparedShape
+from pointmcd.datasets.preparation.writer import EncodedShape
 from pointmcd.files import write_json
 from pointmcd.geometry.mesh import MeshError
 
@@ -67,7 +67,7 @@ class ShapeJob:
         write_json(self._path(index, "json"), reason)
         return reason
 
-    def read(self, index: int) -> PreparedShape:
+    def read(self, index: int) -> EncodedShape:
         with np.load(self._path(index, "npz")) as stored:
             arrays = {name: stored[name] for name in stored.files if not name.startswith("_")}
             images = {
@@ -75,7 +75,7 @@ class ShapeJob:
                 for kind in KINDS
                 if f"_{kind}_sizes" in stored
             }
-        return PreparedShape(arrays, images)
+        return EncodedShape(arrays, images)
 
     def reason(self, index: int) -> str:
         return json.loads(self._path(index, "json").read_text("utf-8"))

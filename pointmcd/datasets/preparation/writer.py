@@ -9,15 +9,16 @@ import numpy as np
 
 from pointmcd.datasets.images import ImagesWriter
 from pointmcd.datasets.prepared_set import FORMAT_VERSION, MANIFEST, PreparedSetError, manifest_digest
-from pointmcd.files import file_sha256, write_json
+from pointmcd.files import write_json
+from pointmcd.folders import create_array, describe_files, digest_of
 
 
 @dataclass(frozen=True)
-class PreparedShape:
-    """One shape on its way to disk.
+class EncodedShape:
+    """One shape as it goes to disk.
 
     Attributes:
-        arrays: some of ``ARRAY_NAMES``, without the leading shape axis.
+        arrays: some of ``prepared_set.ARRAYS``, without the leading shape axis.
         images: the encoded images of its V views, by kind (``images.KINDS``); empty where it has none.
     """
 
@@ -50,12 +51,10 @@ class SplitWriter:
         (folder / "names.json").write_text(json.dumps(names, indent=0, ensure_ascii=False) + "\n", "utf-8")
         np.save(folder / "labels.npy", np.asarray(labels, np.int64))
 
-    def add(self, shape: PreparedShape) -> None:
+    def add(self, shape: EncodedShape) -> None:
         if self._written == 0:
             self._arrays = {
-                name: np.lib.format.open_memmap(
-                    self.folder / f"{name}.npy", "w+", array.dtype, (len(self.names), *array.shape)
-                )
+                name: create_array(self.folder / f"{name}.npy", array.dtype, (len(self.names), *array.shape))
                 for name, array in shape.arrays.items()
             }
             self._images = {kind: ImagesWriter(self.folder, kind) for kind in shape.images}
@@ -89,12 +88,9 @@ def seal(root: Path, header: dict[str, Any]) -> str:
     Returns:
         The digest of the set.
     """
-    files = {
-        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        for split in header["splits"]
-        for path in sorted((root / split).iterdir())
-    }
-    manifest = {"format_version": FORMAT_VERSION, **header, "files": files}
+    paths = [path for split in header["splits"] for path in sorted((root / split).iterdir())]
+    manifest = {"format_version": FORMAT_VERSION, **header, "files": describe_files(root, paths)}
     manifest["digest"] = manifest_digest(manifest)
+    manifest["manifest_sha256"] = digest_of(manifest)
     write_json(root / MANIFEST, manifest)
     return manifest["digest"]

@@ -25,7 +25,7 @@ from rich.progress import track
 
 from pointmcd.datasets.preparation.shape import CANDIDATES, PointSettings, Settings, shape_seed
 from pointmcd.datasets.preparation.sources import SourceError
-from pointmcd.datasets.preparation.writer import PreparedShape, SplitWriter, seal
+from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
 from pointmcd.files import write_json
 from pointmcd.geometry.correspondence import project, unproject
 from pointmcd.ops import farthest_point_sample
@@ -162,7 +162,7 @@ def crop_centers(points: np.ndarray, radius: float) -> np.ndarray:
             return centers
 
 
-def crops(cloud: SceneCloud, num_points: int, radius: float, name: str) -> Iterator[PreparedShape]:
+def crops(cloud: SceneCloud, num_points: int, radius: float, name: str) -> Iterator[EncodedShape]:
     """Balls that cover a scene, each with a fixed number of points.
 
     Centres are points of the scene, half a radius apart or more. A crop's points are in farthest-point order,
@@ -182,7 +182,7 @@ def crops(cloud: SceneCloud, num_points: int, radius: float, name: str) -> Itera
         inside = torch.from_numpy((cloud.points[rows] - center) / np.float32(radius))
         order = farthest_point_sample(inside[None], min(num_points, len(rows)))[0].numpy()
         order = np.resize(order, num_points)
-        yield PreparedShape({"points": inside.numpy()[order], "parts": cloud.classes[rows[order]]})
+        yield EncodedShape({"points": inside.numpy()[order], "parts": cloud.classes[rows[order]]})
 
 
 def prepare_scenes(
@@ -263,6 +263,6 @@ def _assemble(work: Path, split: str, names: Sequence[str]) -> int:
     writer = SplitWriter(work / "set" / split, titles, [0] * len(titles))
     for _, cut in stored():
         for points, parts in zip(cut["points"], cut["parts"], strict=True):
-            writer.add(PreparedShape({"points": points, "parts": parts}))
+            writer.add(EncodedShape({"points": points, "parts": parts}))
     writer.close()
     return len(titles)
