@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pointmcd"
 LEVELS = [
-    {"registry", "batch", "checkpoint", "compat", "files"},
+    {"registry", "batch", "checkpoint", "compat", "files", "folders"},
     {"ops", "geometry"},
     {"models", "datasets"},
     {"apis", "visualization", "evaluation", "engine"},
