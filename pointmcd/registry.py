@@ -1,7 +1,11 @@
-"""The registries of pointmcd, each a child of MMEngine's root registry of the same kind (scope ``pointmcd``).
+"""The registries of pointmcd, each a child of MMEngine's root registry of the same kind (scope ``pointmcd``),
+and that of the sources that ``tools/prepare_data.py`` prepares.
 
 Components are imported when a registry is first searched, not when the package is.
 """
+
+from collections.abc import Iterable
+from importlib import import_module
 
 from mmengine import registry as _root
 from mmengine.registry import Registry
@@ -20,6 +24,13 @@ HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks")
 METRICS = _child(_root.METRICS, "pointmcd.evaluation")
 OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.compat")
 
+_SOURCES = ["mesh_folder", "modelnet40", "shapenet_part", "shapenet_core", "scanobjectnn", "builtin"]
+SOURCES = Registry(
+    "source",
+    scope="pointmcd",
+    locations=[f"pointmcd.datasets.preparation.sources.{module}" for module in _SOURCES],
+)
+
 # MMEngine warns whenever it searches a registry that lacks a child in the current scope: give each of the
 # others an empty one.
 OTHERS = [
@@ -27,3 +38,18 @@ OTHERS = [
     for root in vars(_root).values()
     if isinstance(root, Registry) and "pointmcd" not in root.children
 ]
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import modules that register components of one's own.
+
+    Raises:
+        ValueError: One cannot be imported.
+    """
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ValueError(
+                f"the module {name} cannot be imported: {error}; its folder must be on PYTHONPATH"
+            ) from error

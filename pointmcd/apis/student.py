@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.preparation.shape import PointSettings, prepare_points
 from pointmcd.evaluation.part_segmentation import predict_parts
 from pointmcd.geometry import normalize, to_z_up
+from pointmcd.registry import import_modules
 
 Shape = str | Path | np.ndarray
 
@@ -206,15 +206,14 @@ def load_student(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ImportError: There is no such module.
-        ValueError: It is no exported student, is damaged, or needs a part that no module has registered.
+        ValueError: It is no exported student, is damaged, or needs a part that no module has registered; or a
+            module cannot be imported.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"there is no exported student {path}; python tools/export_student.py writes one"
         )
-    for module in [imports] if isinstance(imports, str) else imports:
-        import_module(module)
+    import_modules([imports] if isinstance(imports, str) else imports)
     exported = read_checkpoint(path)
     if exported.get("format") != FORMAT:
         raise ValueError(

@@ -210,11 +210,17 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _outline(model: dict[str, Any]) -> PointModel:
     """The network without memory behind its weights, so that any width can be compared before it is paid."""
-    try:
-        with torch.device("meta"):
-            return PointModel(model["backbone"], model["head"])
-    except Exception as error:  # whatever a constructor says of arguments that it cannot use
-        raise ValueError(f"its model cannot be built: {error}") from error
+    kinds = {part["type"] for part in (model["backbone"], model["head"]) if part is not None}
+    own = all(MODELS.module_dict[kind].__module__.startswith("pointmcd.") for kind in kinds)
+    reason: Exception | None = None
+    # others' parts may read a number while they are built, which the meta device has none of
+    for device in ("meta",) if own else ("meta", "cpu"):
+        try:
+            with torch.device(device):
+                return PointModel(model["backbone"], model["head"])
+        except Exception as error:  # whatever a constructor says of arguments that it cannot use
+            reason = error
+    raise ValueError(f"its model cannot be built: {reason}") from reason
 
 
 def _check_neighbors(outline: nn.Module, num_points: int) -> None:

@@ -38,6 +38,17 @@ def add_cfg_options(
     parser.add_argument(name, nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=help)
 
 
+def add_imports(parser: argparse.ArgumentParser) -> None:
+    """Add ``--imports MODULE``, for ``registry.import_modules``; a config has ``custom_imports`` instead."""
+    parser.add_argument(
+        "--imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module that registers components of one's own (my_package.my_source); repeatable",
+    )
+
+
 def make_table(title: str, *columns: str) -> "Table":
     """Make a table to print; a column whose name begins with ``>`` is aligned to the right."""
     from rich.table import Table

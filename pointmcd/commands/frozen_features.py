@@ -12,7 +12,7 @@ from mmengine.device import get_device
 from pointmcd.apis.student import load_student
 from pointmcd.apis.student_file import FORMAT
 from pointmcd.checkpoint import read_checkpoint
-from pointmcd.commands.common import add_cfg_options
+from pointmcd.commands.common import add_cfg_options, add_imports
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser, many: bool = True) -> None:
     add("--feature", choices=list(KINDS), default="max", help="what is taken of an encoder (max)")
     add("--num-points", type=int, help="points of a shape; default: as in training")
     add_cfg_options(parser)
+    add_imports(parser)
 
 
 def add_view_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +129,7 @@ def _encoder(args: argparse.Namespace, source: str, config: Config | None) -> tu
     if not random and not Path(source).is_file():
         raise FileNotFoundError(f"there is no {source}; a source is a file, random:SEED or teacher:NAME")
     if not random and config is None and read_checkpoint(source).get("format") == FORMAT:
-        student = load_student(source)
+        student = load_student(source, imports=args.imports)
         return student.model, student.num_points
     if config is None:
         raise ValueError(f"{source} needs --config, the config of its training")

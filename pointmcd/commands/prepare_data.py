@@ -8,6 +8,7 @@ where the source has parts.
     python tools/prepare_data.py shapenet-part --source SHAPENETPART.zip --out data/shapenetpart
     python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2.zip --out data/shapenetcore
     python tools/prepare_data.py scanobjectnn --source h5_files.zip --out data/scanobjectnn
+    python tools/prepare_data.py --imports my_module my-source --out data/mine
     python tools/prepare_data.py --check data/my_set
 
 An interrupted run goes on with the same command, and a set that is there stays whole until another replaces
@@ -29,9 +30,10 @@ from pathlib import Path
 
 from pointmcd.commands import common
 from pointmcd.datasets.preparation.job import Request, Result, prepare
-from pointmcd.datasets.preparation.sources import SOURCES, source_class
+from pointmcd.datasets.preparation.sources import source_class, source_names
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry import rig
+from pointmcd.registry import import_modules
 
 REJECTED = 3
 
@@ -41,8 +43,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--check", type=Path, metavar="FOLDER", help="read all of a prepared set and compare hashes"
     )
-    sources = parser.add_subparsers(dest="kind", metavar="SOURCE", help=", ".join(SOURCES))
-    for name in SOURCES:
+    common.add_imports(parser)
+    names = source_names()
+    sources = parser.add_subparsers(dest="kind", metavar="SOURCE", help=", ".join(names))
+    for name in names:
         described = source_class(name)
         summary = (described.__doc__ or "").partition("\n")[0]
         # A source may say more of a common argument.
@@ -53,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
+    common.add_imports(parser)
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the prepared set")
     add("--points", type=int, default=2048, help="points a shape, drawn from twice as many (2048)")
@@ -131,6 +136,9 @@ def report(result: Result, out: Path) -> None:
 
 @common.plain_errors("the same command goes on from here")
 def main(argv: Sequence[str] | None = None) -> int:
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    common.add_imports(early)
+    import_modules(early.parse_known_args(argv)[0].imports)  # before the parser lists the sources
     parser = make_parser()
     args = parser.parse_args(argv)
     if args.check is None and args.kind is None:

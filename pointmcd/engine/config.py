@@ -35,12 +35,21 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
 
     Raises:
         FileNotFoundError: There is no such config, or no prepared set at its ``data_root``.
-        ValueError: A key is not known (with the nearest that is), or a count disagrees with the manifest, or
-            the prepared set has no parts or views where the config needs them.
+        ValueError: A module of ``custom_imports`` cannot be imported, a key is not known (with the nearest
+            that is), a count disagrees with the manifest, or the prepared set has no parts or views where
+            the config needs them.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no config {path}; configs/ holds those that come with pointmcd")
-    config = Config.fromfile(str(path))
+    try:
+        config = Config.fromfile(str(path))
+    except ImportError as error:
+        reason: BaseException = error
+        while reason.__context__ is not None:  # MMEngine's own words are a list of folders
+            reason = reason.__context__
+        raise ValueError(
+            f"{path}: {reason}; the folders of modules in custom_imports must be on PYTHONPATH"
+        ) from error
     for key, value in _parsed(overrides).items():
         check_override(config, key)
         config.merge_from_dict({key: value})

@@ -22,7 +22,7 @@ class PointModel(BaseModel):
         dense: Local features are made: the head says something of every point.
 
     Raises:
-        ValueError: The head needs local features, and the backbone has none.
+        ValueError: The backbone is none, or the head needs local features and the backbone has none.
     """
 
     def __init__(
@@ -30,13 +30,18 @@ class PointModel(BaseModel):
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
         self.backbone = MODELS.build(backbone)
+        if not isinstance(self.backbone, PointBackbone):
+            raise ValueError(
+                f"the backbone {backbone['type']} is no PointBackbone; derive it from "
+                "pointmcd.models.backbones.PointBackbone, which says what a backbone must give"
+            )
         self.head = None
         self.dense = head is not None and getattr(MODELS.get(head["type"]), "dense", False)
         if head is None:
             return
         widths = {"in_channels": self.backbone.out_channels}
         if self.dense:
-            widths["local_channels"] = getattr(self.backbone, "local_channels", None)
+            widths["local_channels"] = self.backbone.local_channels
             if widths["local_channels"] is None:
                 raise ValueError(
                     f"{head['type']} needs local features of all points, which the backbone "
@@ -93,8 +98,6 @@ class PointModel(BaseModel):
         """Whether per-point features feed pools only, so that they need not be stored
         (``VAFP.pool_hidden``).
         """
-        if not isinstance(self.backbone, PointBackbone):
-            return False
         return not (self.dense and self.backbone.local_needs_point_feats)
 
     def _decode(self, features: dict[str, Any], label: Tensor | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Request:
     """What a user asks for. Whoever asks for the same of the same files gets the same set.
 
     Attributes:
-        source: key of ``SOURCES``.
+        source: its name (``source_names``).
         options: the source's own arguments. The path ``source`` among them may be an archive.
         up: None leaves it to the source.
         rig: None leaves it to the source.

@@ -1,22 +1,36 @@
-"""Sources of shapes by name; ``tools/prepare_data.py NAME`` prepares one."""
+"""Sources of shapes by name; ``tools/prepare_data.py NAME`` prepares one.
 
-from importlib import import_module
+One more is a class of a module of one's own, ``@SOURCES.register_module(name="my-scans")`` above it, and
+``tools/prepare_data.py --imports my_module my-scans``.
+"""
+
+import difflib
+
+from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
 
-__all__ = ["SOURCES", "Item", "Shape", "Source", "SourceError", "source_class"]
+__all__ = ["Item", "Shape", "Source", "SourceError", "source_class", "source_names"]
 
-SOURCES = {
-    "mesh-folder": "mesh_folder.MeshFolder",
-    "modelnet40": "modelnet40.ModelNet40",
-    "shapenet-part": "shapenet_part.ShapeNetPart",
-    "shapenet-core": "shapenet_core.ShapeNetCore",
-    "scanobjectnn": "scanobjectnn.ScanObjectNN",
-    "builtin": "builtin.BuiltinShapes",
-}
+
+def source_names() -> list[str]:
+    """The names of all registered sources, pointmcd's own first."""
+    SOURCES.import_from_location()
+    return list(SOURCES.module_dict)
 
 
 def source_class(name: str) -> type[Source]:
-    """The class of the source called ``name`` (a key of ``SOURCES``), imported at first use."""
-    module, attribute = SOURCES[name].rsplit(".", 1)
-    return getattr(import_module(f"{__name__}.{module}"), attribute)
+    """The class that is registered as the source ``name``.
+
+    Raises:
+        SourceError: There is none.
+    """
+    known = source_names()
+    found = SOURCES.module_dict.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        raise SourceError(f"source {name!r} is not known; {hint} --imports MODULE registers one of your own")
+    if not issubclass(found, Source):
+        raise SourceError(f"the source {name!r} is a {found.__name__}, which does not derive from Source")
+    return found

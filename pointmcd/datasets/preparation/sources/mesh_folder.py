@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from pointmcd.geometry.mesh import MESH_SUFFIXES, MeshError, load_mesh
+from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
 
 SPLITS = ("train", "val", "test")
 
 
+@SOURCES.register_module(name="mesh-folder")
 class MeshFolder(Source):
     """A folder of meshes: ``<class>/{train,test}/*.off``, or ``<class>/*.off`` and a drawn test split.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pointmcd.geometry.mesh import MeshError
+from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
 from .mesh_folder import MeshFolder, visible_folders
@@ -14,6 +15,7 @@ NUM_CLASSES = 40
 NAMES_FILE = "modelnet40_shape_names.txt"
 
 
+@SOURCES.register_module(name="modelnet40")
 class ModelNet40(Source):
     """Both public forms, told apart by what the folder holds.
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pointmcd.registry import SOURCES
+
 from .base import Item, Shape, Source, SourceError
 from .hdf5 import open_hdf5
 
@@ -20,6 +22,7 @@ FILES = {
 SPLITS = {"train": "training", "test": "test"}
 
 
+@SOURCES.register_module(name="scanobjectnn")
 class ScanObjectNN(Source):
     """ScanObjectNN's HDF5 files: ``main_split*/{training,test}_objectdataset*.h5``; needs h5py.
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pointmcd.geometry.mesh import load_mesh
+from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
 from .mesh_folder import visible_folders
@@ -72,6 +73,7 @@ MESHES = ("model.obj", "models/model_normalized.obj")
 """Where a shape's mesh lies in its folder: version 1, version 2."""
 
 
+@SOURCES.register_module(name="shapenet-core")
 class ShapeNetCore(Source):
     """ShapeNetCore version 1 (``<synset>/<model>/model.obj``) or 2 (``.../models/model_normalized.obj``).
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pointmcd.geometry.mesh import MeshError
+from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
 from .hdf5 import open_hdf5
@@ -41,6 +42,7 @@ CATEGORY_FILE = "synsetoffset2category.txt"
 NAMES_SHOWN = 5
 
 
+@SOURCES.register_module(name="shapenet-part")
 class ShapeNetPart(Source):
     """ShapeNetPart in either public form, told apart by what the folder holds; train and val become train.
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import trimesh
 
+from pointmcd.registry import SOURCES
+
 from ..base import Item, Shape, Source, SourceError
 from . import seats, tables, vessels
 from .solids import assemble
@@ -63,6 +65,7 @@ def deform(vertices: np.ndarray, rng: np.random.Generator, yaw_deg: float) -> np
     return points @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
 
 
+@SOURCES.register_module(name="builtin")
 class BuiltinShapes(Source):
     """Sixteen kinds of everyday things, generated: the same arguments always give the same shapes.
 
