@@ -187,6 +187,11 @@ def check_sizes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         DamagedError: One differs or is missing.
     """
+    plain = isinstance(files, dict) and all(
+        isinstance(entry, dict) and {"bytes", "sha256"} <= entry.keys() for entry in files.values()
+    )
+    if not plain:
+        raise DamagedError(f"{folder} is damaged: its list of files is none")
     for name, entry in files.items():
         path = folder / name
         if ".." in path.parts or Path(name).is_absolute():

@@ -1,6 +1,7 @@
 """Write down what a trained teacher says of every shape of a prepared set, for students to learn from.
 
     python tools/cache_teacher.py configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
+    python tools/cache_teacher.py --check data/modelnet40/teachers/mobilenetv2
 
 All views of every split are described, by any of the image teachers. The cache is
 <data_root>/teachers/<name>/; students' configs ask for it by that name, which is by default the middle of the
@@ -23,9 +24,8 @@ from torch.utils.data import DataLoader
 from pointmcd.batch import TeacherRows
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
-from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
-from pointmcd.datasets.teacher_cache import TeacherCacheWriter
+from pointmcd.datasets.teacher_cache import TeacherCache, TeacherCacheWriter
 from pointmcd.engine import load_config
 from pointmcd.files import file_sha256
 from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
@@ -38,16 +38,25 @@ PICTURES = {AutoencoderTeacher: draw_reconstructions, PartSegmentationTeacher: d
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument("config", type=Path, help="the config that the teacher was trained with")
-    parser.add_argument("checkpoint", type=Path, help="checkpoint of the teacher (epoch_N.pth)")
+    parser.add_argument("config", type=Path, nargs="?", help="the config that the teacher was trained with")
+    parser.add_argument("checkpoint", type=Path, nargs="?", help="checkpoint of the teacher (epoch_N.pth)")
     parser.add_argument("--name", help="name of the cache")
+    parser.add_argument(
+        "--check", type=Path, metavar="FOLDER", help="read all of a cache, and compare its hashes"
+    )
     add_cfg_options(parser, "override the config, as in training")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.check is None and args.checkpoint is None:
+        parser.error("name a config and a checkpoint, or --check a cache")
+    return args
 
 
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    if args.check is not None:
+        check(args.check)
+        return
     if not args.checkpoint.is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
     config = load_config(args.config, args.cfg_options)
@@ -61,6 +70,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         cells = (f"{value:.{4 if name.endswith('_l1') else 1}f}" for name, value in values.items())
         table.add_row(split, *cells)
     Console().print(table, f"wrote {folder}")
+
+
+def check(folder: Path) -> None:
+    """Read all of a cache, ``<data_root>/teachers/<name>``."""
+    folder = folder.absolute()
+    if not TeacherCache(folder.parent.parent, folder.name).verify():
+        raise ValueError(f"{folder} opens, but was written before hashes were recorded: write it again")
+    print(f"{folder} is whole")
 
 
 def name_of(config: Path) -> str:
@@ -89,32 +106,34 @@ def cache(
 ) -> tuple[Path, dict[str, dict[str, float]]]:
     """Describe all splits; the folder of the cache and the teacher's figures by split."""
     root = config.data_root
-    prepared, writer = PreparedSet(root), TeacherCacheWriter(root, name)
-    metric = METRICS.build(config.test_evaluator)
-    figures = {}
-    with Progress() as progress:
-        for split in prepared.splits:
-            dataset = DATASETS.build({**config.test_dataloader.dataset, "split": split, "views": "all"})
-            loader = DataLoader(
-                dataset,
-                batch_size=config.test_dataloader.batch_size,
-                num_workers=config.test_dataloader.num_workers,
-                collate_fn=whole_batch,
-            )
-            metric.results.clear()
-            writer.write_split(split, described(teacher, metric, progress.track(loader, description=split)))
-            figures[split] = metric.compute_metrics(metric.results)
-            if config.train_dataloader.dataset.split == "fit" and split == "train":
-                # how good a teacher is that was trained on one part of train is worth knowing on the other
-                for part in ("fit", "held_out"):
-                    rows = PreparedShapes(root, part, num_points=1).rows
-                    figures[part] = metric.compute_metrics([metric.results[row] for row in rows])
-    meta = {
-        "accuracy": figures,
-        "checkpoint_sha256": file_sha256(checkpoint),
-        "teacher": {"type": type(teacher).__name__, **teacher.settings},
-    }
-    folder = writer.finish(meta)
+    with TeacherCacheWriter(root, name) as writer:
+        metric = METRICS.build(config.test_evaluator)
+        figures = {}
+        with Progress() as progress:
+            for split in writer.prepared.splits:
+                dataset = DATASETS.build({**config.test_dataloader.dataset, "split": split, "views": "all"})
+                loader = DataLoader(
+                    dataset,
+                    batch_size=config.test_dataloader.batch_size,
+                    num_workers=config.test_dataloader.num_workers,
+                    collate_fn=whole_batch,
+                )
+                metric.results.clear()
+                writer.write_split(
+                    split, described(teacher, metric, progress.track(loader, description=split))
+                )
+                figures[split] = metric.compute_metrics(metric.results)
+                if config.train_dataloader.dataset.split == "fit" and split == "train":
+                    # how good a teacher of one part of train is, is worth knowing on the other
+                    for part in ("fit", "held_out"):
+                        rows = PreparedShapes(root, part, num_points=1).rows
+                        figures[part] = metric.compute_metrics([metric.results[row] for row in rows])
+        meta = {
+            "accuracy": figures,
+            "checkpoint_sha256": file_sha256(checkpoint),
+            "teacher": {"type": type(teacher).__name__, **teacher.settings},
+        }
+        folder = writer.finish(meta)
     if type(teacher) in PICTURES:  # of the last split: test, where there is one
         PICTURES[type(teacher)](teacher, dataset).savefig(folder / "examples.png")
     return folder, figures

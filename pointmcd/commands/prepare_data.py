@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands import common
+from pointmcd.datasets.array_cache import ArrayCache
 from pointmcd.datasets.preparation.job import Request, Result, prepare
 from pointmcd.datasets.preparation.sources import source_class, source_names
 from pointmcd.datasets.prepared_set import PreparedSet
@@ -41,7 +42,10 @@ REJECTED = 3
 def make_parser() -> argparse.ArgumentParser:
     parser = common.make_parser(__doc__)
     parser.add_argument(
-        "--check", type=Path, metavar="FOLDER", help="read all of a prepared set and compare hashes"
+        "--check",
+        type=Path,
+        metavar="FOLDER",
+        help="read all of a prepared set and of its caches, and compare hashes",
     )
     common.add_imports(parser)
     names = source_names()
@@ -134,6 +138,17 @@ def report(result: Result, out: Path) -> None:
         )
 
 
+def check(root: Path) -> None:
+    """Read all of a prepared set, and of the caches in it."""
+    prepared = PreparedSet(root)
+    prepared.verify()
+    print(f"{root} is whole: digest {prepared.digest}")
+    for meta in sorted(root.glob("*/[!.]*/meta.json")):
+        kind, name = meta.parent.parent.name, meta.parent.name
+        hashed = ArrayCache(root, kind, name, "write it again").verify()
+        print(f"{meta.parent} {'is whole' if hashed else 'has no hashes: an earlier version wrote it'}")
+
+
 @common.plain_errors("the same command goes on from here")
 def main(argv: Sequence[str] | None = None) -> int:
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -144,9 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.check is None and args.kind is None:
         parser.error("name a source, or --check a prepared set")
     if args.check is not None:
-        prepared = PreparedSet(args.check)
-        prepared.verify()
-        print(f"{args.check} is whole: digest {prepared.digest}")
+        check(args.check)
         return 0
     workers = args.workers
     if workers is None:

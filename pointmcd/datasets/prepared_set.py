@@ -179,6 +179,10 @@ class PreparedSet:
         self.manifest: dict[str, Any] = self._parse(self._text)
         try:
             check_sizes(self.root, self.manifest["files"])
+            if not isinstance(self.manifest["splits"], dict) or not self.manifest["splits"]:
+                raise DamagedError(f"{self.root / MANIFEST} is damaged: it names no splits")
+            if self.has_views and not isinstance(self.image_size, int):
+                raise DamagedError(f"{self.root / MANIFEST} is damaged: its images have no size")
             self._splits = {name: PreparedSplit(self, name) for name in self.manifest["splits"]}
         except DamagedError as error:
             self.check_unchanged()

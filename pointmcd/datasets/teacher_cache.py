@@ -6,14 +6,11 @@
     <split>_logits.npy            (S, K) float32       | where the teacher classifies
     <split>_view_logits.npy       (S, V, K) float16    |
 
-Memory-mapped, without pickle. The folder is written under a temporary name and renamed when it is complete.
+How it is written, hashed and checked: ``array_cache.py``.
 """
 
-import json
 import os
-import shutil
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +18,42 @@ import numpy as np
 import torch
 
 from pointmcd.batch import TeacherRows
-from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.files import write_json
+from pointmcd.datasets.array_cache import ArrayCache, ArrayCacheWriter
 
-FORMAT_VERSION = 1
-META = "meta.json"
+KIND = "teachers"
 DTYPES = {
-    "view_descriptors": np.float16,
-    "descriptor": np.float16,
-    "logits": np.float32,
-    "view_logits": np.float16,
+    "view_descriptors": "float16",
+    "descriptor": "float16",
+    "logits": "float32",
+    "view_logits": "float16",
 }
 
 
 class TeacherSplit:
-    """A teacher's rows of one split, memory-mapped when first used; pickling passes the path alone."""
+    """A teacher's rows of one split, memory-mapped; pickling passes the names alone.
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder = folder
-        self.name = split
+    Attributes:
+        arrays: The arrays that are there, by the names of ``TeacherRows``.
+    """
+
+    def __init__(self, cache: "TeacherCache", name: str) -> None:
+        self.cache, self.name = cache, name
+        shapes, views, width = len(cache.prepared.split(name)), cache.prepared.num_views, cache.channels
+        sizes = {
+            "view_descriptors": (shapes, views, width),
+            "descriptor": (shapes, width),
+            "logits": (shapes, None),
+            "view_logits": (shapes, views, None),
+        }
+        files = {key: f"{name}_{key}.npy" for key in DTYPES}
+        self.arrays: dict[str, np.ndarray] = {
+            key: cache.array(file, DTYPES[key], sizes[key]) for key, file in files.items() if cache.has(file)
+        }
+        if not self.arrays:
+            raise ValueError(f"{cache.folder} holds nothing of {name}; {cache.remedy}")
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.folder, self.name)
-
-    @cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that are there, by the names of ``TeacherRows``."""
-        paths = {name: self.folder / f"{self.name}_{name}.npy" for name in DTYPES}
-        return {name: np.load(path, mmap_mode="r") for name, path in paths.items() if path.is_file()}
+        return _opened_again, (self.cache.data_root, self.cache.name, self.cache.identity, self.name)
 
     def rows(self, rows: np.ndarray) -> TeacherRows:
         """The given rows (B,) as float32 tensors."""
@@ -58,8 +63,16 @@ class TeacherSplit:
         }
 
 
-class TeacherCache:
-    """A teacher's cache, opened for reading.
+def _opened_again(data_root: Any, name: str, identity: str, split: str) -> TeacherSplit:
+    """What another process, such as a loader's worker, opens: the same cache or none."""
+    cache = TeacherCache(data_root, name)
+    if cache.identity != identity:
+        raise ValueError(f"{cache.folder} was replaced by another cache meanwhile; start again")
+    return cache.split(split)
+
+
+class TeacherCache(ArrayCache):
+    """A teacher's cache, opened for reading: all of its arrays are mapped at once.
 
     Args:
         data_root: Folder of the prepared set.
@@ -71,55 +84,47 @@ class TeacherCache:
 
     Raises:
         FileNotFoundError: There is no such cache, or it was not finished.
-        ValueError: It is of other data than those of the set, or of another format version.
+        ValueError: It is damaged, of other data than those of the set, or of another format version.
     """
 
     def __init__(self, data_root: str | os.PathLike[str], name: str) -> None:
-        self.folder = Path(data_root) / "teachers" / name
-        mend = (
+        self.data_root, self.name = data_root, name
+        remedy = (
             f"train a teacher, such as configs/teacher_{name}_*.py, and write its cache:\n"
             "python tools/train.py TEACHER_CONFIG\n"
             f"python tools/cache_teacher.py TEACHER_CONFIG CHECKPOINT --name {name} "
             f"--cfg-options data_root={data_root}"
         )
-        if not (self.folder / META).is_file():
-            raise FileNotFoundError(f"there is no finished teacher cache {self.folder}; {mend}")
-        self.meta: dict[str, Any] = json.loads((self.folder / META).read_text("utf-8"))
-        if self.meta["format_version"] != FORMAT_VERSION:
+        super().__init__(data_root, KIND, name, remedy)
+        self.channels = self.meta.get("channels")
+        if not isinstance(self.channels, int):
             raise ValueError(
-                f"{self.folder} has format {self.meta['format_version']}, this version of pointmcd reads "
-                f"{FORMAT_VERSION}; {mend}"
+                f"{self.folder}/meta.json is damaged: its channels are {self.channels}; {remedy}"
             )
-        digest = PreparedSet(data_root).digest
-        if self.meta["data_digest"] != digest:
-            raise ValueError(
-                f"the teacher cache {self.folder} is of data with digest {self.meta['data_digest'][:16]}, "
-                f"but {data_root} has {digest[:16]}; {mend}"
-            )
+        self._splits = {split: TeacherSplit(self, split) for split in self.meta["splits"]}
 
     def split(self, name: str) -> TeacherSplit:
         """The rows of one split, in the order of the prepared set."""
-        if name not in self.meta["splits"]:
-            raise ValueError(f"{self.folder} has no split {name!r}; it has {', '.join(self.meta['splits'])}")
-        return TeacherSplit(self.folder, name)
+        if name not in self._splits:
+            raise ValueError(f"{self.folder} has no split {name!r}; it has {', '.join(self._splits)}")
+        return self._splits[name]
 
 
-class TeacherCacheWriter:
+class TeacherCacheWriter(ArrayCacheWriter):
     """Writes a cache split by split, in a bounded amount of memory; ``finish`` makes it visible.
 
     Args:
         data_root: Folder of the prepared set.
         name: Name of the teacher; a finished cache of that name is replaced by ``finish``.
+
+    Raises:
+        BusyError: Another process is writing a cache of that name.
     """
 
     def __init__(self, data_root: str | os.PathLike[str], name: str) -> None:
-        self.prepared = PreparedSet(data_root)
-        self.folder = self.prepared.root / "teachers" / name
-        self._temporary = self.folder.with_name(f".{name}.tmp")
+        super().__init__(data_root, KIND, name)
         self._channels = 0
         self._splits: list[str] = []
-        shutil.rmtree(self._temporary, ignore_errors=True)
-        self._temporary.mkdir(parents=True)
 
     def write_split(self, split: str, batches: Iterable[TeacherRows]) -> dict[str, np.ndarray]:
         """Write what the teacher says of all shapes of a split, in their order.
@@ -142,9 +147,7 @@ class TeacherCacheWriter:
             if not arrays:
                 self._channels = rows["view_descriptors"].shape[-1]
                 arrays = {
-                    name: np.lib.format.open_memmap(
-                        self._temporary / f"{split}_{name}.npy", "w+", array.dtype, (count, *array.shape[1:])
-                    )
+                    name: self.create(f"{split}_{name}.npy", array.dtype, (count, *array.shape[1:]))
                     for name, array in rows.items()
                 }
             end = written + len(rows["view_descriptors"])
@@ -161,21 +164,9 @@ class TeacherCacheWriter:
         return arrays
 
     def finish(self, meta: dict[str, Any]) -> Path:
-        """Write ``meta.json`` and put the cache in place.
+        """As `ArrayCacheWriter.finish`.
 
         Args:
             meta: What is to be known of the teacher: ``accuracy``, ``checkpoint_sha256``, settings.
-
-        Returns:
-            The folder of the cache.
         """
-        own = {
-            "format_version": FORMAT_VERSION,
-            "data_digest": self.prepared.digest,
-            "channels": self._channels,
-            "splits": self._splits,
-        }
-        write_json(self._temporary / META, own | meta)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._temporary.rename(self.folder)
-        return self.folder
+        return super().finish({"channels": self._channels, "splits": self._splits, **meta})

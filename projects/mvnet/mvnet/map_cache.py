@@ -3,13 +3,10 @@
     meta.json            digest of the data, the network's settings and the digest of its weights, the grid
     <split>_<level>.npy  (S, V, h, h, D) float16, the level's features at the nodes of the grid
 
-Memory-mapped, without pickle. The folder is written under a temporary name and renamed when it is complete.
+How it is written, hashed and checked: ``pointmcd/datasets/array_cache.py``.
 """
 
-import json
 import os
-import shutil
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +16,16 @@ from torch import Tensor, nn
 
 from pointmcd.batch import Batch
 from pointmcd.datasets import PreparedShapes
-from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.files import write_json
+from pointmcd.datasets.array_cache import ArrayCache, ArrayCacheWriter
 from pointmcd.registry import DATASETS, MODELS
 from projects.mvnet.mvnet.image_network import ImageNetwork
 from projects.mvnet.mvnet.views import grid_positions
 
-FORMAT_VERSION = 1
-META = "meta.json"
+KIND = "maps"
 
 
-class MapCache:
-    """A cache, opened for reading.
+class MapCache(ArrayCache):
+    """A cache, opened for reading: all of its arrays are mapped at once.
 
     Args:
         data_root: Folder of the prepared set.
@@ -38,44 +33,48 @@ class MapCache:
 
     Attributes:
         meta: What ``meta.json`` says: ``channels`` of each level, ``stride``, ``side`` ...
+        levels: For each split the levels, (S, V, h, h, D) float16.
 
     Raises:
         FileNotFoundError: There is no such cache, or it was not finished.
-        ValueError: It is of other data than those of the set, or of another format version.
+        ValueError: It is damaged, of other data than those of the set, or of another format version.
     """
 
     def __init__(self, data_root: str | os.PathLike[str], name: str) -> None:
         self.root, self.name = Path(data_root), name
-        self.folder = self.root / "maps" / name
-        mend = f"write it: python projects/mvnet/tools/cache_maps.py CONFIG --name {name}"
-        if not (self.folder / META).is_file():
-            raise FileNotFoundError(f"there is no finished cache {self.folder}; {mend}")
-        self.meta: dict[str, Any] = json.loads((self.folder / META).read_text("utf-8"))
-        if self.meta["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"{self.folder} has format {self.meta['format_version']}; {mend}")
-        digest = PreparedSet(data_root).digest
-        if self.meta["data_digest"] != digest:
-            raise ValueError(
-                f"the cache {self.folder} is of data with digest {self.meta['data_digest'][:16]}, but "
-                f"{data_root} has {digest[:16]}; {mend}"
-            )
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.root, self.name)
-
-    @cached_property
-    def levels(self) -> dict[str, list[np.ndarray]]:
-        """For each split the levels, (S, V, h, h, D) float16."""
-        count = len(self.meta["channels"])
-        return {
-            split: [np.load(self.folder / f"{split}_{level}.npy", mmap_mode="r") for level in range(count)]
+        remedy = f"write it: python projects/mvnet/tools/cache_maps.py CONFIG --name {name}"
+        super().__init__(data_root, KIND, name, remedy)
+        try:
+            side, channels = int(self.meta["side"]), [int(width) for width in self.meta["channels"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.folder}/meta.json is damaged ({error!r}); {remedy}") from None
+        self.levels: dict[str, list[np.ndarray]] = {
+            split: [
+                self.array(
+                    f"{split}_{level}.npy",
+                    "float16",
+                    (len(self.prepared.split(split)), self.prepared.num_views, side, side, width),
+                )
+                for level, width in enumerate(channels)
+            ]
             for split in self.meta["splits"]
         }
+
+    def __reduce__(self) -> tuple:
+        return _opened_again, (self.root, self.name, self.identity)
 
     def read(self, split: str, rows: np.ndarray, views: Tensor) -> list[Tensor]:
         """The maps of shapes ``rows`` (B,), of each its ``views`` (B, v): (B, v, h, h, D) float16 a level."""
         chosen = rows[:, None], views.numpy()
         return [torch.from_numpy(level[chosen]) for level in self.levels[split]]
+
+
+def _opened_again(root: Path, name: str, identity: str) -> MapCache:
+    """What another process, such as a loader's worker, opens: the same cache or none."""
+    cache = MapCache(root, name)
+    if cache.identity != identity:
+        raise ValueError(f"{cache.folder} was replaced by another cache meanwhile; start again")
+    return cache
 
 
 def write_maps(
@@ -102,45 +101,41 @@ def write_maps(
     Raises:
         ValueError: What the network says is not finite in float16.
     """
-    prepared = PreparedSet(data_root)
-    folder = prepared.root / "maps" / name
-    temporary = folder.with_name(f".{name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    side = prepared.manifest["views"]["size"]
-    positions = grid_positions(side, stride)
+    with ArrayCacheWriter(data_root, KIND, name) as writer:
+        prepared = writer.prepared
+        positions = grid_positions(prepared.image_size, stride)
+        for split in prepared.splits:
+            _write_split(writer, network, split, positions, batch_size)
+        return writer.finish(
+            {
+                "splits": prepared.splits,
+                "channels": network.channels,
+                "stride": stride,
+                "side": len(positions),
+                "network": network.settings,
+                "weights": origin,
+            }
+        )
+
+
+def _write_split(
+    writer: ArrayCacheWriter, network: ImageNetwork, split: str, positions: Tensor, batch_size: int
+) -> None:
+    dataset = PreparedShapes(str(writer.prepared.root), split, num_points=1, views="all")
     device = next(network.parameters()).device
-    for split in prepared.splits:
-        dataset = PreparedShapes(data_root, split, num_points=1, views="all")
-        shape = len(dataset), prepared.num_views, len(positions), len(positions)
-        files = [
-            np.lib.format.open_memmap(temporary / f"{split}_{level}.npy", "w+", np.float16, (*shape, width))
-            for level, width in enumerate(network.channels)
-        ]
-        for start in range(0, len(dataset), batch_size):
-            rows = range(start, min(start + batch_size, len(dataset)))
-            views = dataset.__getitems__(rows)["views"].to(device)
-            for file, said in zip(files, network.maps({"views": views}, positions.to(device)), strict=True):
-                half = said.half().cpu()
-                if not half.isfinite().all():
-                    raise ValueError(f"shapes {rows} of {split}: a feature is not finite in float16")
-                file[rows.start : rows.stop] = half.numpy()
-        for file in files:
-            file.flush()
-    meta = {
-        "format_version": FORMAT_VERSION,
-        "data_digest": prepared.digest,
-        "splits": prepared.splits,
-        "channels": network.channels,
-        "stride": stride,
-        "side": len(positions),
-        "network": network.settings,
-        "weights": origin,
-    }
-    write_json(temporary / META, meta)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
-    return folder
+    size = len(dataset), writer.prepared.num_views, len(positions), len(positions)
+    arrays = [
+        writer.create(f"{split}_{level}.npy", np.float16, (*size, width))
+        for level, width in enumerate(network.channels)
+    ]
+    for start in range(0, len(dataset), batch_size):
+        rows = range(start, min(start + batch_size, len(dataset)))
+        views = dataset.__getitems__(rows)["views"].to(device)
+        for array, level in zip(arrays, network.maps({"views": views}, positions.to(device)), strict=True):
+            half = level.half().cpu()
+            if not half.isfinite().all():
+                raise ValueError(f"shapes {rows} of {split}: a feature is not finite in float16")
+            array[rows.start : rows.stop] = half.numpy()
 
 
 @DATASETS.register_module()
