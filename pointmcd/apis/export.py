@@ -10,7 +10,6 @@ from mmengine.config import Config
 from pointmcd.apis.student_file import FORMAT, check_student
 from pointmcd.checkpoint import read_checkpoint, write_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.engine.check_provenance import Provenance, check_provenance
 from pointmcd.evaluation.encoders import points_seen
 from pointmcd.registry import MODELS
 
@@ -26,9 +25,6 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     sampling seed); of a student that segments, also ``part_names`` and ``class_parts``. A student that was
     trained without a head is exported without: it embeds shapes.
 
-    What the checkpoint says of its training counts: its number of points, and the preparation of its data. A
-    config of another network or of other classes is refused.
-
     Args:
         config: The complete config of the training (``pointmcd.engine.load_config``).
         checkpoint: A checkpoint of that training.
@@ -38,33 +34,28 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         What was written.
 
     Raises:
-        ValueError: The config's model is no student, or the checkpoint is damaged, not one of this config, or
-            has weights that are not finite.
+        ValueError: The config's model is no student, or the checkpoint is damaged or not one of this model.
     """
     if config.model.get("backbone") is None:
         raise ValueError(
             f"the model of this config, {config.model.type}, has no point backbone and so no student to "
             "export; give the baseline_* or pointmcd_* config of the checkpoint"
         )
-    saved = read_checkpoint(checkpoint)
-    try:
-        trained = check_provenance(saved, config)
-    except ValueError as error:
-        raise ValueError(f"{checkpoint} is not of this config: {error}") from error
-    prepared = PreparedSet(config.data_root)
     model = {
         "type": "PointModel",
         "backbone": _plain(config.model.backbone),
         "head": _plain(config.model.get("head")),
     }
-    state = saved.get("state_dict", {})
+    state = read_checkpoint(checkpoint).get("state_dict", {})
+    student = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
+    prepared = PreparedSet(config.data_root)
     exported = {
         "format": FORMAT,
         "model": model,
-        "state_dict": {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)},
-        "class_names": trained.data.get("classes", prepared.class_names),
-        "num_points": _num_points(trained, config),
-        "points": trained.data.get("points", prepared.manifest["points"]),
+        "state_dict": student,
+        "class_names": list(prepared.class_names),
+        "num_points": points_seen(config),
+        "points": prepared.manifest["points"],
     }
     if model["head"] is not None and getattr(MODELS.get(model["head"]["type"]), "dense", False):
         exported |= {"part_names": prepared.part_names, "class_parts": prepared.class_parts}
@@ -77,14 +68,6 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         ) from error
     write_checkpoint(out, exported)
     return exported
-
-
-def _num_points(trained: Provenance, config: Config) -> int:
-    """As many as the training tested with; the config's where the checkpoint does not say."""
-    try:
-        return points_seen(trained.config)
-    except (AttributeError, KeyError, TypeError):
-        return points_seen(config)
 
 
 def _plain(value: Any) -> Any:

@@ -108,13 +108,12 @@ class PreparedShapes(Dataset):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """What MMEngine stores in checkpoints and hands to metrics: names, and how points were prepared."""
+        """Names of classes and parts, which MMEngine stores in checkpoints and hands to metrics."""
         return {
             "classes": self.prepared.class_names,
             "num_views": self.prepared.num_views,
             "parts": self.prepared.part_names,
             "class_parts": self.prepared.class_parts,
-            "points": self.prepared.manifest["points"],
         }
 
     @property
