@@ -5,20 +5,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pointmcd.geometry.mesh import MeshError, load_mesh
+from pointmcd.geometry import CLOUD_SUFFIXES, MESH_SUFFIXES, MeshError, is_cloud, load_cloud, load_mesh
 
 if TYPE_CHECKING:
     import trimesh
 
-MESH_FILES = (".off", ".obj", ".ply", ".stl", ".glb")
-TEXT_CLOUDS = (".xyz", ".txt")
-
 
 def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
-    """Read a mesh (OFF, OBJ, PLY, STL, GLB) or a cloud (NPY, XYZ, TXT, PLY without faces).
+    """Read a mesh (OFF, OBJ, PLY, STL, GLB) or a cloud (NPY, NPZ, XYZ, TXT, PTS, CSV, PLY without faces).
 
     Args:
-        path: The file. A text cloud holds x, y, z first in each line, separated by blanks or commas.
+        path: The file. A text cloud holds x, y, z first in each line, separated by blanks, commas or
+            semicolons, unless a line names its columns.
 
     Returns:
         A mesh, or an array (N, 3 or more columns).
@@ -30,31 +28,12 @@ def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
     kind = path.suffix.lower()
     if not path.is_file():
         raise MeshError(f"there is no file {path}")
+    if kind not in MESH_SUFFIXES + CLOUD_SUFFIXES:
+        raise MeshError(f"{path} is none of {', '.join(dict.fromkeys(MESH_SUFFIXES + CLOUD_SUFFIXES))}")
     try:
-        if kind == ".npy":
-            return np.load(path, allow_pickle=False)
-        if kind in TEXT_CLOUDS:
-            lines = path.read_text().splitlines()
-            if not lines:
-                raise ValueError("the file is empty")
-            return np.loadtxt(lines, delimiter="," if "," in lines[0] else None, ndmin=2)
-        if kind == ".ply" and not _has_faces(path):
-            import trimesh
-
-            return np.asarray(trimesh.load(path, file_type="ply").vertices)  # type: ignore[attr-defined]
-    except (ValueError, UnicodeDecodeError) as error:
-        raise MeshError(f"{path} cannot be read as a point cloud: {error}") from error
-    if kind not in MESH_FILES:
-        raise MeshError(f"{path} is none of {', '.join((*MESH_FILES, '.npy', *TEXT_CLOUDS))}")
-    try:
+        if kind not in MESH_SUFFIXES or is_cloud(path):
+            return load_cloud(path)
         return load_mesh(path)
     except MeshError as error:
-        raise MeshError(f"{path}: {error}") from error
-
-
-def _has_faces(path: Path) -> bool:
-    """Whether the header of a PLY file announces a face."""
-    header = path.read_bytes()[:65536].partition(b"end_header")[0]
-    return any(
-        line.split()[:2] == [b"element", b"face"] and line.split()[2] != b"0" for line in header.splitlines()
-    )
+        what = "cannot be read as a point cloud: " if kind not in MESH_SUFFIXES else ""
+        raise MeshError(f"{path}{' ' if what else ': '}{what}{error}") from error

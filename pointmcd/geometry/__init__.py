@@ -5,6 +5,7 @@ The world is z up and shapes lie in the unit ball (`normalize`).
 """
 
 from .cameras import CameraRig, rig
+from .cloud import CLOUD_SUFFIXES, check_cloud, is_cloud, load_cloud
 from .mesh import MESH_SUFFIXES, MeshError, load_mesh, normalize, to_z_up
 from .raycast import RayScene
 from .render import Views, render_views
@@ -13,12 +14,16 @@ from .splat import Splats, splat_views, visible_by_splats
 from .visibility import pack_masks, unpack_masks, visible_by_depth, visible_by_hpr, visible_by_ray
 
 __all__ = [
+    "CLOUD_SUFFIXES",
     "MESH_SUFFIXES",
     "CameraRig",
     "MeshError",
     "RayScene",
     "Splats",
     "Views",
+    "check_cloud",
+    "is_cloud",
+    "load_cloud",
     "load_mesh",
     "normalize",
     "pack_masks",

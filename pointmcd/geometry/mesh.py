@@ -1,32 +1,29 @@
 """Meshes: reading them, and bringing them into the frame that everything else expects (z up, unit ball)."""
 
 import os
-import re
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-MESH_SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb")
+from .formats import MESH_SUFFIXES, Content, MeshError, read_mesh
+from .triangulate import triangulate
 
-# The keyword may be missing, and may run into the counts (``OFF490 518 0``), as in some files of ModelNet40.
-_OFF_HEADER = re.compile(r"\A\s*(?:(?:ST)?C?N?OFF)?")
+__all__ = ["MESH_SUFFIXES", "MeshError", "face_geometry", "load_mesh", "normalize", "read_file", "to_z_up"]
 
 # Below this share of its squared extent the area of a mesh is rounding error.
 _LEAST_RELATIVE_AREA = 1e-10
-
-
-class MeshError(ValueError):
-    """The mesh cannot be used; the text is the reason."""
+# A vertex that no face uses may lie anywhere, but not so far that float64 cannot tell the shape from a point.
+_FARTHEST_STRAY = 1e15
 
 
 def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> trimesh.Trimesh:
-    """Reads one triangle mesh: OFF, OBJ, PLY, STL or GLB.
+    """Reads one mesh: OFF, OBJ, PLY, STL or GLB.
 
-    The parts of a scene are joined, polygons cut into triangle fans, equal vertices merged; faces without
-    area and vertices without a face are dropped, so that they cannot distort the bounding box. Colours and
+    The parts of a scene are joined, polygons cut into triangles, equal vertices merged; faces without area
+    and vertices without a face are dropped, so that they cannot distort the bounding box. Colours and
     textures are not read. The winding is that of the file and often not consistent.
 
     Args:
@@ -34,8 +31,8 @@ def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> trimesh.
 
     Returns:
         The mesh. Its ``face_attributes["polygon"]`` (F,) tells which of the file's ``metadata["polygons"]``
-        polygons each triangle is of, for labels that are stored beside the file; of PLY, STL and GLB these
-        are triangles.
+        polygons each triangle is of, for labels that are stored beside the file. ``metadata["up"]`` is the
+        axis that is up by the file's format, or None where the format leaves that open: GLB is +Y up.
 
     Raises:
         MeshError: Not a readable file of these formats, no faces, a face of a vertex that does not exist,
@@ -43,13 +40,23 @@ def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> trimesh.
     """
     if isinstance(source, tuple):
         file, kind = source
-        return _clean(_read(file.read(), "." + kind.lower().lstrip(".")))
+        return _clean(read_mesh(file.read(), "." + kind.lower().lstrip(".")))
     path = Path(source)
+    return _clean(read_mesh(read_file(path), path.suffix.lower()))
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        MeshError: There is none, it is unreadable, or something else (a folder, a pipe) has the name.
+    """
     try:
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise MeshError("unreadable: it is no regular file")
+        return path.read_bytes()
     except OSError as error:
         raise MeshError(f"unreadable: {error.strerror}") from error
-    return _clean(_read(data, path.suffix.lower()))
 
 
 def to_z_up(vertices: NDArray[np.floating], up: str) -> NDArray[np.floating]:
@@ -108,113 +115,57 @@ def _normals_and_areas(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64
     return normals, length / 2
 
 
-class _Content(NamedTuple):
-    """What a file holds."""
-
-    vertices: NDArray[np.float64]  # (P, 3)
-    faces: NDArray[np.int64]  # (F, 3)
-    polygon: NDArray[np.int64]  # (F,) which of the file's polygons a triangle is of
-    num_polygons: int
-
-
-def _read(data: bytes, suffix: str) -> _Content:
-    """The content of a file."""
-    if suffix not in MESH_SUFFIXES:
-        raise MeshError(f"unknown mesh format {suffix!r}, known are {', '.join(MESH_SUFFIXES)}")
-    if not data.strip():
-        raise MeshError("empty file")
-    try:
-        if suffix == ".off":
-            return _read_off(data.decode("utf-8-sig", errors="replace"))
-        if suffix == ".obj":
-            return _read_obj(data.decode("utf-8-sig", errors="replace"))
-        # From memory and without a resolver, so that no other file is opened (materials, textures).
-        scene = trimesh.load_scene(trimesh.util.wrap_as_stream(data), file_type=suffix[1:], process=False)
-        mesh = scene.to_mesh()
-    except MeshError:
-        raise
-    except Exception as error:  # the readers of trimesh raise whatever their parsing meets
-        raise MeshError(f"unreadable {suffix[1:].upper()}: {error}") from error
-    faces = np.asarray(mesh.faces, dtype=np.int64)
-    vertices = np.asarray(mesh.vertices, dtype=np.float64)
-    return _Content(vertices, faces, np.arange(len(faces)), len(faces))
-
-
-def _read_off(text: str) -> _Content:
-    """Reads text OFF: ``#`` comments, colours or normals behind the coordinates, polygons, joined headers.
-
-    trimesh reads OFF too, but takes a file that was cut off among its faces for a whole one.
-    """
-    text = _OFF_HEADER.sub("", re.sub(r"#.*", "", text))
-    lines = [words for line in text.splitlines() if (words := line.split())]
-    if not lines or len(lines[0]) < 2:
-        raise MeshError("unreadable OFF: no vertex and face counts")
-    num_vertices, num_faces = int(lines[0][0]), int(lines[0][1])
-    if min(num_vertices, num_faces) < 0 or len(lines) - 1 < num_vertices + num_faces:
-        raise MeshError(
-            f"unreadable OFF: {num_vertices} vertices and {num_faces} faces promised, "
-            f"{len(lines) - 1} lines follow"
-        )
-    vertices = np.array([line[:3] for line in lines[1 : num_vertices + 1]], dtype=np.float64).reshape(-1, 3)
-    polygons = lines[num_vertices + 1 : num_vertices + num_faces + 1]
-    corners = [[int(word) for word in line[1 : int(line[0]) + 1]] for line in polygons]
-    if any(len(found) != int(line[0]) for found, line in zip(corners, polygons, strict=True)):
-        raise MeshError("unreadable OFF: a face has fewer vertices than it promises")
-    return _fans(vertices, corners)
-
-
-def _read_obj(text: str) -> _Content:
-    """Reads the vertices and faces of OBJ in their order.
-
-    trimesh reads OBJ too, but orders the faces by material and by number of corners, so that labels beside
-    the file no longer fit.
-    """
-    vertices, polygons = [], []
-    for line in text.replace("\\\n", " ").splitlines():
-        words = line.partition("#")[0].split()
-        if words and words[0] == "v":
-            vertices.append([float(word) for word in words[1:4]])
-        elif words and words[0] == "f":
-            corners = [int(word.partition("/")[0]) for word in words[1:]]
-            # Counted from 1, or back from the last vertex so far.
-            polygons.append([c - 1 if c > 0 else len(vertices) + c if c < 0 else -1 for c in corners])
-    return _fans(np.array(vertices, dtype=np.float64).reshape(-1, 3), polygons)
-
-
-def _fans(vertices: NDArray[np.float64], polygons: list[list[int]]) -> _Content:
-    """Cuts polygons into triangle fans, those of fewest corners first."""
-    num_corners = np.array([len(polygon) for polygon in polygons], dtype=np.int64)
-    triangles = [np.zeros((0, 3), dtype=np.int64)]
-    places = [np.zeros(0, dtype=np.int64)]
-    for count in np.unique(num_corners[num_corners >= 3]):
-        alike = np.flatnonzero(num_corners == count)
-        polygon = np.array([polygons[i] for i in alike], dtype=np.int64)
-        fan = [polygon[:, (0, k, k + 1)] for k in range(1, count - 1)]
-        triangles.append(np.stack(fan, axis=1).reshape(-1, 3))
-        places.append(np.repeat(alike, count - 2))
-    return _Content(vertices, np.concatenate(triangles), np.concatenate(places), len(polygons))
-
-
-def _clean(content: _Content) -> trimesh.Trimesh:
+def _clean(content: Content) -> trimesh.Trimesh:
     """Checks and tidies; see `load_mesh`."""
-    vertices, faces, polygon, num_polygons = content
-    if len(vertices) == 0 or len(faces) == 0:
-        raise MeshError(f"empty: {len(vertices)} vertices, {len(faces)} faces")
-    if faces.min() < 0 or faces.max() >= len(vertices):
+    vertices, corners, counts, up = content
+    num_polygons = len(counts)
+    if len(vertices) == 0 or not (counts >= 3).any():
+        hint = "; it may be a cloud, but a mesh is needed" if len(vertices) and not num_polygons else ""
+        raise MeshError(f"empty: {len(vertices)} vertices, {num_polygons} faces{hint}")
+    if corners.min() < 0 or corners.max() >= len(vertices):
         raise MeshError(
-            f"vertices 0 to {len(vertices) - 1} exist, the faces name {faces.min()} to {faces.max()}"
+            f"vertices 0 to {len(vertices) - 1} exist, the faces name {corners.min()} to {corners.max()}"
         )
-    extent = float(np.ptp(vertices, axis=0).max())
-    if not np.isfinite(extent):
+    used = np.zeros(len(vertices), dtype=bool)
+    used[corners if (counts >= 3).all() else corners[np.repeat(counts >= 3, counts)]] = True
+    if not np.isfinite(vertices[used]).all():
         raise MeshError("coordinates are not finite")
     # Relative to the extent, so that no unit is too small or too large.
-    area = _normals_and_areas((vertices / (extent or 1.0))[faces])[1]
-    if area.sum() < _LEAST_RELATIVE_AREA:
+    extent = float(np.ptp(vertices[used], axis=0).max())
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = vertices / (extent or 1.0)
+    faces, polygon = triangulate(scaled, corners, counts)
+    area = _normals_and_areas(scaled[faces])[1]
+    faces, polygon = faces[area > 0], polygon[area > 0]
+    stray = vertices[~used]
+    used[:] = False
+    used[faces] = True
+    vertices, faces = vertices[used], (np.cumsum(used) - 1)[faces]
+    size = float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0
+    if not area.sum() * extent**2 >= _LEAST_RELATIVE_AREA * size**2 > 0:
         raise MeshError("zero area: the faces are points or lines")
-    # Not trimesh's own merging, whose tolerance is absolute.
-    merged, merged_index = np.unique(vertices, axis=0, return_inverse=True)
-    mesh = trimesh.Trimesh(merged, merged_index.ravel()[faces[area > 0]], process=False)
-    mesh.face_attributes["polygon"] = polygon[area > 0]
-    mesh.metadata["polygons"] = num_polygons
-    mesh.remove_unreferenced_vertices()
+    with np.errstate(invalid="ignore", over="ignore"):
+        far = np.abs(stray - vertices[0]).max(axis=1) > _FARTHEST_STRAY * size
+    if far.any():
+        raise MeshError(
+            f"damaged: a mesh of extent {size:g}, and a vertex {stray[far][0].tolist()} of no face"
+        )
+    vertices, place = _merge(vertices)
+    mesh = trimesh.Trimesh(vertices, place[faces], process=False)
+    mesh.face_attributes["polygon"] = polygon
+    mesh.metadata.update(polygons=num_polygons, up=up)
     return mesh
+
+
+def _merge(vertices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The different ones among vertices, sorted by x, y and z, and for each vertex which one it is.
+
+    Not trimesh's merging, whose tolerance is absolute; several times as fast as ``np.unique`` over an axis.
+    """
+    order = np.lexsort(vertices.T[::-1])
+    ordered = vertices[order]
+    new = np.ones(len(vertices), dtype=bool)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    place = np.empty(len(vertices), dtype=np.int64)
+    place[order] = np.cumsum(new) - 1
+    return ordered[new], place

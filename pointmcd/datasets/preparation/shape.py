@@ -16,6 +16,7 @@ from pointmcd.geometry import (
     RayScene,
     Splats,
     Views,
+    check_cloud,
     normalize,
     render_views,
     rig,
@@ -48,7 +49,8 @@ class PointSettings:
 
     Attributes:
         num_points: P, points kept of each shape.
-        up: the axis of the raw data that points up; prepared shapes have z up.
+        up: the axis of the raw data that points up, unless its format lays it down (GLB: y); prepared shapes
+            have z up.
         seed: together with a shape's name it seeds that shape's sampling.
         normalization: ``bounding_box`` moves the centre of the bounding box to the origin and scales the
             farthest vertex (of a cloud: point) to radius 1.
@@ -181,9 +183,7 @@ def prepare_points(
         MeshError: the shape is empty, not finite or of no extent.
     """
     if isinstance(shape, np.ndarray):
-        if shape.ndim != 2 or shape.shape[1] < 3:
-            raise MeshError(f"a cloud has the shape (N, 3) or more columns, not {shape.shape}")
-        shape = Shape(points=shape[:, :3])
+        shape = Shape(points=check_cloud(shape)[:, :3])
     elif not isinstance(shape, Shape):
         shape = Shape(mesh=shape)
     return sample_shape(shape, settings, name).points
@@ -214,7 +214,9 @@ def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:
     draw = CANDIDATES * settings.num_points
     if shape.mesh is not None:
         mesh = shape.mesh.copy()
-        mesh.vertices = normalize(to_z_up(mesh.vertices, settings.up))[0]
+        # What a format lays down counts more than what is said of the source: GLB is +Y up.
+        up = mesh.metadata.get("up") or settings.up
+        mesh.vertices = normalize(to_z_up(mesh.vertices, up))[0]
         points, normals, face = sample_surface(mesh, draw, seed)
         order = _farthest_first(points, settings.num_points)
         parts = None if shape.face_parts is None else shape.face_parts[face[order]]
