@@ -54,9 +54,9 @@ class Student:
         """The points that the network sees of a shape, prepared as the training set was.
 
         Args:
-            shape: A mesh file (OFF, OBJ, PLY, STL, GLB), a point file (NPY, XYZ, TXT, PLY) or an array (N,
-                3 or more columns, of which x, y, z come first), in its own units and with the training
-                set's up axis.
+            shape: A mesh file (OFF, OBJ, PLY, STL, GLB), a point file (NPY, NPZ, XYZ, TXT, PTS, CSV, PLY) or
+                an array (N, 3 or more columns, of which x, y, z come first), in its own units and with the
+                training set's up axis; GLB is +Y up by its specification.
 
         Returns:
             (num_points, 3) float32 in the unit ball, z up.

@@ -65,7 +65,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the prepared set")
     add("--points", type=int, default=2048, help="points a shape, drawn from twice as many (2048)")
-    add("--up", choices=["x", "y", "z"], help="the axis that points up in the source; default: the source's")
+    add(
+        "--up",
+        choices=["x", "y", "z"],
+        help="the axis that points up in the source (GLB: always y); default: the source's",
+    )
     add(
         "--rig",
         help="cameras: circle12, rings2x8, dodecahedron20, or fibonacciN for N spread evenly; "

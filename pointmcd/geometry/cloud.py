@@ -45,7 +45,10 @@ def load_cloud(path: Path) -> NDArray:
             return check_cloud(_read_text(data))
         array = np.load(io.BytesIO(data), allow_pickle=False)
         if suffix == ".npz":
-            array = array["points" if "points" in array or len(array.files) != 1 else array.files[0]]
+            name = array.files[0] if len(array.files) == 1 else "points"
+            if name not in array.files:
+                raise MeshError(f"it holds no array points; it has {', '.join(array.files)}")
+            array = array[name]
     except MeshError:
         raise
     # Whatever else a damaged file makes a reader stumble over is the file's fault as well.

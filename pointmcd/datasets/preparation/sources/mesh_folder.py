@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,16 +87,30 @@ class MeshFolder(Source):
     def _number_parts(self) -> None:
         """Part ids that all classes share, of the integers that each class has."""
         found: list[set[int]] = [set() for _ in self.class_names]
+        trained: list[set[int]] = [set() for _ in self.class_names]
         for item in self.items:
             # A file that cannot be read rejects its shape later, when the mesh is loaded.
             with contextlib.suppress(MeshError):
-                found[item.label].update(np.unique(read_parts(self._part_file(item))).tolist())
+                parts = np.unique(read_parts(self._part_file(item))).tolist()
+                found[item.label].update(parts)
+                if item.split != "test":
+                    trained[item.label].update(parts)
         self._own_parts = [np.array(sorted(own), dtype=np.int64) for own in found]
         self.part_names, self.class_parts = [], []
         for name, own in zip(self.class_names, self._own_parts, strict=True):
             first = len(self.part_names)
             self.part_names += [f"{name}-{part}" for part in own]
             self.class_parts.append(list(range(first, first + len(own))))
+        untrained = [
+            f"{name}-{part}"
+            for name, own, seen in zip(self.class_names, found, trained, strict=True)
+            for part in sorted(own - seen)
+        ]
+        if untrained:
+            print(
+                f"warning: no shape to train on has the parts {', '.join(untrained)}, which test shapes have",
+                file=sys.stderr,
+            )
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,17 +142,23 @@ class MeshFolder(Source):
 
 
 def read_parts(path: Path) -> np.ndarray:
-    """(F,) int64 parts of a mesh's faces, from a text of one integer a face.
+    """(F,) int64 parts of a mesh's faces, from a text of one integer a face, none of them negative.
 
     Raises:
         MeshError: the file is missing or is no such text.
     """
     try:
-        return np.array([int(word) for word in path.read_text("utf-8").split()], dtype=np.int64)
+        parts = np.array([int(word) for word in path.read_text("utf-8").split()], dtype=np.int64)
     except FileNotFoundError:
         raise MeshError(f"{path.name} is missing, which holds the parts of its faces") from None
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise MeshError(f"{path.name} is not one integer a face: {error}") from error
+    if (parts < 0).any():
+        raise MeshError(
+            f"{path.name} has the part {parts.min()} at {(parts < 0).sum()} of {len(parts)} faces; "
+            "every face needs one, from 0"
+        )
+    return parts
 
 
 def is_mesh(path: Path) -> bool:

@@ -33,6 +33,12 @@ class ModelNet40(Source):
             raise SourceError(f"{source} is no folder")
         text = next((f for f in (source, *visible_folders(source)) if (f / NAMES_FILE).is_file()), None)
         self.meshes: MeshFolder | None = None
+        stored = next((f for f in (source, *visible_folders(source)) if any(f.glob("ply_data_*.h5"))), None)
+        if text is None and stored:
+            raise SourceError(
+                f"{stored} holds ply_data_*.h5 (modelnet40_ply_hdf5_2048), which is not read;\n"
+                "read are ModelNet40 (the Princeton meshes) and modelnet40_normal_resampled"
+            )
         if text is None:
             self.meshes = MeshFolder(source)
             self.class_names, self.items = self.meshes.class_names, self.meshes.items
@@ -81,7 +87,7 @@ def read_rows(path: Path) -> np.ndarray:
         raise MeshError("listed, but the file is missing")
     try:
         rows = np.loadtxt(path, np.float32, delimiter=",", ndmin=2)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise MeshError(f"unreadable: {error}") from error
     if rows.size and rows.shape[1] != 6:
         raise MeshError(f"{rows.shape[1]} columns instead of 6 (x,y,z,nx,ny,nz)")

@@ -70,6 +70,12 @@ class ShapeNetPart(Source):
             self.class_parts.append(list(range(first, first + count)))
         for folder in (source, *visible_folders(source)):
             if (folder / CATEGORY_FILE).is_file():
+                if any(folder.glob("*/points/*.pts")):
+                    raise SourceError(
+                        f"{folder} is ShapeNetPart's first form (points/*.pts, points_label/*.seg),\n"
+                        "which is not read; read are shapenetcore_partanno_segmentation_benchmark_v0_normal "
+                        "and hdf5_data"
+                    )
                 self.root, self.normals = folder, True
                 self.items = self._listed()
                 return
@@ -98,7 +104,11 @@ class ShapeNetPart(Source):
             points, normals, parts = rows[:, :3], rows[:, 3:6], rows[:, 6]
         else:
             points, normals, parts = self._row(item)
-        parts, known = parts.astype(np.int64), self.class_parts[item.label]
+        with np.errstate(invalid="ignore"):
+            whole = parts.astype(np.int64)
+        if (whole != parts).any():
+            raise MeshError(f"the part {parts[whole != parts][0]:g} is no whole number")
+        parts, known = whole, self.class_parts[item.label]
         if strange := sorted(set(np.unique(parts).tolist()) - set(known)):
             name = self.class_names[item.label]
             raise MeshError(f"parts {strange[:NAMES_SHOWN]}; a {name} has {known[0]} to {known[-1]}")
@@ -178,7 +188,7 @@ def read_rows(path: Path) -> np.ndarray:
         raise MeshError("listed, but the file is missing")
     try:
         rows = np.loadtxt(path, np.float32, ndmin=2)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise MeshError(f"unreadable: {error}") from error
     if not rows.size:
         raise MeshError("empty file")
