@@ -34,7 +34,8 @@ def triangulate(
         alike = np.flatnonzero(counts == count)
         polygons = corners[starts[alike, None] + np.arange(count)]
         normals, whole = _fan_normals(vertices, polygons)
-        fans = np.stack([polygons[:, (0, k, k + 1)] for k in range(1, count - 1)], axis=1)
+        hub = np.broadcast_to(polygons[:, :1], (len(alike), count - 2))
+        fans = np.stack([hub, polygons[:, 1:-1], polygons[:, 2:]], axis=2)
         found.append(fans[whole].reshape(-1, 3))
         places.append(np.repeat(alike[whole], count - 2))
         for row in np.flatnonzero(~whole):

@@ -11,8 +11,8 @@ from .content import Content, MeshError, triangles
 
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC3": 3}
+_MOST_ZEROS = 10_000_000  # rows that a file may ask for without holding them
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
-
 
 # Extensions that a file may require and that leave the geometry as it is, or are read.
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "KHR_lights_", "EXT_texture_", "EXT_lights_", "KHR_xmp")
@@ -127,7 +127,7 @@ def _accessor(header: dict[str, Any], binary: bytes, index: int) -> NDArray:
     if "bufferView" in accessor:
         view = accessor["bufferView"], accessor.get("byteOffset", 0)
         values = _values(header, binary, *view, kind, count, width)
-    elif "sparse" in accessor:
+    elif "sparse" in accessor and count <= _MOST_ZEROS:
         values = np.zeros((count, width), kind)
     else:
         raise MeshError(f"accessor {index} has no data (compressed by an extension?)")

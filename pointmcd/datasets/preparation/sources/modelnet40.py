@@ -3,13 +3,11 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from pointmcd.geometry.mesh import MeshError
 from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
 from .mesh_folder import MeshFolder, visible_folders
+from .rows import read_rows
 
 NUM_CLASSES = 40
 NAMES_FILE = "modelnet40_shape_names.txt"
@@ -64,7 +62,7 @@ class ModelNet40(Source):
     def load(self, item: Item) -> Shape:
         if self.meshes is not None:
             return self.meshes.load(item)
-        rows = read_rows(self.root / item.file)
+        rows = read_rows(self.root / item.file, "x y z nx ny nz", ",")
         return Shape(points=rows[:, :3], normals=rows[:, 3:])
 
     def _listed(self, split: str) -> list[Item]:
@@ -79,16 +77,3 @@ class ModelNet40(Source):
                 raise SourceError(f"{path} lists {name}, whose class is not in {NAMES_FILE}")
             items.append(Item(f"{class_name}/{name}", labels[class_name], split, f"{class_name}/{name}.txt"))
         return items
-
-
-def read_rows(path: Path) -> np.ndarray:
-    """(N, 6) float32 points and normals of one text file."""
-    if not path.is_file():
-        raise MeshError("listed, but the file is missing")
-    try:
-        rows = np.loadtxt(path, np.float32, delimiter=",", ndmin=2)
-    except (ValueError, OSError) as error:
-        raise MeshError(f"unreadable: {error}") from error
-    if rows.size and rows.shape[1] != 6:
-        raise MeshError(f"{rows.shape[1]} columns instead of 6 (x,y,z,nx,ny,nz)")
-    return rows.reshape(-1, 6)

@@ -66,11 +66,11 @@ class ScanObjectNN(Source):
 
     def _stored(self, path: Path, split: str) -> list[Item]:
         with open_hdf5(path, {"data": (None, None, 3), "label": (None,)}) as file:
-            labels = file["label"][:].astype(np.int64)
-        if not ((labels >= 0) & (labels < len(CLASSES))).all():
+            labels = file["label"][:]
+        if not np.isin(labels, range(len(CLASSES))).all():
             raise SourceError(f"{path} has labels {labels.min()} to {labels.max()}, not 0 to 14")
         file_name = path.relative_to(self.root).as_posix()
         return [
             Item(f"{CLASSES[label]}/{split}_{row:05d}", label, split, f"{file_name}:{row}")
-            for row, label in enumerate(labels.tolist())
+            for row, label in enumerate(labels.astype(np.int64).tolist())
         ]

@@ -15,6 +15,7 @@ from pointmcd.registry import SOURCES
 from .base import Item, Shape, Source, SourceError
 from .hdf5 import open_hdf5
 from .mesh_folder import visible_folders
+from .rows import read_rows
 
 CATEGORIES = {
     "airplane": ("02691156", 4),
@@ -100,7 +101,7 @@ class ShapeNetPart(Source):
 
     def load(self, item: Item) -> Shape:
         if self.normals:
-            rows = read_rows(self.root / item.file)
+            rows = read_rows(self.root / item.file, "x y z nx ny nz part")
             points, normals, parts = rows[:, :3], rows[:, 3:6], rows[:, 6]
         else:
             points, normals, parts = self._row(item)
@@ -170,9 +171,9 @@ class ShapeNetPart(Source):
                 path, {"data": (None, None, 3), "label": (None, ...), "pid": (None, None)}
             ) as file:
                 labels = file["label"][:].reshape(len(file["data"]), -1)[:, 0]
-            if not ((labels >= 0) & (labels < len(CATEGORIES))).all():
+            if not np.isin(labels, range(len(CATEGORIES))).all():
                 raise SourceError(f"{path} has labels {labels.min()} to {labels.max()}, not 0 to 15")
-            for row, label in enumerate(labels.tolist()):
+            for row, label in enumerate(labels.astype(np.int64).tolist()):
                 name = self.class_names[label]
                 yield Item(f"{name}/{path.stem}_{row:04d}", label, split, f"{path.name}:{row}")
 
@@ -180,21 +181,6 @@ class ShapeNetPart(Source):
         name, _, row = item.file.rpartition(":")
         with open_hdf5(self.root / name, {}) as file:
             return file["data"][int(row)].astype(np.float32), None, file["pid"][int(row)]
-
-
-def read_rows(path: Path) -> np.ndarray:
-    """(N, 7) float32 points, normals and parts of one text file."""
-    if not path.is_file():
-        raise MeshError("listed, but the file is missing")
-    try:
-        rows = np.loadtxt(path, np.float32, ndmin=2)
-    except (ValueError, OSError) as error:
-        raise MeshError(f"unreadable: {error}") from error
-    if not rows.size:
-        raise MeshError("empty file")
-    if rows.shape[1] != 7:
-        raise MeshError(f"{rows.shape[1]} columns instead of 7 (x y z nx ny nz part)")
-    return rows
 
 
 def _say(names: list[Any], what: str) -> None:

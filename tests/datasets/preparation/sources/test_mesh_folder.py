@@ -126,7 +126,13 @@ def test_parts_of_faces(tmp_path):
 
 
 def test_parts_that_do_not_fit_reject_their_shape(tmp_path):
-    for name, labels in {"a": "0 0 0 0 0 1", "b": "0 0 0", "c": None, "d": "0 0 0 0 0 lid"}.items():
+    for name, labels in {
+        "a": "0 0 0 0 0 1",
+        "b": "0 0 0",
+        "c": None,
+        "d": "0 0 0 0 0 lid",
+        "e": "0 0 0 0 1 -1",
+    }.items():
         write_labelled_box(tmp_path, f"box/train/{name}", labels)
     source = MeshFolder(tmp_path)
     assert source.part_names == ["box-0", "box-1"]
@@ -136,10 +142,18 @@ def test_parts_that_do_not_fit_reject_their_shape(tmp_path):
         "b.seg has 3 parts, the mesh has 6 faces",
         "c.seg is missing",
         "d.seg is not one integer a face",
+        "e.seg has the part -1 at 1 of 6 faces",
     )
     for item, reason in zip(bad, reasons, strict=True):
         with pytest.raises(MeshError, match=reason):
             source.load(item)
+
+
+def test_a_part_that_no_training_shape_has_is_said(tmp_path, capsys):
+    write_labelled_box(tmp_path, "box/train/a", "0 0 0 0 0 1")
+    write_labelled_box(tmp_path, "box/test/b", "0 0 0 0 0 7")
+    assert MeshFolder(tmp_path).part_names == ["box-0", "box-1", "box-7"]
+    assert "no shape to train on has the parts box-7, which" in capsys.readouterr().err
 
 
 def test_parts_of_an_obj_follow_the_order_of_the_file(tmp_path):

@@ -45,6 +45,9 @@ def test_text_format(tmp_path):
     (tmp_path / "modelnet40_normal_resampled/class_39/class_39_0008.txt").write_text("what is this\n")
     with pytest.raises(MeshError, match="unreadable"):
         source.load(source.items[2])
+    (tmp_path / "modelnet40_normal_resampled/class_39/class_39_0008.txt").write_text("1,2,3,0,nan,1\n")
+    with pytest.raises(MeshError, match="1 of 1 rows are not finite"):
+        source.load(source.items[2])
 
 
 def test_text_format_is_rendered_unless_the_user_wants_points_alone(tmp_path):

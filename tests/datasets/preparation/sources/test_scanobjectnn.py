@@ -69,6 +69,12 @@ def test_files_with_faults(tmp_path):
     with pytest.raises(SourceError, match="labels 15 to 15, not 0 to 14"):
         ScanObjectNN(tmp_path, "OBJ_BG")
     with h5py.File(path, "a") as file:
+        count = len(file["label"])
+        del file["label"]
+        file["label"] = np.full(count, 12.7)
+    with pytest.raises(SourceError, match=r"labels 12\.7 to 12\.7, not 0 to 14"):
+        ScanObjectNN(tmp_path, "OBJ_BG")
+    with h5py.File(path, "a") as file:
         del file["data"]
         file["data"] = np.zeros((2, 200, 4))
     with pytest.raises(SourceError, match=r"data has the shape \(2, 200, 4\), expected is \(any, any, 3\)"):

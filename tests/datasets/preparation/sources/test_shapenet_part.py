@@ -130,6 +130,8 @@ def test_prepared(root, tmp_path):
         ("0 0 0 0 0 1 12\n0 0 1\n", "unreadable"),
         ("0 0 0 0 0 1\n", "6 columns instead of 7"),
         ("0 0 0 0 0 1 12\n1 0 0 0 0 1 47\n", r"parts \[47\]; a chair has 12 to 15"),
+        ("0 0 0 0 0 1 12\n1 0 0 0 0 1 12.7\n", r"the part 12\.7 is no whole number"),
+        ("0 0 0 0 0 1 12\n1 0 nan 0 0 1 12\n", "1 of 2 rows are not finite, row 1 first"),
         ("", "empty file"),
     ],
 )
