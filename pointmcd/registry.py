@@ -16,20 +16,19 @@ def _child(root: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child(_root.MODELS, "pointmcd.models")
-DATASETS = _child(_root.DATASETS, "pointmcd.datasets")
+DATASETS = _child(_root.DATASETS, "pointmcd.datasets.prepared_shapes")
 DATA_SAMPLERS = _child(_root.DATA_SAMPLERS, "pointmcd.datasets.samplers")
 TRANSFORMS = _child(_root.TRANSFORMS, "pointmcd.datasets.transforms")
 FUNCTIONS = _child(_root.FUNCTIONS, "pointmcd.datasets.prepared_shapes")
 HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks")
-METRICS = _child(_root.METRICS, "pointmcd.evaluation")
+METRICS = _child(_root.METRICS, "pointmcd.evaluation.metrics")
 OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.compat")
 
-_SOURCES = ["mesh_folder", "modelnet40", "shapenet_part", "shapenet_core", "scanobjectnn", "builtin"]
-SOURCES = Registry(
-    "source",
-    scope="pointmcd",
-    locations=[f"pointmcd.datasets.preparation.sources.{module}" for module in _SOURCES],
-)
+SOURCE_MODULES = [
+    f"pointmcd.datasets.preparation.sources.{name}"
+    for name in ("mesh_folder", "modelnet40", "shapenet_part", "shapenet_core", "scanobjectnn", "builtin")
+]
+SOURCES = Registry("source", scope="pointmcd", locations=SOURCE_MODULES)
 
 # MMEngine warns whenever it searches a registry that lacks a child in the current scope: give each of the
 # others an empty one.

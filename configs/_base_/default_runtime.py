@@ -24,7 +24,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="SeedHook"),
     dict(type="PlainCheckpointHook"),
-    dict(type="TeacherBesideHook"),
+    dict(type="TeacherMetricsHook"),
 ]
 
 log_level = "INFO"

@@ -38,7 +38,7 @@ class Segmentation(NamedTuple):
 
     def draw(self) -> "Figure":
         """A picture of the points, coloured by part; ``.savefig(path)`` writes it."""
-        from pointmcd.visualization import SegmentedShape, draw_parts
+        from pointmcd.visualization.parts import SegmentedShape, draw_parts
 
         shape = SegmentedShape(self.category, self.points, self.parts, self.category_parts)
         return draw_parts([shape], self.part_names)

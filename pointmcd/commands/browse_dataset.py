@@ -11,12 +11,14 @@ import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pointmcd.commands.common import make_parser, plain_errors
-from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.visualization import draw_shapes
+
+if TYPE_CHECKING:
+    from pointmcd.datasets.prepared_set import PreparedSet
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -49,7 +51,7 @@ def find(name: str, known: Sequence[str], what: str) -> int:
     raise ValueError(f"there is no {what} '{name}'; {hint}")
 
 
-def choose(args: argparse.Namespace, prepared: PreparedSet) -> list[int]:
+def choose(args: argparse.Namespace, prepared: "PreparedSet") -> list[int]:
     """The rows of the split that are asked for."""
     shapes = prepared.split(args.split)
     if args.index:
@@ -75,6 +77,9 @@ def choose(args: argparse.Namespace, prepared: PreparedSet) -> list[int]:
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    from pointmcd.datasets.prepared_set import PreparedSet
+    from pointmcd.visualization.shapes import draw_shapes
+
     out = args.out or Path("work_dirs/browse") / f"{args.data_root.resolve().name}_{args.split}.png"
     prepared = PreparedSet(args.data_root)
     figure = draw_shapes(prepared, args.split, choose(args, prepared), args.views)

@@ -31,7 +31,7 @@ from pointmcd.files import file_sha256
 from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
 from pointmcd.models.teachers.base import ImageTeacher, teacher_rows
 from pointmcd.registry import DATASETS, METRICS, MODELS
-from pointmcd.visualization import draw_part_views, draw_reconstructions
+from pointmcd.visualization.teachers import draw_part_views, draw_reconstructions
 
 PICTURES = {AutoencoderTeacher: draw_reconstructions, PartSegmentationTeacher: draw_part_views}
 

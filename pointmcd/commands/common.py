@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PACKAGE = Path(__file__).resolve().parents[1]
+TRACEBACK = "POINTMCD_TRACEBACK"
 STARTS_ANEW = "the same command starts anew"
 # A worker's error holds its whole traceback; the message begins behind the last name of an exception.
 FROM_A_LOADER = re.compile(
@@ -49,15 +50,28 @@ def add_imports(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make_table(title: str, *columns: str) -> "Table":
-    """Make a table to print; a column whose name begins with ``>`` is aligned to the right."""
+def make_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[Sequence[str]] = ()
+) -> "Table":
+    """Make a table to print; a column whose name begins with ``>`` is aligned to the right.
+
+    Args:
+        title: Stands above it.
+        columns: Their names.
+        rows: A text for each column.
+        last: Rows below a line, such as the mean.
+    """
     from rich.table import Table
 
     table = Table(title=title)
     for column in columns:
-        table.add_column(
-            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
-        )
+        name = column.removeprefix(">")
+        table.add_column(name, justify="left" if name == column else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    table.add_section()
+    for row in last:
+        table.add_row(*row)
     return table
 
 
@@ -71,7 +85,8 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
 
     A decorator of a command's ``main``, ``@plain_errors()``. ValueError, OSError and a lack of memory become
     one message and exit code 1; Ctrl-C and SIGTERM one message and exit code 130 or 143. Anything else is a
-    fault of the toolbox and keeps its traceback. Under torchrun rank 0 speaks for all; each rank also leaves
+    fault of the toolbox and keeps its traceback, and a ValueError that no ``raise`` of ours made says where
+    it comes from. Under torchrun rank 0 speaks for all; each rank also leaves
     its message where the launcher finds it (``launch``).
 
     Args:
@@ -87,6 +102,8 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except (ValueError, OSError, MemoryError) as error:
+        if os.environ.get(TRACEBACK):
+            raise
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise _ending(_message(error) + (f"; make room, then {go_on}" if full else "")) from None
     except RuntimeError as error:
@@ -121,11 +138,11 @@ def _message(error: Exception) -> str:
     text = str(error)
     if found := FROM_A_LOADER.match(text):
         return text[found.end() :].strip()
-    places = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, ValueError) and places and not _ours(places[-1].filename):
-        last = places[-1]
-        return f"{text} (raised in {'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno})"
-    return text
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, OSError) or (_ours(last.filename) and (last.line or "raise").startswith("raise")):
+        return text
+    where = f"{'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno}"
+    return f"{text} (nobody foresaw this, in {where}; {TRACEBACK}=1 shows the traceback)"
 
 
 def _ours(filename: str) -> bool:

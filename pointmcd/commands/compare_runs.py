@@ -7,18 +7,17 @@ same order for both methods. The intervals are bootstraps over test shapes and s
 where its interval excludes 0.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from pointmcd.commands.common import make_parser, plain_errors
-from pointmcd.evaluation.bootstrap import paired_difference
-from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.commands.common import make_parser, make_table, plain_errors
+from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
+from pointmcd.evaluation.statistics import in_words, mean_and_std, plus_minus
+from pointmcd.files import read_json
 
 # Of each task the mean over shapes, then the mean over classes.
 CLASSIFICATION = ("overall_accuracy", "mean_class_accuracy")
@@ -43,14 +42,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     scores = {name: np.stack([shape_scores(report) for report in runs]) for name, runs in reports.items()}
     labels = np.array(reports["first"][0]["labels"])
     differences = [paired_difference(scores["first"], scores["second"], by) for by in (None, labels)]
-    table = Table(title=f"{len(labels)} shapes, {len(args.first)} seeds, mean and spread")
-    for column in ("", *(f"{in_words(name)} %" for name in metrics)):
-        table.add_column(column, justify="right" if column else "left")
-    for name, runs in reports.items():
-        values = [[report[metric] for report in runs] for metric in metrics]
-        table.add_row(name, *(plus_minus(mean_and_std(row), 2) for row in values))
+    rows = [
+        (name, *(plus_minus(mean_and_std([report[metric] for report in runs]), 2) for metric in metrics))
+        for name, runs in reports.items()
+    ]
     console = Console()
-    console.print(table)
+    console.print(
+        make_table(
+            f"{len(labels)} shapes, {len(args.first)} seeds, mean and spread",
+            ("", *(f">{in_words(name)} %" for name in metrics)),
+            rows,
+        )
+    )
     for metric, difference in zip(metrics, differences, strict=True):
         console.print(
             f"{in_words(metric)}, second less first: {difference.mean:+.2f} points, 95 % interval "
@@ -61,10 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    try:
-        report = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); write it again with tools/test.py") from error
+    report = read_json(path)
     if "labels" not in report:
         raise ValueError(f"{path} is no report of tools/test.py on a student")
     return report
@@ -79,14 +79,3 @@ def check(reports: list[dict[str, Any]]) -> tuple[str, str]:
     if any(report["labels"] != reports[0]["labels"] for report in reports):
         raise ValueError("these reports are not of one test split")
     return CLASSIFICATION if protocols == {None} else PART_SEGMENTATION
-
-
-def shape_scores(report: dict[str, Any]) -> np.ndarray:
-    """(S,) in [0, 1]: right or wrong, or the IoU of each shape."""
-    if "ious" in report:
-        return np.array(report["ious"])
-    return np.equal(report["labels"], report["predictions"]).astype(float)
-
-
-def in_words(name: str) -> str:
-    return name.replace("_", " ").replace("miou", "mIoU")

@@ -15,11 +15,7 @@ What IN is of is told by its keys; OUT is a checkpoint of the config beside it.
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from pointmcd.checkpoint import read_state_dict
 from pointmcd.commands.common import make_parser, plain_errors
-from pointmcd.models.official import convert
 
 
 @plain_errors()
@@ -28,6 +24,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("input", type=Path, metavar="IN", help="state dict of the official release")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write")
     args = parser.parse_args(argv)
+    import torch
+
+    from pointmcd.checkpoint import read_state_dict
+    from pointmcd.models.official import convert
+
     network, state = convert(read_state_dict(args.input))
     temporary = args.output.with_name(f"{args.output.name}.tmp")
     torch.save({"state_dict": state, "meta": {"converted_from": network}}, temporary)

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from pointmcd.commands.common import make_parser, plain_errors
-from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.visualization import draw_shapes
+from pointmcd.commands.common import make_parser, make_table, plain_errors
+from pointmcd.evaluation.statistics import in_words
 
 TEACHER, BASELINE, DISTILLED = (
     "teacher_tinyresnet_builtin",
@@ -113,17 +111,20 @@ class Demo:
 
     def report(self) -> None:
         """The table and the picture."""
+        from pointmcd.datasets.prepared_set import PreparedSet
+        from pointmcd.visualization.shapes import draw_shapes
+
         accuracy = json.loads((self.data / "teachers/tinyresnet/meta.json").read_text())["accuracy"]["test"]
         rows = {"teacher (tiny ResNet, 12 views, random start)": accuracy}
         for label, name in (("PointNet alone", BASELINE), ("PointNet, distilled", DISTILLED)):
             (result,) = sorted((self.folder / name).glob("test_*.json"))[-1:]
             rows[label] = json.loads(result.read_text())
-        table = Table(title="Built-in shapes, test split, last epoch, one seed")
-        table.add_column("")
-        for column in ("overall accuracy %", "mean class accuracy %"):
-            table.add_column(column, justify="right")
-        for label, values in rows.items():
-            table.add_row(label, f"{values['overall_accuracy']:.1f}", f"{values['mean_class_accuracy']:.1f}")
+        metrics = ("overall_accuracy", "mean_class_accuracy")
+        table = make_table(
+            "Built-in shapes, test split, last epoch, one seed",
+            ("", *(f">{in_words(name)} %" for name in metrics)),
+            [(label, *(f"{values[name]:.1f}" for name in metrics)) for label, values in rows.items()],
+        )
         with open(self.folder / "results.txt", "w") as file:
             Console(file=file, width=100).print(table)
         prepared = PreparedSet(self.data)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pointmcd.apis import export_student
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
-from pointmcd.engine import load_config
 
 
 @plain_errors()
@@ -19,6 +17,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="file to write, such as student.pth")
     add_cfg_options(parser, "override the config, as in training")
     args = parser.parse_args(argv)
+    from pointmcd.apis import export_student
+    from pointmcd.engine import load_config
+
     if not args.checkpoint.is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
     exported = export_student(load_config(args.config, args.cfg_options), args.checkpoint, args.out)

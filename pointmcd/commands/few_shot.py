@@ -11,24 +11,28 @@ episodes whatever the features. Support and queries come from one pool, the trai
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from pointmcd.commands.common import make_parser, plain_errors
+from pointmcd.commands.common import make_parser, make_table, plain_errors
 from pointmcd.commands.frozen_features import (
     SOURCES,
     add_arguments,
     add_view_arguments,
+    random_features,
     read_features,
     report_path,
     write_report,
 )
+from pointmcd.evaluation.features import FeatureSet
 from pointmcd.evaluation.few_shot import QUERIES, REPEATS, draw_episode, eligible_classes, episode_accuracy
-from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -53,12 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"--repeats is {args.repeats}, needs 1 at least")
     sets = read_features(args, args.pool)
     labels = np.concatenate([sets[0].split(split).labels for split in args.pool])
-    pools = [
-        np.concatenate(
-            [one.split(split).over_views(args.views, args.view_pool).values for split in args.pool]
-        )
-        for one in sets
-    ]
+    untrained = random_features(args, sets)
+    pools = [pool(args, one) for one in sets]
+    random_pool = None if untrained is None else pool(args, untrained)
     results, left_out = [], []
     for ways, shots in ((n, k) for n in args.ways for k in args.shots):
         if (count := len(eligible_classes(labels, shots))) < ways:
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{ways} ways, {shots} shots: {count} classes of the pool have {shots + 1} shapes"
             )
         else:
-            results.append(setting(args, pools, labels, ways, shots))
+            results.append(setting(args, pools, random_pool, labels, ways, shots))
     if not results:
         raise ValueError("no setting is possible; " + "; ".join(left_out))
     report = {
@@ -91,10 +92,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
 
 
+def pool(args: argparse.Namespace, features: FeatureSet) -> np.ndarray:
+    """The features (S, C) of all splits of the pool."""
+    splits = [features.split(split).over_views(args.views, args.view_pool) for split in args.pool]
+    return np.concatenate([split.values for split in splits])
+
+
 def setting(
-    args: argparse.Namespace, pools: list[np.ndarray], labels: np.ndarray, ways: int, shots: int
+    args: argparse.Namespace,
+    pools: list[np.ndarray],
+    random_pool: np.ndarray | None,
+    labels: np.ndarray,
+    ways: int,
+    shots: int,
 ) -> dict[str, Any]:
-    """All episodes of one N and K."""
+    """All episodes of one N and K, of the encoders and of the random one."""
     episodes = [
         draw_episode(labels, ways, shots, args.queries, args.seed, repeat) for repeat in range(args.repeats)
     ]
@@ -106,22 +118,27 @@ def setting(
             )
         ]
     )
-    return {
+    result = {
         "ways": ways,
         "shots": shots,
         **mean_and_std(accuracy.mean(1)),
         "queries_by_episode": [len(episode.query) for episode in episodes],
         "accuracy_by_encoder_and_episode": accuracy.T.tolist(),
     }
+    if random_pool is not None:
+        untrained = [episode_accuracy(random_pool, labels, episode) for episode in episodes]
+        result["random_encoder"] = mean_and_std(untrained)
+    return result
 
 
-def table(results: list[dict[str, Any]]) -> Table:
+def table(results: list[dict[str, Any]]) -> "Table":
     """A row a setting."""
-    rows = Table(title="Few-shot classification")
-    for column in ("ways", "shots", "accuracy %", "queries an episode"):
-        rows.add_column(column, justify="right")
+    rows = []
     for one in results:
         low, high = min(one["queries_by_episode"]), max(one["queries_by_episode"])
         queries = str(low) if low == high else f"{low} to {high}"
-        rows.add_row(str(one["ways"]), str(one["shots"]), plus_minus(one), queries)
-    return rows
+        untrained = [plus_minus(one["random_encoder"])] if "random_encoder" in one else []
+        rows.append((str(one["ways"]), str(one["shots"]), plus_minus(one), *untrained, queries))
+    random = [">random encoder %"] if "random_encoder" in results[0] else []
+    columns = (">ways", ">shots", ">accuracy %", *random, ">queries an episode")
+    return make_table("Few-shot classification", columns, rows)

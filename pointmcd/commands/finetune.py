@@ -13,24 +13,18 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
-from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.evaluation.bootstrap import paired_difference
-from pointmcd.evaluation.fine_tuning import (
-    MIN_SHARE,
-    labelled_shapes,
-    run_config,
-    shape_scores,
-    train_and_test,
-)
-from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
+from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
+from pointmcd.evaluation.statistics import in_words, mean_and_std, plus_minus
 from pointmcd.files import file_sha256, write_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SIDES = ("scratch", "pretrained")
 METRICS = ("overall_accuracy", "instance_miou")
@@ -58,7 +52,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help="of each class's labels, one shape at least (1 5 10 20 100)",
     )
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of weights and labelled shapes (0 1 2)")
-    add("--min-share", type=float, default=MIN_SHARE, help=f"of the recipe's iterations ({MIN_SHARE})")
+    add("--min-share", type=float, help="of the recipe's iterations (a quarter)")
     add("--out", type=Path, help="folder of the runs and the report; default: work_dirs/finetune_<config>")
     add_cfg_options(parser, "override the config, on both sides")
     return parser.parse_args(argv)
@@ -67,6 +61,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors("the same command goes on from the runs that are done")
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    from pointmcd.evaluation.fine_tuning import MIN_SHARE
+
+    if args.min_share is None:
+        args.min_share = MIN_SHARE
     folder = args.out or Path("work_dirs") / f"finetune_{args.config.stem}"
     check(args)
     rows = [at_fraction(args, folder, percent) for percent in args.fractions]
@@ -134,6 +132,9 @@ def finished_run(
     args: argparse.Namespace, folder: Path, percent: float, seed: int, start: Path | None
 ) -> dict[str, Any]:
     """The result of a run, trained now unless it is there already."""
+    from pointmcd.datasets.prepared_set import PreparedSet
+    from pointmcd.evaluation.fine_tuning import labelled_shapes, run_config, train_and_test
+
     config = run_config(args.config, args.cfg_options, percent / 100, seed, start, args.min_share)
     labelled = labelled_shapes(config)
     batch, epochs = config.train_dataloader.batch_size, config.train_cfg.max_epochs
@@ -171,19 +172,19 @@ def finished_run(
     return result
 
 
-def table(rows: list[dict[str, Any]]) -> Table:
+def table(rows: list[dict[str, Any]]) -> "Table":
     """A row a fraction."""
-    title = {"overall_accuracy": "Overall accuracy %", "instance_miou": "Instance mIoU %"}[rows[0]["metric"]]
-    shown = Table(title=f"{title}, last epoch", caption="* the interval excludes 0")
-    for column in ("labels %", "shapes", "iterations", "scratch", "pre-trained", "gain (95 % interval)"):
-        shown.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        gain = row["difference"]
-        shown.add_row(
-            f"{row['percent']:g}",
-            f"{np.mean(row['labelled_shapes']):.0f}",
-            f"{np.mean(row['iterations']):.0f}",
-            *(plus_minus(row[side]) for side in SIDES),
+    title = f"{in_words(rows[0]['metric']).capitalize()} %, last epoch (* the interval excludes 0)"
+
+    def row(one: dict[str, Any]) -> tuple[str, ...]:
+        gain = one["difference"]
+        return (
+            f"{one['percent']:g}",
+            f"{np.mean(one['labelled_shapes']):.0f}",
+            f"{np.mean(one['iterations']):.0f}",
+            *(plus_minus(one[side]) for side in SIDES),
             f"{gain['mean']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})" + "*" * gain["clear"],
         )
-    return shown
+
+    columns = (">labels %", ">shapes", ">iterations", ">scratch", ">pre-trained", ">gain (95 % interval)")
+    return make_table(title, columns, map(row, rows))

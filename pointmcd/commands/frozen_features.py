@@ -1,25 +1,24 @@
 """What the tools for frozen features share: where features come from, and where reports go."""
 
+from __future__ import annotations
+
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from mmengine.config import Config
-from mmengine.device import get_device
+import numpy as np
 
-from pointmcd.apis.student import load_student
-from pointmcd.apis.student_file import FORMAT
-from pointmcd.checkpoint import read_checkpoint
-from pointmcd.commands.common import add_cfg_options, add_imports
-from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.datasets.prepared_shapes import PreparedShapes
-from pointmcd.engine import load_config
-from pointmcd.evaluation.encoders import build_encoder, load_encoder, points_seen, teacher_features
-from pointmcd.evaluation.features import KINDS, VIEW_POOLS, Features, FeatureSet, extract
+from pointmcd.commands.common import add_cfg_options, add_imports, make_table
+from pointmcd.evaluation.features import KINDS, VIEW_POOLS, Features, FeatureSet
 from pointmcd.files import file_sha256, write_json
 from pointmcd.visualization.embedding import METHODS, draw_embedding
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from rich.table import Table
+
+    from pointmcd.models import PointModel
 
 SOURCES = """\
 A source is one of
@@ -42,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser, many: bool = True) -> None:
     add("--num-points", type=int, help="points of a shape; default: as in training")
     add_cfg_options(parser)
     add_imports(parser)
+    if many:
+        add("--no-random", action="store_true", help="leave out the figure of the same network untrained")
 
 
 def add_view_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,10 +87,10 @@ def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -
         features = FeatureSet.load(source)
         features.about.setdefault("source", source)  # a file of one's own need not say it
         return features
-    config = None
-    if args.config is not None:
-        options = [*args.cfg_options, *([] if args.data is None else [f"data_root={args.data}"])]
-        config = load_config(args.config, options)
+    from pointmcd.datasets.prepared_set import PreparedSet
+    from pointmcd.evaluation.encoders import teacher_features
+
+    config = _config(args)
     root = args.data or (config and config.data_root)
     if root is None:
         raise ValueError(f"{source} says nothing of the data: give --data, or --config")
@@ -109,21 +110,80 @@ def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -
     }
     if Path(source).is_file():
         about["checkpoint_sha256"] = file_sha256(Path(source))
+    return FeatureSet(_extract(args, model, about, splits), prepared.class_names, about)
+
+
+def random_features(args: argparse.Namespace, sets: Sequence[FeatureSet]) -> FeatureSet | None:
+    """Features of the same network with random weights (seed 0), which every figure is to be read beside.
+
+    Args:
+        args: As ``read_features``.
+        sets: What it found.
+
+    Returns:
+        The features of the first source that is a trained network; None where there is none, or under
+        ``--no-random``.
+    """
+    from pointmcd.evaluation.encoders import build_encoder
+
+    for source, found in zip(args.sources, sets, strict=False):
+        if args.no_random or "checkpoint_sha256" not in found.about or source.endswith(".npz"):
+            continue
+        config = _config(args)
+        if config is None:
+            from pointmcd.apis.student import load_student
+            from pointmcd.checkpoint import read_checkpoint
+
+            load_student(
+                source, imports=args.imports
+            )  # which checks the settings before anything is built of them
+            settings = read_checkpoint(source)["model"]
+        else:
+            settings = config.model
+        about = {**found.about, "source": "random:0"}
+        del about["checkpoint_sha256"]
+        model = build_encoder(settings, args.feature == "descriptor", 0)
+        return FeatureSet(_extract(args, model, about, list(found.splits)), found.class_names, about)
+    return None
+
+
+def _config(args: argparse.Namespace) -> Config | None:
+    """The config that ``--config`` names."""
+    if args.config is None:
+        return None
+    from pointmcd.engine import load_config
+
+    options = [*args.cfg_options, *([] if args.data is None else [f"data_root={args.data}"])]
+    return load_config(args.config, options)
+
+
+def _extract(
+    args: argparse.Namespace, model: PointModel, about: dict[str, Any], splits: Sequence[str]
+) -> dict[str, Features]:
+    from mmengine.device import get_device
+
+    from pointmcd.datasets.prepared_shapes import PreparedShapes
+    from pointmcd.evaluation.encoders import extract
+
     model.to(get_device())
-    features = {
+    return {
         split: extract(
             model,
-            PreparedShapes(str(root), split, num_points=about["num_points"]),
+            PreparedShapes(about["data"], split, num_points=about["num_points"]),
             args.feature,
             progress=True,
         )
         for split in splits
     }
-    return FeatureSet(features, prepared.class_names, about)
 
 
-def _encoder(args: argparse.Namespace, source: str, config: Config | None) -> tuple[torch.nn.Module, int]:
+def _encoder(args: argparse.Namespace, source: str, config: Config | None) -> tuple[PointModel, int]:
     """The encoder, and how many points it looks at."""
+    from pointmcd.apis.student import load_student
+    from pointmcd.apis.student_file import FORMAT
+    from pointmcd.checkpoint import read_checkpoint
+    from pointmcd.evaluation.encoders import build_encoder, load_encoder, points_seen
+
     kind, _, seed = source.partition(":")
     random = kind == "random" and seed.isdigit()
     if not random and not Path(source).is_file():
@@ -151,3 +211,20 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write a report; a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, report)
+
+
+def class_table(title: str, values: Mapping[str, float | None], labels: np.ndarray, column: str) -> Table:
+    """A row a class: its shapes and its value in percent.
+
+    Args:
+        title: Of the table.
+        values: By the class's name, in the order of the labels.
+        labels: (S,) classes of the shapes that were asked about.
+        column: What the values are.
+    """
+    counts = np.bincount(labels, minlength=len(values))
+    rows = [
+        (name, str(count), "" if value is None else f"{value:.1f}")
+        for count, (name, value) in zip(counts, values.items(), strict=True)
+    ]
+    return make_table(title, ("class", ">shapes", f">{column}"), rows)

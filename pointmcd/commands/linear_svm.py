@@ -15,19 +15,20 @@ import argparse
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from pointmcd.commands.common import make_parser, plain_errors
+from pointmcd.commands.common import make_parser, make_table, plain_errors
 from pointmcd.commands.frozen_features import (
     SOURCES,
     add_arguments,
     add_picture_arguments,
     add_view_arguments,
+    class_table,
+    random_features,
     read_features,
     report_path,
     save_picture,
@@ -35,7 +36,10 @@ from pointmcd.commands.frozen_features import (
 )
 from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
 from pointmcd.evaluation.linear_svm import FOLDS, GRID, linear_svm
-from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 METRICS = ("overall_accuracy", "mean_class_accuracy")
 
@@ -65,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         run(args, features, seed)
         for seed, features in enumerate(track(sets, "SVMs", transient=True, console=Console(stderr=True)))
     ]
+    untrained = random_features(args, sets)
     test = sets[0].split(args.splits[1]).over_views(args.views, args.view_pool)
     save_picture(args, test, sets[0].class_names)
     path = report_path(args, "linear_svm")
@@ -73,9 +78,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for number, one in enumerate(runs):
         write_report(path.with_name(f"{path.stem}_run{number}.json"), one)
     report = summary(runs, sets[0].class_names, len(args.sources))
+    if untrained is not None:
+        report["random_encoder"] = without_shapes(run(args, untrained, 0))
     write_report(path, report)
     console = Console()
-    console.print(class_table(report, test.labels))
+    console.print(
+        class_table("Accuracy by class, mean over the runs", report["class_accuracy"], test.labels, "%")
+    )
     console.print(run_table(report, runs))
     console.print(
         f"feature: {sets[0].about['feature']}\nspread: {report['spread']}\nwrote {path} and {len(runs)} runs",
@@ -124,34 +133,25 @@ def summary(runs: list[dict[str, Any]], names: list[str], sources: int) -> dict[
         "class_accuracy": {
             name: None if np.isnan(value) else float(value) for name, value in zip(names, mean, strict=True)
         },
-        "runs": [
-            {key: value for key, value in one.items() if key not in ("labels", "predictions")} for one in runs
-        ],
+        "runs": [without_shapes(one) for one in runs],
     }
 
 
-def class_table(report: dict[str, Any], labels: np.ndarray) -> Table:
-    """A row a class: shapes and mean accuracy."""
-    table = Table(title="Accuracy by class, mean over the runs")
-    table.add_column("class")
-    for column in ("test shapes", "%"):
-        table.add_column(column, justify="right")
-    for label, (name, value) in enumerate(report["class_accuracy"].items()):
-        table.add_row(name, str(int((labels == label).sum())), "" if value is None else f"{value:.1f}")
-    return table
+def without_shapes(run: dict[str, Any]) -> dict[str, Any]:
+    """A run without what it says of each shape."""
+    return {key: value for key, value in run.items() if key not in ("labels", "predictions")}
 
 
-def run_table(report: dict[str, Any], runs: list[dict[str, Any]]) -> Table:
-    """A row a run, and the mean."""
-    table = Table(title="Linear SVM")
-    table.add_column("encoder", overflow="fold")
-    for column in ("C", "overall accuracy %", "mean class accuracy %"):
-        table.add_column(column, justify="right")
-    for one in runs:
+def run_table(report: dict[str, Any], runs: list[dict[str, Any]]) -> "Table":
+    """A row a run, the mean, and the random encoder."""
+
+    def row(one: dict[str, Any]) -> list[str]:
         edge = " (edge of the grid)" if one["c_is_at_the_edge_of_the_grid"] else ""
-        table.add_row(
-            str(one["features"]["source"]), f"{one['c']:g}{edge}", *(f"{one[name]:.2f}" for name in METRICS)
-        )
-    table.add_section()
-    table.add_row("mean", "", *(plus_minus(report["metrics"][name], 2) for name in METRICS))
-    return table
+        values = (f"{one[name]:.2f}" for name in METRICS)
+        return [str(one["features"]["source"]), f"{one['c']:g}{edge}", *values]
+
+    last = [["mean", "", *(plus_minus(report["metrics"][name], 2) for name in METRICS)]]
+    if "random_encoder" in report:
+        last.append(row(report["random_encoder"]))
+    columns = ("encoder", ">C", ">overall accuracy %", ">mean class accuracy %")
+    return make_table("Linear SVM", columns, map(row, runs), last)

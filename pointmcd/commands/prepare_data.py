@@ -22,19 +22,24 @@ Exit code: 0 all shapes are prepared, 3 some were rejected (see the manifest) an
 torchrun knows 0 and 1 alone, so that there 0 stands for 3 too.
 """
 
+from __future__ import annotations
+
 import argparse
 import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pointmcd.commands import common
 from pointmcd.datasets.array_cache import ArrayCache
-from pointmcd.datasets.preparation.job import Request, Result, prepare
 from pointmcd.datasets.preparation.sources import source_class, source_names
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.geometry import rig
+from pointmcd.geometry.cameras import rig
 from pointmcd.registry import import_modules
+
+if TYPE_CHECKING:
+    from pointmcd.datasets.preparation.job import Request, Result
 
 REJECTED = 3
 
@@ -104,6 +109,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def make_request(args: argparse.Namespace) -> Request:
+    from pointmcd.datasets.preparation.job import Request
+
     if (args.azimuth is None) != (args.elevation is None):
         raise ValueError("--azimuth and --elevation go together")
     if args.rig is not None and args.azimuth is not None:
@@ -165,6 +172,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.check is not None:
         check(args.check)
         return 0
+    from pointmcd.datasets.preparation.job import prepare
+
     workers = args.workers
     if workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

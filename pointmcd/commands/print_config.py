@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
-from pointmcd.engine import load_config
 
 
 @plain_errors()
@@ -15,4 +14,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("config", type=Path, help="config file")
     add_cfg_options(parser)
     args = parser.parse_args(argv)
+    from pointmcd.engine import load_config
+
     print(load_config(args.config, args.cfg_options).pretty_text)

@@ -10,25 +10,29 @@ published figures have it, the first place is always right; without it is the cu
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from pointmcd.commands.common import make_parser, plain_errors
+from pointmcd.commands.common import make_parser, make_table, plain_errors
 from pointmcd.commands.frozen_features import (
     SOURCES,
     add_arguments,
     add_picture_arguments,
     add_view_arguments,
+    class_table,
+    random_features,
     read_features,
     report_path,
     save_picture,
     write_report,
 )
 from pointmcd.evaluation.retrieval import DISTANCES, AveragePrecision, average_precision
-from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 METRICS = {"without_self": "mAP % without the query", "with_self": "mAP % with the query"}
 
@@ -68,10 +72,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             {"features": one.about, **means(precision)} for one, precision in zip(sets, found, strict=True)
         ],
     }
+    untrained = random_features(args, sets)
+    if untrained is not None:
+        split = untrained.split(args.split)
+        precision = average_precision(split.values, labels, args.distance, args.l1)
+        report["random_encoder"] = {"features": untrained.about, **means(precision)}
     path = report_path(args, "retrieval")
     write_report(path, report)
     console = Console()
-    console.print(class_table(report, labels), encoder_table(report))
+    by_class = report["class_average_precision"]
+    console.print(
+        class_table("Without the query, by class", by_class, labels, "mAP %"), encoder_table(report)
+    )
     if report["queries_alone_in_their_class"]:
         console.print(
             f"{report['queries_alone_in_their_class']} queries are alone in their class; without themselves "
@@ -103,26 +115,15 @@ def summary(found: list[AveragePrecision], labels: np.ndarray, names: list[str])
     }
 
 
-def class_table(report: dict[str, Any], labels: np.ndarray) -> Table:
-    """A row a class."""
-    table = Table(title="Without the query, by class")
-    table.add_column("class")
-    for column in ("shapes", "mAP %"):
-        table.add_column(column, justify="right")
-    for label, (name, value) in enumerate(report["class_average_precision"].items()):
-        table.add_row(name, str(int((labels == label).sum())), "" if value is None else f"{value:.1f}")
-    return table
+def encoder_table(report: dict[str, Any]) -> "Table":
+    """A row an encoder, the mean, and the random encoder."""
 
+    def row(one: dict[str, Any]) -> list[str]:
+        return [str(one["features"]["source"]), *(f"{one[name]:.2f}" for name in METRICS)]
 
-def encoder_table(report: dict[str, Any]) -> Table:
-    """A row an encoder, and the mean."""
-    table = Table(title=report["protocol"])
-    table.add_column("encoder", overflow="fold")
-    for title in METRICS.values():
-        table.add_column(title, justify="right")
-    for one in report["encoders"]:
-        table.add_row(str(one["features"]["source"]), *(f"{one[name]:.2f}" for name in METRICS))
-    table.add_section()
     spread = report["mean_average_precision"]
-    table.add_row("mean", *(plus_minus(spread[name], 2) for name in METRICS))
-    return table
+    last = [["mean", *(plus_minus(spread[name], 2) for name in METRICS)]]
+    if "random_encoder" in report:
+        last.append(row(report["random_encoder"]))
+    columns = ("encoder", *(f">{title}" for title in METRICS.values()))
+    return make_table(report["protocol"], columns, map(row, report["encoders"]), last)

@@ -5,25 +5,22 @@ Part segmentation: instance and category mIoU, a table of the categories, a pict
 best shapes. Figures of --votes are reported beside those of one pass, never in their place.
 """
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
-from rich.console import Console
-from rich.table import Table
 
-from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
-from pointmcd.engine import build_runner, load_config
-from pointmcd.evaluation import ClassificationMetric, PartSegmentationMetric
-from pointmcd.evaluation.classification import class_accuracy
-from pointmcd.evaluation.part_segmentation import PROTOCOLS, CategoryResult
-from pointmcd.evaluation.voting import vote
+from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
+from pointmcd.evaluation.part_segmentation import PROTOCOLS
+from pointmcd.evaluation.statistics import in_words
 from pointmcd.files import write_json
-from pointmcd.visualization import draw_confusion, draw_extremes
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -50,6 +47,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    from mmengine.dist import is_main_process
+
+    from pointmcd.engine import build_runner, load_config
+    from pointmcd.evaluation.voting import vote
+
     if not args.checkpoint.is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
     protocol = [f"test_evaluator.protocol={args.protocol}"] if args.protocol else []
@@ -73,64 +75,30 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
-    """Print the table and the figures, and write ``<stem>.json`` and ``<stem>.png``."""
+    """Print the table and the figures, and write ``<stem>.json``, ``<stem>.png`` and the arrays."""
+    from rich.console import Console
+
+    from pointmcd.evaluation.metrics import Metric
+
     metric, dataset = runner.test_evaluator.metrics[0], runner.test_dataloader.dataset
     console, picture, details = Console(), None, {}
-    if isinstance(metric, ClassificationMetric):
-        names = dataset.metainfo["classes"]
-        console.print(class_table(metric.confusion, names))
-        details = {"labels": metric.labels.tolist(), "predictions": metric.predictions.tolist()}
-        picture = draw_confusion(metric.confusion, names)
-    elif isinstance(metric, PartSegmentationMetric):
-        categories = metric.categories(dataset.metainfo["classes"], dataset.metainfo["parts"])
-        console.print(category_table(categories))
-        np.save(stem.with_name(f"{stem.name}_parts.npy"), np.stack(metric.predictions))
-        details = {
-            "protocol": metric.protocol,
-            "labels": metric.labels.tolist(),
-            "ious": metric.ious.tolist(),
-            "categories": [row._asdict() for row in categories],
-        }
-        picture = draw_extremes(metric, dataset)
+    if isinstance(metric, Metric):
+        details, picture = metric.details(dataset), metric.picture(dataset)
+        if (table := metric.table(dataset)) is not None:
+            console.print(make_table(*table))
+        for name, values in metric.arrays().items():
+            np.save(stem.with_name(f"{stem.name}_{name}.npy"), values)
     for name, value in figures.items():
         if name not in ("votes", "voted"):
-            console.print(in_words(name, value))
+            console.print(f"{in_words(name)}: {with_unit(name, value)}")
     for name, value in figures.get("voted", {}).items():
-        console.print(in_words(f"{name} with {figures['votes']} votes", value))
+        console.print(f"{in_words(name)} with {figures['votes']} votes: {with_unit(name, value)}")
     write_json(stem.with_suffix(".json"), {**figures, **details})
     if picture is not None:
         picture.savefig(stem.with_suffix(".png"))
     console.print(f"wrote {stem}.json" + (f" and {stem}.png" if picture else ""), soft_wrap=True)
 
 
-def in_words(name: str, value: float) -> str:
+def with_unit(name: str, value: float) -> str:
     """A figure in percent, but for the distances, whose names end in ``l1``."""
-    words = name.replace("_", " ").replace("miou", "mIoU")
-    return f"{words}: {value:.4f}" if name.endswith("_l1") else f"{words}: {value:.2f} %"
-
-
-def class_table(confusion: np.ndarray, names: list[str]) -> Table:
-    """A row a class: shapes, accuracy, and what it is most often taken for."""
-    table = table_of("Accuracy by class", ("class", "shapes", "%", "most often taken for"))
-    wrong = confusion - np.diag(np.diag(confusion))
-    for row, (name, accuracy) in enumerate(zip(names, class_accuracy(confusion), strict=True)):
-        most = int(wrong[row].argmax())
-        taken_for = f"{names[most]} ({wrong[row, most]})" if wrong[row, most] else ""
-        table.add_row(name, str(confusion[row].sum()), f"{100 * accuracy:.1f}", taken_for)
-    return table
-
-
-def category_table(categories: list[CategoryResult]) -> Table:
-    """A row a category: shapes, mIoU, and the part that is found worst."""
-    table = table_of("IoU by category", ("category", "shapes", "mIoU %", "weakest part"))
-    for name, shapes, miou, parts in categories:
-        weakest = min(parts, key=parts.__getitem__)
-        table.add_row(name, str(shapes), f"{miou:.1f}", f"{weakest} ({parts[weakest]:.1f})")
-    return table
-
-
-def table_of(title: str, columns: tuple[str, str, str, str]) -> Table:
-    table = Table(title=title)
-    for column, justify in zip(columns, ("left", "right", "right", "left"), strict=True):
-        table.add_column(column, justify=justify)
-    return table
+    return f"{value:.4f}" if name.endswith("_l1") else f"{value:.2f} %"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
-from pointmcd.engine import build_runner, load_config
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -38,6 +37,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors("the same command with --resume goes on from the newest checkpoint")
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    from pointmcd.engine import build_runner, load_config
+
     config = load_config(args.config, args.cfg_options)
     config.work_dir = str(args.work_dir or Path("work_dirs") / args.config.stem)
     if args.seed is not None:

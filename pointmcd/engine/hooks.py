@@ -117,8 +117,8 @@ class PretrainedBackboneHook(Hook):
             self.loaded = True
 
 
-@HOOKS.register_module()
-class TeacherBesideHook(Hook):
+@HOOKS.register_module(name=["TeacherMetricsHook", "TeacherBesideHook"])  # configs of before say the latter
+class TeacherMetricsHook(Hook):
     """Put the teacher's accuracy on the same split beside the student's, in logs and reports.
 
     A student without a task has no accuracy to be beside; for it the log says what its view loss is to be

@@ -1,6 +1,7 @@
 """Is one of two methods better? A paired bootstrap over test shapes and training seeds."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,24 @@ class Difference(NamedTuple):
     def clear(self) -> bool:
         """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
+
+
+def shape_scores(report: Mapping[str, Any]) -> np.ndarray:
+    """The score (S,) of each shape in [0, 1]: its IoU, or whether it is right.
+
+    Args:
+        report: With ``ious``, or with ``labels`` and ``predictions``, as metrics write them.
+
+    Raises:
+        ValueError: It has neither.
+    """
+    if "ious" in report:
+        return np.asarray(report["ious"], np.float64)
+    if "predictions" not in report:
+        raise ValueError(
+            "this report does not say what was made of each shape: it has no predictions or ious"
+        )
+    return np.equal(report["labels"], report["predictions"]).astype(np.float64)
 
 
 def paired_difference(

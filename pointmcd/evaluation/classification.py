@@ -1,12 +1,6 @@
-"""Accuracy of classification."""
-
-from collections.abc import Sequence
-from typing import Any
+"""Counts and accuracies of classification."""
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
-
-from pointmcd.registry import METRICS
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
@@ -43,35 +37,3 @@ def accuracies(confusion: np.ndarray) -> dict[str, float]:
         "overall_accuracy": 100 * float(np.trace(confusion) / max(confusion.sum(), 1)),
         "mean_class_accuracy": 100 * float(np.nanmean(class_accuracy(confusion))),
     }
-
-
-@METRICS.register_module()
-class ClassificationMetric(BaseMetric):
-    """Overall and mean class accuracy in percent, of the last state of the network, without voting.
-
-    Args:
-        num_classes: K; filled in from the prepared data where a config leaves it None.
-
-    Attributes:
-        confusion: (K, K) counts of the last evaluation.
-        labels: (S,) true classes of the last evaluation, in the order of the split.
-        predictions: (S,) predicted ones.
-    """
-
-    default_prefix = ""  # plain names, where MMEngine would warn of None
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.confusion = np.zeros((num_classes, num_classes), np.int64)
-        self.labels = self.predictions = np.zeros(0, np.int64)
-
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the predicted and true class of each shape."""
-        self.results.extend((sample["label"], sample["pred"]) for sample in data_samples)
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Count once all ranks have reported."""
-        self.labels, self.predictions = np.asarray(results, np.int64).reshape(-1, 2).T
-        self.confusion = confusion_matrix(self.labels, self.predictions, self.num_classes)
-        return accuracies(self.confusion)

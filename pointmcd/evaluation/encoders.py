@@ -1,15 +1,20 @@
-"""Frozen encoders to be evaluated: of a checkpoint, of an exported student, random, or a cached teacher."""
+"""Frozen encoders to be evaluated, trained or random, and their features; those of cached teachers."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.datasets.prepared_shapes import PreparedShapes
+from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.engine.pretrained import load_backbone
-from pointmcd.evaluation.features import Features, features_of
+from pointmcd.evaluation.features import KINDS, Features
 from pointmcd.models import PointModel
 from pointmcd.registry import MODELS
 
@@ -82,3 +87,56 @@ def teacher_features(data_root: str | Path, teacher: str, split: str) -> Feature
     dataset = PreparedShapes(str(data_root), split, num_points=1, teacher=teacher)
     rows = dataset.teacher.rows(dataset.rows)["view_descriptors"].numpy()
     return features_of(dataset, rows)
+
+
+@torch.inference_mode()
+def extract(
+    model: nn.Module,
+    dataset: PreparedShapes,
+    kind: str = "max",
+    batch_size: int = 32,
+    progress: bool = False,
+) -> Features:
+    """What a frozen encoder says of every shape of a dataset, in its order, without augmentation.
+
+    Args:
+        model: With a ``backbone``; for ``descriptor`` also with a classification head. It is left in eval
+            mode, and runs where its weights are.
+        dataset: Points and labels.
+        kind: One of ``KINDS``.
+        batch_size: Shapes at a time; makes no difference but for rounding.
+        progress: Show a bar.
+
+    Returns:
+        Features (S, C).
+
+    Raises:
+        ValueError: There is no such kind, or the model has no descriptor.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"feature {kind!r} is not known; choose {', '.join(KINDS)}")
+    model.eval()
+    device = next(model.parameters()).device
+    loader = DataLoader(dataset, batch_size, collate_fn=whole_batch)
+    title, console = f"features of {dataset.split_name}", Console(stderr=True)
+    batches = track(loader, title, disable=not progress, transient=True, console=console)
+    values = [_features(model, batch["points"].to(device), kind).float().cpu() for batch in batches]
+    return features_of(dataset, torch.cat(values).numpy())
+
+
+def features_of(dataset: PreparedShapes, values: np.ndarray) -> Features:
+    """Features (S, ...) of a dataset's shapes, in its order, with their labels and names."""
+    stored = "train" if dataset.split_name in ("fit", "held_out") else dataset.split_name
+    split = dataset.prepared.split(stored)
+    return Features(values, split.labels[dataset.rows], [split.names[row] for row in dataset.rows])
+
+
+def _features(model: nn.Module, points: Tensor, kind: str) -> Tensor:
+    """(B, N, 3) -> (B, C)."""
+    if kind == "descriptor":
+        if model.head is None or model.dense:
+            raise ValueError("this model has no classification head, and so no descriptor; choose another")
+        return model(points=points)["descriptor"]
+    points = model.backbone(points)["point_feats"]
+    pooled = {"max": points.amax(1), "mean": points.mean(1)}
+    return torch.cat([pooled[part] for part in kind.split("+")], -1)

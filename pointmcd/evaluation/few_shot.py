@@ -81,5 +81,6 @@ def episode_accuracy(values: np.ndarray, labels: np.ndarray, episode: Episode) -
         episode: Of ``draw_episode``.
     """
     labels = np.asarray(labels)
-    said = svm_predictions(values[episode.support], labels[episode.support], values[episode.query], [C])[C]
-    return 100 * float((said == labels[episode.query]).mean())
+    support, query = episode.support, episode.query
+    predictions = svm_predictions(values[support], labels[support], values[query], [C])[C]
+    return 100 * float((predictions == labels[query]).mean())

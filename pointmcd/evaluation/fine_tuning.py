@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -12,6 +11,7 @@ from rich.progress import Progress
 
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import build_runner, load_config
+from pointmcd.evaluation.metrics import Metric
 from pointmcd.registry import DATASETS
 
 MIN_SHARE = 0.25
@@ -128,8 +128,8 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
         work_dir: Folder of the run.
 
     Returns:
-        The metrics of the test split in percent, ``labels`` (S,), and what was made of each shape: as
-        ``predictions`` (classification) or ``ious`` (part segmentation), plain lists.
+        The metrics of the test split in percent and the metric's details, with which ``shape_scores`` knows
+        each shape's score.
     """
     config.work_dir = str(work_dir)
     config.experiment_name = Path(work_dir).as_posix().replace("/", "_")
@@ -141,17 +141,8 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
         runner.train()
     metrics = runner.test()
     metric = runner.test_evaluator.metrics[0]
-    details = {name: getattr(metric, name) for name in ("labels", "ious") if hasattr(metric, name)}
-    if "ious" not in details:
-        details["predictions"] = metric.predictions
-    return {**metrics, **{name: np.asarray(values).tolist() for name, values in details.items()}}
-
-
-def shape_scores(result: dict[str, Any]) -> np.ndarray:
-    """(S,) in [0, 1]: what ``train_and_test`` found of each shape, its IoU or whether it is right."""
-    if "ious" in result:
-        return np.asarray(result["ious"], np.float64)
-    return np.equal(result["labels"], result["predictions"]).astype(np.float64)
+    details = metric.details(runner.test_dataloader.dataset) if isinstance(metric, Metric) else {}
+    return {**metrics, **details}
 
 
 def labelled_shapes(config: Config) -> int:

@@ -69,8 +69,7 @@ def linear_svm(
         out = fold == number
         if len(np.unique(labels[~out])) < 2:
             continue
-        said = svm_predictions(train[~out], labels[~out], train[out], grid)
-        for c, predictions in said.items():
+        for c, predictions in svm_predictions(train[~out], labels[~out], train[out], grid).items():
             right[c] += int((predictions == labels[out]).sum())
     c = max(sorted(grid), key=lambda c: right[c])
     predictions = svm_predictions(train, labels, test, [c])[c]

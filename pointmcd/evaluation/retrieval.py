@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 DISTANCES = ("cosine", "euclidean")
 TIE_DECIMALS = 9  # beyond them, distances of features of length 1 differ by rounding
@@ -67,6 +66,8 @@ def _divided(values: np.ndarray, by: np.ndarray) -> np.ndarray:
 
 def _relevance(values: np.ndarray, labels: np.ndarray, rows: slice, distance: str) -> np.ndarray:
     """(Q, S - 1) bool: for each query, whether the others are relevant, nearest first."""
+    from scipy.spatial.distance import cdist
+
     distances = 1 - values[rows] @ values.T if distance == "cosine" else cdist(values[rows], values)
     relevant = labels[rows, None] == labels
     queries = np.arange(len(distances))

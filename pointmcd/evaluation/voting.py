@@ -51,8 +51,8 @@ def vote(
         factors = np.stack([_factors(scale, votes, (seed, int(row))) for row in batch["index"]], 1)
         mean: torch.Tensor | float = 0.0
         for copies in torch.from_numpy(factors).to(points).unsqueeze(2):
-            said = model(mode="tensor", **{**batch, "points": points * copies})
-            mean = mean + said["logits"].float().softmax(-1) / votes
+            features = model(mode="tensor", **{**batch, "points": points * copies})
+            mean = mean + features["logits"].float().softmax(-1) / votes
         # the head's own softmax makes these the mean probabilities again
         metric.process(batch, model.head.predict({"logits": mean.log()}, batch))
     return metric.evaluate(len(loader.dataset))

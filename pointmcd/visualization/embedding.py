@@ -1,10 +1,14 @@
 """Features as a picture: each shape a point in two dimensions, coloured by its class."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MARKERS = "osD^vP*X"
 METHODS = ("pca", "tsne")
@@ -55,6 +59,9 @@ def draw_embedding(
         method: As ``embed``.
         seed: As ``embed``.
     """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
     places = embed(values, method, seed)
     labels = np.asarray(labels)
     classes = np.unique(labels)

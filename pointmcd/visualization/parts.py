@@ -10,8 +10,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from pointmcd.datasets.prepared_shapes import PreparedShapes
-from pointmcd.evaluation.part_segmentation import PartSegmentationMetric, worst_median_best
 from pointmcd.geometry.cameras import CameraRig
 
 WRONG, RIGHT, FOREIGN = "#cf3f54", "#c9ced6", "#000000"
@@ -69,30 +67,6 @@ def draw_parts(shapes: Sequence[SegmentedShape], part_names: Sequence[str], colu
     for cell, shape in zip(cells, shapes, strict=False):
         _draw_shape(cell, shape, part_names, layout, height)
     return figure
-
-
-def draw_extremes(metric: PartSegmentationMetric, dataset: PreparedShapes) -> Figure:
-    """Draws the worst, median and best shapes of an evaluation.
-
-    Args:
-        metric: After its evaluation.
-        dataset: The split that it was evaluated on, with parts.
-    """
-    shapes = []
-    for rank, rows in worst_median_best(metric.ious).items():
-        for row in rows:
-            batch, label = dataset[row], metric.labels[row]
-            title = f"{rank} · {dataset.metainfo['classes'][label]} · shape {row}"
-            shapes.append(
-                SegmentedShape(
-                    f"{title} · IoU {100 * metric.ious[row]:.1f} %",
-                    batch["points"][0].numpy(),
-                    metric.predictions[row],
-                    metric.class_parts[label],
-                    batch["parts"][0].numpy(),
-                )
-            )
-    return draw_parts(shapes, dataset.metainfo["parts"], columns=len(shapes) // 3)
 
 
 def part_colors(parts: np.ndarray, category_parts: Sequence[int]) -> np.ndarray:

@@ -25,7 +25,7 @@ from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.evaluation.fine_tuning import train_and_test
-from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import mean_and_std, plus_minus
 from pointmcd.files import file_sha256, write_json
 from projects.cross_correspondence.cross_correspondence.features import load_model
 from projects.cross_correspondence.cross_correspondence.part_segmentation import (

@@ -60,7 +60,7 @@ def test_processes_share_the_draws_out(dataset, monkeypatch):
 
 def test_labels_are_those_of_the_rows(tiny_set):
     """Of the part of a split that a dataset stands for."""
-    from pointmcd.datasets import PreparedShapes
+    from pointmcd.datasets.prepared_shapes import PreparedShapes
 
     dataset = PreparedShapes(str(tiny_set), "held_out", num_points=8)
     batch = dataset.__getitems__(range(len(dataset)))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pointmcd.evaluation import ClassificationMetric
 from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
+from pointmcd.evaluation.metrics import ClassificationMetric
 
 
 def test_confusion_and_accuracies():

@@ -10,8 +10,8 @@ import torch
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
-from pointmcd.evaluation.encoders import build_encoder, load_encoder, points_seen, teacher_features
-from pointmcd.evaluation.features import Features, FeatureSet, extract
+from pointmcd.evaluation.encoders import build_encoder, extract, load_encoder, points_seen, teacher_features
+from pointmcd.evaluation.features import Features, FeatureSet
 from pointmcd.registry import MODELS
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs/pointmcd_pointnet_modelnet.py"

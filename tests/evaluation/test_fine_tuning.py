@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from pointmcd.commands import finetune as finetune_command
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.evaluation.bootstrap import paired_difference
+from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
 from pointmcd.evaluation.encoders import build_encoder
-from pointmcd.evaluation.fine_tuning import run_config, schedule, shape_scores
+from pointmcd.evaluation.fine_tuning import run_config, schedule
 from pointmcd.registry import DATASETS
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointmcd.evaluation import PartSegmentationMetric
+from pointmcd.evaluation.metrics import PartSegmentationMetric
 from pointmcd.evaluation.part_segmentation import (
     mean_ious,
     part_ious,
@@ -166,7 +166,7 @@ def test_what_is_wrong_is_named():
 WORKER = """
 import json
 import torch
-from pointmcd.evaluation import PartSegmentationMetric
+from pointmcd.evaluation.metrics import PartSegmentationMetric
 torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()
 metric = PartSegmentationMetric([[0, 1], [2, 3]])

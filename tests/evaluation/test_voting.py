@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
-from pointmcd.evaluation import ClassificationMetric, PartSegmentationMetric
+from pointmcd.evaluation.metrics import ClassificationMetric, PartSegmentationMetric
 from pointmcd.evaluation.voting import vote
 from pointmcd.registry import MODELS
 

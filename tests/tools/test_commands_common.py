@@ -48,12 +48,17 @@ def test_an_error_of_the_user_is_one_message(error, message):
     assert ended(error).partition(": ")[2] == message
 
 
-def test_a_library_s_refusal_says_where_it_came_from():
+def test_a_refusal_that_nobody_foresaw_says_where_it_came_from(monkeypatch):
     @plain_errors()
     def main():
         np.load(__file__, allow_pickle=False)
 
-    with pytest.raises(SystemExit, match=r"\(raised in .*npyio\S*, line \d+\)"):
+    with pytest.raises(
+        SystemExit, match=r"\(nobody foresaw this, in .*npyio\S*, line \d+; POINTMCD_TRACEBACK=1"
+    ):
+        main()
+    monkeypatch.setenv("POINTMCD_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="pickle"):
         main()
 
 

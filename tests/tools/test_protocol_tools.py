@@ -129,7 +129,7 @@ def test_linear_svm_over_encoders_and_teachers(tool, taught_set, tmp_path):
         (["random:x", "--data", "DATA"], "there is no random:x; a source is a file, random:SEED"),
         (["none.pth", "--data", "DATA", "--config", CONFIG], "there is no none.pth"),
         (["CHECKPOINT", "--data", "DATA"], "needs --config"),
-        (["teacher:none", "--data", "DATA"], "there is no finished teacher cache"),
+        (["teacher:none", "--data", "DATA"], "there is no finished cache"),
         (["FEATURES", "--splits", "train", "val"], "there are no features of split 'val'"),
         (["FEATURES", "--runs", "0"], "--runs is 0"),
         (["FEATURES", "--views", "2"], "no views to choose from"),
@@ -201,3 +201,41 @@ def test_retrieval_reports_both_measures(tool, told_apart, tmp_path):
     assert report["queries_alone_in_their_class"] == 0
     assert f"{found['without_self']['mean']:.2f}" in said
     assert "feature: one-hot" in said
+
+
+def figures_of(name, report):
+    """What a protocol's report says of its encoder, and of the random one beside it."""
+    if name == "few_shot.py":
+        (one,) = report["settings"]
+        return one["mean"], one.get("random_encoder", {}).get("mean")
+    if name == "retrieval.py":
+        (one,) = report["encoders"]
+        return one["without_self"], report.get("random_encoder", {}).get("without_self")
+    (one,) = report["runs"]
+    return one["overall_accuracy"], report.get("random_encoder", {}).get("overall_accuracy")
+
+
+@pytest.mark.parametrize("name", ["linear_svm.py", "few_shot.py", "retrieval.py"])
+def test_the_random_encoder_stands_beside(tool, checkpoint, taught_set, tmp_path, name):
+    """Its figure is that of the source ``random:0``, whether a checkpoint or an exported student is asked."""
+    export_student(load_config(CONFIG, [f"data_root={taught_set}", POINTS]), checkpoint, tmp_path / "s.pth")
+    words = {
+        "linear_svm.py": ("--runs", 1, "--folds", 2, "--grid", 1),
+        "few_shot.py": ("--ways", 3, "--shots", 2, "--queries", 2, "--repeats", 2),
+        "retrieval.py": (),
+    }[name]
+    options = ("--data", taught_set, "--num-points", 32, *words, "--out", tmp_path / "a.json")
+    with_config = ("--config", CONFIG, "--cfg-options", POINTS)
+
+    def report(*words):
+        said = tool(name, *words, *options)
+        return said, figures_of(name, json.loads((tmp_path / "a.json").read_text()))
+
+    said, (trained, beside) = report(checkpoint, *with_config)
+    assert "random" in said
+    _, (random, nothing) = report("random:0", *with_config)
+    assert beside == random
+    assert name != "retrieval.py" or random != trained  # the SVMs are right about all of so few shapes
+    assert nothing is None
+    assert report(tmp_path / "s.pth")[1] == (trained, beside)
+    assert report(tmp_path / "s.pth", "--no-random")[1] == (trained, None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pointmcd.visualization import draw_confusion
+from pointmcd.visualization.confusion import draw_confusion
 
 
 def cell_colors(figure):

@@ -6,8 +6,15 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from pointmcd.visualization import SegmentedShape, draw_parts
-from pointmcd.visualization.parts import CAMERA, FOREIGN, RIGHT, WRONG, part_colors
+from pointmcd.visualization.parts import (
+    CAMERA,
+    FOREIGN,
+    RIGHT,
+    WRONG,
+    SegmentedShape,
+    draw_parts,
+    part_colors,
+)
 
 NAMES = ["seat", "back", "arm", "shade", "foot"]
 

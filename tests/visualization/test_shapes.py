@@ -9,9 +9,8 @@ import pytest
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
 from pointmcd.datasets.prepared_set import PreparedSet, PreparedSetError
 from pointmcd.geometry.cameras import CameraRig
-from pointmcd.visualization import draw_shape, draw_shapes
 from pointmcd.visualization.parts import part_colors
-from pointmcd.visualization.shapes import HIDDEN, SEEN
+from pointmcd.visualization.shapes import HIDDEN, SEEN, draw_shape, draw_shapes
 
 
 def drawn_points(axes) -> dict[str, np.ndarray]:

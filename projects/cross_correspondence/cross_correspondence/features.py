@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
-from pointmcd.evaluation.features import Features, features_of
+from pointmcd.evaluation.encoders import features_of
+from pointmcd.evaluation.features import Features
 from pointmcd.registry import MODELS
 from projects.cross_correspondence.cross_correspondence.model import CrossCorrespondence
 

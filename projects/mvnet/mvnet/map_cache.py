@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.batch import Batch
-from pointmcd.datasets import PreparedShapes
 from pointmcd.datasets.array_cache import ArrayCache, ArrayCacheWriter
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.registry import DATASETS, MODELS
 from projects.mvnet.mvnet.image_network import ImageNetwork
 from projects.mvnet.mvnet.views import grid_positions

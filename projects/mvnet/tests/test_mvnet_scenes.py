@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from pointmcd.datasets import PreparedShapes
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.registry import DATASETS, METRICS, MODELS
 from projects.mvnet.mvnet.room import random_room, write_room

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
-from pointmcd.datasets import PreparedShapes
+from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.registry import MODELS
 

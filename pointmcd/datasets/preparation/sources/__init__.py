@@ -6,7 +6,7 @@ One more is a class of a module of one's own, ``@SOURCES.register_module(name="m
 
 import difflib
 
-from pointmcd.registry import SOURCES
+from pointmcd.registry import SOURCE_MODULES, SOURCES, import_modules
 
 from .base import Item, Shape, Source, SourceError
 
@@ -15,7 +15,7 @@ __all__ = ["Item", "Shape", "Source", "SourceError", "source_class", "source_nam
 
 def source_names() -> list[str]:
     """The names of all registered sources, pointmcd's own first."""
-    SOURCES.import_from_location()
+    import_modules(SOURCE_MODULES)  # as a search of the registry would, which imports torch besides
     return list(SOURCES.module_dict)
 
 

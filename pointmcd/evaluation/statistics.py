@@ -1,4 +1,4 @@
-"""Mean and spread over runs, as reports hold them and tables show them."""
+"""Mean and spread over runs, and metrics' names, as reports hold them and tables show them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,3 +24,8 @@ def plus_minus(spread: Mapping[str, float | None], digits: int = 1) -> str:
     """
     mean, std = spread["mean"], spread["std"]
     return f"{mean:.{digits}f}" if std is None else f"{mean:.{digits}f} ± {std:.{digits}f}"
+
+
+def in_words(metric: str) -> str:
+    """``instance mIoU`` of ``instance_miou``."""
+    return metric.replace("_", " ").replace("miou", "mIoU")

@@ -1,6 +1,6 @@
 import pytest
 
-from pointmcd.evaluation.spread import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import mean_and_std, plus_minus
 
 
 def test_spread_of_several_runs():
