@@ -94,9 +94,12 @@ def normalize(vertices: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDAr
         raise MeshError(f"vertices must be (P, 3) with P > 0, not {vertices.shape}")
     if not np.isfinite(vertices).all():
         raise MeshError("coordinates are not finite")
-    center = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    centered = vertices - center
-    scale = float(np.linalg.norm(centered, axis=1).max())
+    with np.errstate(over="ignore", invalid="ignore"):
+        center = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+        centered = vertices - center
+        scale = float(np.linalg.norm(centered, axis=1).max())
+    if not np.isfinite(scale):
+        raise MeshError(f"coordinates up to {np.abs(vertices).max():g} are too large to measure")
     if scale == 0:
         raise MeshError("a single point")
     return centered / scale, center, scale

@@ -99,6 +99,14 @@ def test_mesh_formats_are_read(student, tmp_path):
         assert radii.min() > 0.9
 
 
+def test_a_glb_stands_as_its_format_says(student, tmp_path):
+    """GLB is +Y up also where the training set is z up."""
+    trimesh.creation.box((1, 5, 1)).export(tmp_path / "post.glb")
+    trimesh.creation.box((1, 1, 5)).export(tmp_path / "post.off")
+    for name in ("post.glb", "post.off"):
+        assert np.ptp(student.points(tmp_path / name), axis=0).argmax() == 2
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -200,6 +200,7 @@ def test_normalize_centres_scales_and_repeats(points):
         (np.zeros((4, 2)), r"not \(4, 2\)"),
         (np.ones((4, 3)), "a single point"),
         (np.array([[0, 0, np.nan], [1, 1, 1]]), "not finite"),
+        (np.array([[0, 0, 1e300], [1, 1, 1]]), r"up to 1e\+300 are too large"),
     ],
 )
 def test_normalize_refuses(vertices, reason):

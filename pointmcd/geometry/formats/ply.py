@@ -23,6 +23,7 @@ _TYPES = {
     **dict.fromkeys(("double", "float64"), "f8"),
 }
 _STRUCT = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I"}
+_COUNTERS = {name for name, kind in _TYPES.items() if kind in _STRUCT}
 _CORNERS = ("vertex_indices", "vertex_index")
 
 
@@ -78,23 +79,21 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
         raise MeshError("no header from ply to end_header")
     order, elements = None, []
     for line in re.split(rb"[\r\n]+", data[: end.start()]):
-        words = line.decode("latin-1").split()
-        match words:
+        match line.decode("latin-1").split():
             case ["format", name, *_] if name in _FORMATS:
                 order = _FORMATS[name]
-            case ["element", name, count]:
+            case ["element", name, count] if count.isascii() and count.isdigit():
                 elements.append(_Element(name, int(count)))
-            case ["property", "list", count_kind, kind, name] if elements:
-                known = _Property(name, _TYPES[kind], _TYPES[count_kind])
-                elements[-1].properties.append(known)
-            case ["property", kind, name] if elements:
+            case ["property", "list", counter, kind, name] if (
+                elements and kind in _TYPES and counter in _COUNTERS
+            ):
+                elements[-1].properties.append(_Property(name, _TYPES[kind], _TYPES[counter]))
+            case ["property", kind, name] if elements and kind in _TYPES:
                 elements[-1].properties.append(_Property(name, _TYPES[kind]))
             case ["format" | "element" | "property", *_]:
                 raise MeshError(f"header line {shown(line)} is not understood")
     if order is None:
         raise MeshError("the header names no format")
-    if wrong := [element for element in elements if element.count < 0]:
-        raise MeshError(f"{wrong[0].count} rows of {wrong[0].name} promised")
     return order, elements, end.end()
 
 
