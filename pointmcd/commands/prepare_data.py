@@ -27,13 +27,17 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pointmcd.commands import common
 from pointmcd.datasets.array_cache import ArrayCache
 from pointmcd.datasets.preparation.sources import source_class, source_names
+from pointmcd.datasets.preparation.sources.walk import NAMES_SHOWN
+from pointmcd.datasets.preparation.workers import Limits
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry.cameras import rig
 from pointmcd.registry import import_modules
@@ -42,6 +46,18 @@ if TYPE_CHECKING:
     from pointmcd.datasets.preparation.job import Request, Result
 
 REJECTED = 3
+SETTINGS = (
+    "num_points",
+    "up",
+    "seed",
+    "image_size",
+    "shading",
+    "background",
+    "visibility",
+    "hpr_radius",
+    "depths",
+)
+LEAST_MEMORY_GB = 4.0
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -69,7 +85,14 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     common.add_imports(parser)
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the prepared set")
-    add("--points", type=int, default=2048, help="points a shape, drawn from twice as many (2048)")
+    # What is left out is None here; the settings themselves say what they are then.
+    add(
+        "--points",
+        type=int,
+        dest="num_points",
+        metavar="COUNT",
+        help="points a shape, drawn from twice as many (2048)",
+    )
     add(
         "--up",
         choices=["x", "y", "z"],
@@ -82,11 +105,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     add("--azimuth", type=float, nargs="+", metavar="DEG", help="cameras by angles, with --elevation")
     add("--elevation", type=float, nargs="+", metavar="DEG", help="one for all cameras, or one for each")
-    add("--image-size", type=int, default=224, help="side of the views in pixels (224)")
-    add("--shading", choices=["smooth", "flat"], default="smooth")
-    add("--background", type=int, default=255, help="grey level 0 to 255 (255)")
+    add("--image-size", type=int, help="side of the views in pixels (224)")
+    add("--shading", choices=["smooth", "flat"], help="of meshes (smooth)")
+    add("--background", type=int, help="grey level 0 to 255 (255)")
     add("--no-views", action="store_true", help="points alone; training a baseline needs no more")
-    add("--depths", action="store_true", help="keep the depth of each pixel beside the views")
+    add("--depths", action="store_true", default=None, help="keep the depth of each pixel beside the views")
     add(
         "--visibility",
         choices=["ray", "depth", "hpr", "none"],
@@ -95,12 +118,26 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add(
         "--hpr-radius",
         type=lambda text: text if text == "pointvst" else float(text),
-        default=100.0,
         help="of hpr among 10000 points, in largest distances to the camera (100), or pointvst for that "
         "method's rule",
     )
     add("--seed", type=int, default=0, help="seed of the sampling, and of what the source draws (0)")
     add("--workers", type=int, help="processes; default: one a core; 0: in this one")
+    add(
+        "--shape-seconds",
+        type=float,
+        default=Limits.seconds,
+        help="a shape that takes longer is rejected; 0: any time (%(default)g)",
+    )
+    add(
+        "--shape-memory",
+        type=float,
+        metavar="GB",
+        help="of a worker; a shape that needs more is rejected; 0: any (the machine's, over the workers)",
+    )
+    add(
+        "--any-archive-size", action="store_true", help="unpack an archive that grows more than 100-fold, too"
+    )
     add(
         "--overwrite",
         action="store_true",
@@ -122,18 +159,40 @@ def make_request(args: argparse.Namespace) -> Request:
     return Request(
         args.kind,
         {name: getattr(args, name) for name in inspect.signature(source_class(args.kind)).parameters},
-        num_points=args.points,
-        up=args.up,
-        seed=args.seed,
-        rig=None if cameras is None else rig(cameras),
-        image_size=args.image_size,
-        shading=args.shading,
-        background=args.background,
-        visibility=args.visibility,
-        hpr_radius=args.hpr_radius,
-        depths=args.depths,
         views=not args.no_views,
+        rig=None if cameras is None else rig(cameras),
+        **{name: getattr(args, name) for name in SETTINGS},
     )
+
+
+def make_limits(args: argparse.Namespace, workers: int) -> Limits:
+    """What one shape may take; of the memory of this machine each worker gets its share."""
+    memory = args.shape_memory
+    if memory is None:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = max(LEAST_MEMORY_GB, total / 1e9 / max(1, workers))
+    return Limits(args.shape_seconds or None, memory or None)
+
+
+def remarks(prepared: PreparedSet) -> Iterator[str]:
+    """What is odd about a set, in a line each."""
+    counts = {
+        name: np.bincount(prepared.split(name).labels, minlength=len(prepared.class_names))
+        for name in prepared.splits
+    }
+    train = counts.get("train", np.zeros(len(prepared.class_names), int))
+    for found, what in (
+        (train == 0, "no shape to train on"),
+        (train == 1, "one shape to train on, so that nothing can be held out, and a batch may need more"),
+    ):
+        if found.any():
+            names = [name for name, there in zip(prepared.class_names, found, strict=True) if there]
+            more = ", ..." if len(names) > NAMES_SHOWN else ""
+            yield f"{len(names)} of {len(train)} classes have {what}: {', '.join(names[:NAMES_SHOWN])}{more}"
+    if "test" not in counts:
+        yield "It has no shapes to test on; --test-fraction draws some, where a class has enough"
+    elif missing := int(((counts["test"] == 0) & (train > 0)).sum()):
+        yield f"{missing} of {len(train)} classes have no shape to test on"
 
 
 def report(result: Result, out: Path) -> None:
@@ -142,7 +201,11 @@ def report(result: Result, out: Path) -> None:
     print(f"{out} {state}: {counts} shapes, digest {result.digest[:16]}")
     if result.rejected:
         print(f"rejected: {len(result.rejected)}; {out}/manifest.json has the reasons")
-    if not PreparedSet(out).has_views:
+    prepared = PreparedSet(out)
+    if prepared.manifest["source"] != "shapenet-core" and prepared.class_names != ["unlabelled"]:
+        for remark in remarks(prepared):
+            print(remark)
+    if not prepared.has_views:
         print(
             "It has no views: baseline_* configs train on it; teachers and pointmcd_* configs need views,\n"
             "which are made without --no-views."
@@ -178,7 +241,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    result = prepare(make_request(args), args.out, workers, args.overwrite)
+    result = prepare(
+        make_request(args),
+        args.out,
+        workers,
+        args.overwrite,
+        make_limits(args, workers),
+        args.any_archive_size,
+    )
     if result is None:
         return 0
     report(result, args.out)

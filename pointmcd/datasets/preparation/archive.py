@@ -1,65 +1,156 @@
 """Archives of shapes: unpacked safely, and told apart from one another."""
 
 import hashlib
+import lzma
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pointmcd.datasets.preparation.sources.base import SourceError
+from pointmcd.datasets.preparation.sources.walk import walk
 from pointmcd.files import file_sha256
 
+INSTEAD = "unpack it by its own program, and give the folder as --source"
+MOST_GROWTH, FREE_BYTES = 100, 1 << 30
+"""Text of meshes grows 20-fold, a bomb ten thousand times."""
+MOJIBAKE = "\u2551"
+ENCRYPTED, UTF8_NAME = 0x1, 0x800  # bits of a zip member's flags (APPNOTE 4.4.4)
+READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
 
 
 def is_archive(path: Path) -> bool:
+    """Whether the file is an archive of a kind that is read, by its name."""
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def fingerprint(path: Path) -> str:
-    """Tells whether a source changed: an archive's SHA-256, or that of a folder's file names and sizes."""
-    if path.is_file():
-        return file_sha256(path)
-    listing = sorted(
-        (p.relative_to(path).as_posix(), p.stat().st_size) for p in path.rglob("*") if p.is_file()
-    )
-    return hashlib.sha256(repr(listing).encode()).hexdigest()
-
-
-def unpack(archive: Path, target: Path) -> None:
-    """Unpacks the regular files of an archive; ``target`` appears only when all of it is there.
+def check_source(path: Path) -> None:
+    """Refuse a source that is neither a folder nor an archive that is read.
 
     Raises:
-        SourceError: the archive is damaged, or has a member that would be written outside ``target``.
+        SourceError: It is neither; the message says what to do.
+    """
+    if path.is_dir() or is_archive(path):
+        return
+    if not path.exists():
+        raise SourceError(f"{path} is no folder, and no archive: there is nothing of that name")
+    if not path.is_file():
+        raise SourceError(f"{path} is neither a file nor a folder")
+    raise SourceError(
+        f"{path} is no folder, and no archive that is read ({', '.join(ARCHIVE_SUFFIXES)}); {INSTEAD}"
+    )
+
+
+def fingerprint(path: Path) -> dict[str, str]:
+    """Tells whether a source changed.
+
+    Returns:
+        ``source_files``, an archive's SHA-256, or that of the names and sizes of a folder's files; of a
+        folder also ``source_times``, which covers when they were changed, and files behind links to folders.
+    """
+    if path.is_file():
+        return {"source_files": file_sha256(path)}
+    found = list(walk(path))
+    sizes = sorted((f.path.as_posix(), f.status.st_size) for f in found if not f.linked)
+    times = sorted((f.path.as_posix(), f.status.st_size, f.status.st_mtime_ns) for f in found)
+    return {"source_files": _sha256_of(sizes), "source_times": _sha256_of(times)}
+
+
+def _sha256_of(listing: list[tuple]) -> str:
+    return hashlib.sha256(repr(listing).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def unpack(archive: Path, target: Path, limited: bool = True) -> None:
+    """Unpacks the regular files of an archive; ``target`` appears only when all of it is there.
+
+    Args:
+        limited: refuse what grows to more than ``MOST_GROWTH`` times the archive's size and ``FREE_BYTES``.
+
+    Raises:
+        SourceError: the archive is damaged, too large, in a form that is not read, or has a member that would
+            be written outside ``target``.
     """
     temporary = target.with_name(target.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
+    room = FREE_BYTES + MOST_GROWTH * archive.stat().st_size if limited else None
     try:
         for name, file in _regular_files(archive):
             path = temporary / _inside(name, archive)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with file, open(path, "wb") as copy:
-                shutil.copyfileobj(file, copy)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            with file, open(path, "xb") as copy:
+                room = _copy(file, copy, room, archive)
+        if not temporary.is_dir():
+            raise SourceError(f"{archive} holds no files")
+    except FileExistsError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise SourceError(f"{archive} holds {Path(error.filename).name} twice, in one folder") from None
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise SourceError(f"{archive} cannot be unpacked: {error}") from error
-    if not temporary.is_dir():
-        raise SourceError(f"{archive} holds no files")
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     temporary.rename(target)
 
 
+def _copy(file: IO[bytes], copy: IO[bytes], room: int | None, archive: Path) -> int | None:
+    """Copies a member; how many bytes may follow. Sizes that an archive states are not believed."""
+    while block := file.read(1 << 20):
+        if room is not None:
+            room -= len(block)
+            if room < 0:
+                raise SourceError(
+                    f"{archive} grows to more than {MOST_GROWTH} times its size; if that is right, add "
+                    "--any-archive-size"
+                )
+        copy.write(block)
+    return room
+
+
 def _regular_files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Names and contents of the members that are files; links and devices are none."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as members:
             for info in members.infolist():
                 if not info.is_dir():
-                    yield info.filename, members.open(info)
+                    yield _zip_name(info, archive), members.open(info)
     else:
         with tarfile.open(archive) as members:
             for member in members:
-                if member.isfile():
-                    yield member.name, members.extractfile(member)
+                if member.isfile() and (content := members.extractfile(member)) is not None:
+                    yield _checked_text(member.name, archive), content
+
+
+def _zip_name(info: zipfile.ZipInfo, archive: Path) -> str:
+    """The name of a member that can be read."""
+    if info.flag_bits & ENCRYPTED:
+        raise SourceError(f"{archive} is encrypted; {INSTEAD}")
+    if info.compress_type not in READ_METHODS:
+        method = zipfile.compressor_names.get(info.compress_type, f"method {info.compress_type}")
+        raise SourceError(f"{archive} is compressed by {method}, which is not read; {INSTEAD}")
+    name = info.filename
+    if not info.flag_bits & UTF8_NAME and not name.isascii():
+        try:  # macOS and Info-ZIP write UTF-8 without saying so
+            name = name.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            name = MOJIBAKE
+    if any("\u2500" <= letter <= "\u259f" for letter in name):  # frames, of bytes read as DOS text
+        raise SourceError(
+            f"{archive} has names that are not UTF-8 (such as {info.filename!r}), in an encoding that it "
+            f"does not state; {INSTEAD}"
+        )
+    return name
+
+
+def _checked_text(name: str, archive: Path) -> str:
+    if not name.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in name):
+        shown = name.encode("utf-8", "replace").decode()
+        raise SourceError(f"{archive} has names that are not UTF-8 (such as {shown!r}); {INSTEAD}")
+    return name
 
 
 def _inside(name: str, archive: Path) -> PurePosixPath:

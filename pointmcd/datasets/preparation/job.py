@@ -2,16 +2,13 @@
 
 Each shape is written to ``<out>.partial/shapes`` under a temporary name and renamed, so that whatever ends a
 run, the same command goes on where it stopped. When all are there they are put together in
-``<out>.partial/set``, which is renamed to ``<out>`` at last.
+``<out>.partial/set``, which takes the name ``<out>`` at last, and the folder of an older set with it.
 """
 
 import contextlib
-import errno
-import fcntl
-import json
+import os
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,14 +16,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pointmcd.datasets.preparation.archive import is_archive, unpack
+from pointmcd.datasets.preparation.archive import check_source, is_archive, unpack
 from pointmcd.datasets.preparation.ranks import Ranks
 from pointmcd.datasets.preparation.request import PreparationError, Request
 from pointmcd.datasets.preparation.sources import source_class
-from pointmcd.datasets.preparation.workers import ShapeJob, prepare_each
+from pointmcd.datasets.preparation.workers import Limits, ShapeJob, prepare_each
 from pointmcd.datasets.preparation.writer import SplitWriter, seal
 from pointmcd.datasets.prepared_set import MANIFEST, PreparedSet
-from pointmcd.files import write_json
+from pointmcd.files import read_json, write_json
+from pointmcd.folders import replace_folder, sole_writer
 
 JOB = "job.json"
 
@@ -41,32 +39,46 @@ class Result:
     was_ready: bool = False
 
 
-def prepare(request: Request, out: Path, workers: int = 0, overwrite: bool = False) -> Result | None:
+def prepare(
+    request: Request,
+    out: Path,
+    workers: int = 0,
+    overwrite: bool = False,
+    limits: Limits | None = None,
+    any_archive_size: bool = False,
+) -> Result | None:
     """Prepares a source into the folder ``out``.
 
     Under torchrun each rank takes its share of the shapes, on a disk that all ranks share.
 
     Args:
+        out: of a link, what it points to.
         workers: processes (of each rank); 0 works in this one.
         overwrite: replace what is in ``out``, which stays until the new set is whole.
+        limits: what one shape may take of a worker; None for the usual. Without workers there are none.
+        any_archive_size: unpack an archive however much it grows.
 
     Returns:
         The result, on rank 0; None on the others.
 
     Raises:
         PreparationError: the set is there with other settings, or a split lost all of its shapes.
+        BusyError: another run prepares the same.
         SourceError: the source cannot be used.
     """
     ranks = Ranks.from_environment()
+    out = _resolved(out)
     work = out.with_name(out.name + ".partial")
     ready = None
     with contextlib.ExitStack() as held:
         if ranks.first:
+            if request.path is not None:
+                check_source(request.path)
             record = request.record()
             ready = _finished(out, work, record, overwrite)
             if ready is None:
-                held.enter_context(_sole_run(work))
-                _open_work_folder(request.path, work, record, overwrite)
+                held.enter_context(sole_writer(work / "lock", work))
+                _open_work_folder(request.path, work, record, overwrite, any_archive_size)
         if ranks.told_by_first(ready is not None):
             return ready
 
@@ -74,14 +86,25 @@ def prepare(request: Request, out: Path, workers: int = 0, overwrite: bool = Fal
         if request.path is not None and is_archive(request.path):
             options["source"] = work / "source"
         source = source_class(request.source)(**options)
-        job = ShapeJob(source, request.settings(source), work / "shapes")
+        job = ShapeJob(source, request.settings(source), work / "shapes", limits or Limits())
         _prepare_share(job, ranks, workers)
         ranks.wait()
         if not ranks.first:
             return None
         result = _assemble(job, work / "set", record)
-        _replace(out, work)
+        replace_folder(work / "set", out)
+        shutil.rmtree(work)
         return result
+
+
+def _resolved(out: Path) -> Path:
+    """Where the set comes to lie; its name changes in one step, which a mount point's cannot."""
+    out = Path(os.path.realpath(out))
+    if not out.name or os.path.ismount(out):
+        raise PreparationError(
+            f"{out} is a mount point, which cannot be replaced as a whole; take {out / 'set'}"
+        )
+    return out
 
 
 def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) -> Result | None:
@@ -100,45 +123,34 @@ def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) ->
             f"{out} was prepared with other settings:\n{differing}\n"
             "Choose another --out, or add --overwrite (the old set stays until the new one is whole)."
         )
-    if not (work / JOB).is_file() or _read_json(work / JOB) == record:
+    if not (work / JOB).is_file() or not _differences(read_json(work / JOB), record):
         shutil.rmtree(work, ignore_errors=True)  # a run that ended while it tidied up
     return Result(manifest["digest"], manifest["splits"], manifest["rejected"], was_ready=True)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """A line for each key that differs; what earlier versions did not record counts as the same."""
     lines = []
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            values = (
-                "other files" if key == "source_files" else f"{old.get(key)} there, {new.get(key)} asked for"
-            )
-            lines.append(f"  {key}: {values}")
+        if old.get(key) == new.get(key) or (key == "source_times" and key not in old):
+            continue
+        values = f"{old.get(key)} there, {new.get(key)} asked for"
+        if key == "source_files":
+            values = "other files"
+        elif key == "source_times":
+            if old.get("source_files") != new.get("source_files"):
+                continue
+            values = "files were changed, or copied without their times (cp -p, rsync -t keep them)"
+        lines.append(f"  {key}: {values}")
     return "\n".join(lines)
 
 
-@contextlib.contextmanager
-def _sole_run(work: Path) -> Iterator[None]:
-    """Holds the work folder: two runs at once would tidy away each other's files."""
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PreparationError(f"another run is at work in {work}") from None
-        except OSError as error:
-            if error.errno not in (
-                errno.ENOLCK,
-                errno.ENOTSUP,
-                errno.ENOSYS,
-            ):  # some network disks have no locks
-                raise
-        yield
-
-
-def _open_work_folder(path: Path | None, work: Path, record: dict[str, Any], overwrite: bool) -> None:
+def _open_work_folder(
+    path: Path | None, work: Path, record: dict[str, Any], overwrite: bool, any_archive_size: bool
+) -> None:
     """Makes the folder of an unfinished job, or goes on with the one that is there."""
     if (work / JOB).is_file():
-        differing = _differences(_read_json(work / JOB), record)
+        differing = _differences(read_json(work / JOB), record)
         if differing and not overwrite and any((work / "shapes").glob("*")):
             raise PreparationError(
                 f"{work} is the unfinished work of a run with other settings:\n{differing}\n"
@@ -149,10 +161,12 @@ def _open_work_folder(path: Path | None, work: Path, record: dict[str, Any], ove
             shutil.rmtree(work / "source", ignore_errors=True)
     shutil.rmtree(work / "set", ignore_errors=True)
     (work / "shapes").mkdir(parents=True, exist_ok=True)
+    for left in (work / "shapes").glob("*.tmp"):  # of processes that were killed
+        left.unlink()
     write_json(work / JOB, record)
     if path is not None and is_archive(path) and not (work / "source").is_dir():
         print(f"unpacking {path.name}", file=sys.stderr)
-        unpack(path, work / "source")
+        unpack(path, work / "source", limited=not any_archive_size)
 
 
 def _prepare_share(job: ShapeJob, ranks: Ranks, workers: int) -> None:
@@ -209,16 +223,3 @@ def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
         "made_with": {name: version(name) for name in ("pointmcd", "trimesh", "embreex", "numpy", "torch")},
     }
     return Result(seal(target, header), splits, rejected)
-
-
-def _replace(out: Path, work: Path) -> None:
-    """Puts the finished set in place; a run that ends between two steps has lost no prepared shape."""
-    if out.exists():
-        shutil.rmtree(work / "old", ignore_errors=True)
-        out.rename(work / "old")
-    (work / "set").rename(out)
-    shutil.rmtree(work)
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8"))

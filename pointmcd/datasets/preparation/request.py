@@ -1,6 +1,6 @@
 """What a user asks the preparation for."""
 
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,90 +9,87 @@ from pointmcd.datasets.preparation.shape import PointSettings, Settings
 from pointmcd.datasets.preparation.sources import Source, source_class
 from pointmcd.geometry import CameraRig, rig
 
+POINT_SETTINGS = tuple(field.name for field in fields(PointSettings))
+DEFAULTS: dict[str, Any] = {
+    field.name: field.default
+    for described in (PointSettings, Settings)
+    for field in fields(described)
+    if field.name not in ("points", "num_parts")
+}
+SOURCE_DECIDES = {"up": None, "rig": None, "visibility": None}
+ALWAYS_RECORDED = {"num_points", "up", "seed", "rig", "image_size", "shading", "background", "visibility"}
+ALWAYS_RECORDED |= {"hpr_radius"}  # by that test
+
 
 class PreparationError(ValueError):
     """The set cannot be prepared as asked; the message has the remedy."""
 
 
-@dataclass(frozen=True)
 class Request:
     """What a user asks for. Whoever asks for the same of the same files gets the same set.
 
-    Attributes:
+    Args:
         source: its name (``source_names``).
         options: the source's own arguments. The path ``source`` among them may be an archive.
-        up: None leaves it to the source.
-        rig: None leaves it to the source.
-        visibility: None takes ``ray``, for clouds without normals ``hpr``, and without views ``none``: the
-            test that comes nearest to ray casting against the surface.
-        seed: seeds the sampling.
         views: render views.
-        depths: keep the depth of each pixel beside the views.
+        overrides: fields of ``PointSettings`` and ``Settings`` that are to be other than there. Where ``up``
+            and ``rig`` are not among them the source decides; where ``visibility`` is not it is ``ray``, for
+            clouds without normals ``hpr``, and without views ``none``: the test that comes nearest to ray
+            casting against the surface.
 
-    The others are those of ``PointSettings`` and ``Settings``.
+    Raises:
+        TypeError: there is no such setting.
     """
 
-    source: str
-    options: dict[str, Any]
-    num_points: int = 2048
-    up: str | None = None
-    seed: int = 0
-    rig: CameraRig | None = None
-    image_size: int = 224
-    shading: str = "smooth"
-    background: int = 255
-    visibility: str | None = None
-    hpr_radius: float | str = 100.0
-    depths: bool = False
-    views: bool = True
-
-    @property
-    def cameras(self) -> CameraRig:
-        return self.rig or rig(source_class(self.source).rig)
+    def __init__(self, source: str, options: dict[str, Any], views: bool = True, **overrides: Any) -> None:
+        self.source, self.options, self.views = source, options, views
+        if unknown := sorted(overrides.keys() - DEFAULTS.keys()):
+            raise TypeError(f"no setting is called {', '.join(unknown)}; there are {', '.join(DEFAULTS)}")
+        self._chosen = {name: value for name, value in overrides.items() if value is not None}
 
     @property
     def path(self) -> Path | None:
+        """Where the source lies; None where it is generated."""
         return self.options.get("source")
+
+    @property
+    def cameras(self) -> CameraRig:
+        """Those that are asked for, or the source's."""
+        return self._chosen.get("rig") or rig(source_class(self.source).rig)
 
     def settings(self, source: Source) -> Settings:
         """The settings with what ``source`` decides filled in."""
-        visibility = self.visibility
-        if visibility is None:
+        chosen = {"up": source.up} | self._chosen
+        if "visibility" not in chosen:
             exact = "ray" if source.surfaces or source.normals else "hpr"
-            visibility = exact if self.views else "none"
-        if self.shading == "flat" and not source.surfaces:
+            chosen["visibility"] = exact if self.views else "none"
+        if chosen.get("shading") == "flat" and not source.surfaces:
             raise PreparationError("--shading flat needs meshes; clouds are rendered smooth")
-        return Settings(
-            PointSettings(self.num_points, self.up or source.up, self.seed),
-            self.cameras if self.views or visibility != "none" else None,
-            self.image_size if self.views else None,
-            self.shading,
-            self.background,
-            visibility,
-            self.hpr_radius,
-            self.depths,
-            None if source.part_names is None else len(source.part_names),
-        )
+        chosen["rig"] = self.cameras if self.views or chosen["visibility"] != "none" else None
+        if not self.views:
+            chosen["image_size"] = None
+        points = PointSettings(**{name: chosen.pop(name) for name in POINT_SETTINGS if name in chosen})
+        num_parts = None if source.part_names is None else len(source.part_names)
+        return Settings(points, num_parts=num_parts, **chosen)
 
     def record(self) -> dict[str, Any]:
         """Plain values that tell this request from others; the source's files count, not where they lie."""
+        asked = DEFAULTS | SOURCE_DECIDES | self._chosen
         record = {
             "source": self.source,
-            "source_files": None if self.path is None else fingerprint(self.path),
+            **({"source_files": None} if self.path is None else fingerprint(self.path)),
             **{key: value for key, value in self.options.items() if key != "source" and value is not False},
-            "points": self.num_points,
-            "up": self.up,
-            "seed": self.seed,
+            "points": asked["num_points"],
+            **{name: asked[name] for name in ("up", "seed")},
             "rig": self.cameras.to_dict(),
-            "image_size": self.image_size,
-            "shading": self.shading,
-            "background": self.background,
-            "visibility": self.visibility,
+            **{name: asked[name] for name in ("image_size", "shading", "background", "visibility")},
         }
-        if self.visibility == "hpr":
-            record["hpr_radius"] = self.hpr_radius
-        if self.depths:
-            record["depths"] = True
+        if asked["visibility"] == "hpr":
+            record["hpr_radius"] = asked["hpr_radius"]
+        # Settings that came later are recorded where they are not the default.
+        for name in DEFAULTS.keys() - ALWAYS_RECORDED:
+            if asked[name] != DEFAULTS[name]:
+                record[name] = asked[name]
         if not self.views:
             record["views"] = False
         return record

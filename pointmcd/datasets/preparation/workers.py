@@ -3,17 +3,19 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from pebble import ProcessExpired, ProcessPool
 
 from pointmcd.datasets.images import KINDS
 from pointmcd.datasets.preparation.shape import Settings, prepare_shape
@@ -26,6 +28,19 @@ KILLED = "its worker process was killed (out of memory, or a fault in a library)
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What one shape may take of a worker process; beyond it the shape is rejected.
+
+    Attributes:
+        seconds: None for any time.
+        memory_gb: of the process, 1e9 bytes (RLIMIT_DATA); None for any.
+    """
+
+    seconds: float | None = 600.0
+    memory_gb: float | None = None
+
+
+@dataclass(frozen=True)
 class ShapeJob:
     """What is done to each shape of a source, and the folder that takes the results.
 
@@ -35,6 +50,7 @@ class ShapeJob:
     source: Source
     settings: Settings
     folder: Path
+    limits: Limits = Limits()
 
     def done(self, index: int) -> bool:
         return self._path(index, "npz").is_file()
@@ -48,9 +64,9 @@ class ShapeJob:
             shape = prepare_shape(loaded, self.settings, item.name)
         except MeshError as error:
             return self.reject(index, str(error))
-        except (
-            Exception
-        ) as error:  # a fault that nobody foresaw in one of many thousand files must not end the job
+        except MemoryError:
+            return self.reject(index, "needs more memory than there is (--shape-memory)")
+        except Exception as error:  # a fault that nobody foresaw in one file must not end the job
             return self.reject(index, f"{type(error).__name__}: {error}")
         images = {}
         for kind, encoded in shape.images.items():
@@ -112,40 +128,43 @@ def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tu
         return
     todo = deque(indices)
     while todo:
-        # After the death of a worker all that was in flight is suspect, and is tried again one by one.
-        suspects = deque((yield from _in_pool(job, todo, workers, 2 * workers)))
-        while suspects:
-            for index in (yield from _in_pool(job, suspects, 1, 1)):
-                yield index, job.reject(index, KILLED)
-
-
-def _in_pool(
-    job: ShapeJob, todo: deque[int], workers: int, most_in_flight: int
-) -> Generator[tuple[int, str | None], None, list[int]]:
-    """Works through ``todo`` until it is empty or a worker dies; returns what was in flight then."""
-    spawn = multiprocessing.get_context("spawn")  # forked processes would share OpenMP's state
-    flying: dict[Future, int] = {}
-    with ProcessPoolExecutor(min(workers, len(todo)), spawn, _start_worker, (job,)) as pool:
-        try:
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool as error:
+        before = len(todo)
+        todo = yield from _in_pool(job, todo, min(workers, before))
+        if len(todo) == before:
             raise RuntimeError(
                 "worker processes end as they start; a script that prepares with workers needs the guard "
                 "`if __name__ == '__main__':`, and 0 workers do without it"
-            ) from error
-        try:
-            while todo or flying:
-                while todo and len(flying) < most_in_flight:
-                    future = pool.submit(_run_in_worker, todo[0])
-                    flying[future] = todo.popleft()
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+            )
+
+
+def _in_pool(
+    job: ShapeJob, todo: deque[int], workers: int
+) -> Generator[tuple[int, str | None], None, deque[int]]:
+    """Works through ``todo`` until it is empty or the pool breaks; returns what is left then."""
+    spawn = multiprocessing.get_context("spawn")  # forked processes would share OpenMP's state
+    flying: dict[Future, int] = {}
+    pool = ProcessPool(workers, initializer=_start_worker, initargs=(job,), context=spawn)
+    try:
+        while todo or flying:
+            while todo and len(flying) < 2 * workers:
+                future = pool.schedule(_run_in_worker, (todo[0],), timeout=job.limits.seconds)
+                flying[future] = todo.popleft()
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                index = flying[future]
+                try:
                     reason = future.result()
-                    yield flying.pop(future), reason
-        except BrokenProcessPool:
-            return list(flying.values())
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return []
+                except TimeoutError:
+                    reason = job.reject(index, f"took longer than {job.limits.seconds:g} s (--shape-seconds)")
+                except ProcessExpired:
+                    reason = job.reject(index, KILLED)
+                del flying[future]
+                yield index, reason
+    except BrokenProcessPool:  # all of its processes died while they had nothing to do
+        return deque([*flying.values(), *todo])
+    finally:
+        pool.stop()
+        pool.join()
+    return deque()
 
 
 _job: ShapeJob
@@ -155,7 +174,10 @@ def _start_worker(job: ShapeJob) -> None:
     global _job
     _job = job
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the pool
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ends it inside a library, too
+    if job.limits.memory_gb:
+        most = int(job.limits.memory_gb * 1e9)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +19,7 @@ from pointmcd.datasets.preparation.job import PreparationError, Request, prepare
 from pointmcd.datasets.preparation.sources import Item, Shape, Source
 from pointmcd.datasets.preparation.workers import KILLED, ShapeJob
 from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.folders import BusyError
 from pointmcd.geometry import CameraRig
 
 TWO_VIEWS = CameraRig((0.0, 180.0), (30.0, 30.0))
@@ -39,14 +39,15 @@ source, out, workers, killer = sys.argv[1:]
 MeshFolder.load = load
 if __name__ == "__main__":
     rig = CameraRig((0.0, 180.0), (30.0, 30.0))
-    request = Request("mesh-folder", {"source": Path(source)}, 64, rig=rig, image_size=16)
+    request = Request("mesh-folder", {"source": Path(source)}, num_points=64, rig=rig, image_size=16)
     prepare(request, Path(out), int(workers))
 """
 """A job in which a mesh kills the process that loads it."""
 
 
 def small(source: Path, **changes) -> Request:
-    return replace(Request("mesh-folder", {"source": source}, 64, rig=TWO_VIEWS, image_size=16), **changes)
+    settings = {"num_points": 64, "rig": TWO_VIEWS, "image_size": 16} | changes
+    return Request("mesh-folder", {"source": source}, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_a_second_run_at_the_same_time_is_refused(meshes, tmp_path):
     (tmp_path / "out.partial").mkdir()
     with open(tmp_path / "out.partial/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(PreparationError, match="another run is at work"):
+        with pytest.raises(BusyError, match="another run is at work"):
             prepare(small(meshes), tmp_path / "out")
     prepare(small(meshes), tmp_path / "out")
 

@@ -12,8 +12,11 @@ from pointmcd.geometry.mesh import MESH_SUFFIXES, MeshError, load_mesh
 from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
+from .walk import say, say_passed_over, visible_folders, walk
 
 SPLITS = ("train", "val", "test")
+COMPANIONS = (".seg", ".mtl", ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff")
+"""Suffixes of what lies beside meshes and belongs to them."""
 
 
 @SOURCES.register_module(name="mesh-folder")
@@ -28,21 +31,23 @@ class MeshFolder(Source):
         source: the folder that holds the class folders, or one above it.
         test_fraction: share of each class that becomes the test split where the folder has none.
         seed: seeds that draw.
-        unlabelled: take the meshes at any depth as one class, ``unlabelled``, and all of them to train on.
+        unlabelled: take the meshes at any depth as one class, ``unlabelled``, to train on: True takes all of
+            them, ``train`` those that lie in no folder named ``test``.
     """
 
     def __init__(
-        self, source: Path, test_fraction: float | None = None, seed: int = 0, unlabelled: bool = False
+        self, source: Path, test_fraction: float | None = None, seed: int = 0, unlabelled: bool | str = False
     ) -> None:
         if not source.is_dir():
             raise SourceError(f"{source} is no folder")
         if unlabelled:
             if test_fraction is not None:
                 raise SourceError("--unlabelled takes all meshes to train on: leave out --test-fraction")
-            self._take_all(source)
+            self._take_all(source, unlabelled)
             return
         self.root = class_root(source)
         files = {folder.name: mesh_files(folder) for folder in visible_folders(self.root)}
+        self._say_passed_over(files)
         files = {name: found for name, found in files.items() if found}
         if not files:
             raise SourceError(
@@ -75,12 +80,55 @@ class MeshFolder(Source):
         if any(self._part_file(item).is_file() for item in self.items):
             self._number_parts()
 
-    def _take_all(self, source: Path) -> None:
+    def _say_passed_over(self, files: dict[str, list[tuple[str, Path]]]) -> None:
+        """Say which folders and files of the layout that is expected hold nothing that is read."""
+        taken = {path for found in files.values() for _, path in found}
+        odd = [
+            inner.relative_to(self.root).as_posix()
+            for name in files
+            for inner in visible_folders(self.root / name)
+            if inner.name.lower() not in SPLITS
+        ]
+        others = [
+            path.relative_to(self.root).as_posix()
+            for folder in (self.root, *(self.root / name for name in files))
+            for below in (folder, *(f for f in visible_folders(folder) if f.name.lower() in SPLITS))
+            if folder != self.root or below == folder
+            for path in sorted(below.iterdir())
+            if path.is_file() and path not in taken and not path.name.startswith(".")
+            if path.suffix.lower() not in COMPANIONS
+        ]
+        say(
+            [name for name, found in files.items() if not found],
+            "class folders hold no meshes and are no class",
+        )
+        say(odd, f"folders are passed over, as they are no split ({', '.join(SPLITS)})")
+        say_passed_over(others)
+
+    def _take_all(self, source: Path, which: str | bool) -> None:
         self.root, self.class_names = source, ["unlabelled"]
-        found = sorted(path.relative_to(source) for path in source.rglob("*") if is_mesh(path))
-        found = [path for path in found if not any(part.startswith((".", "__")) for part in path.parts)]
+        visible = [
+            file.path
+            for file in walk(source)
+            if not any(part.startswith((".", "__")) for part in file.path.parts)
+        ]
+        found = sorted(path for path in visible if is_mesh(path))
+        if which == "train":
+            test = [path for path in found if any(part.lower() == "test" for part in path.parts[:-1])]
+            found = sorted(set(found) - set(test))
+            say(
+                [path.as_posix() for path in test],
+                "mesh(es) in folders named test are left out, to test on (--unlabelled all takes them too)",
+            )
         if not found:
             raise SourceError(f"{source} holds no meshes ({', '.join(MESH_SUFFIXES)})")
+        say_passed_over(
+            [
+                path.as_posix()
+                for path in visible
+                if not is_mesh(path) and path.suffix.lower() not in COMPANIONS
+            ]
+        )
         self.items = [Item(path.with_suffix("").as_posix(), 0, "train", path.as_posix()) for path in found]
         refuse_same_names(self.items)
 
@@ -122,8 +170,13 @@ class MeshFolder(Source):
         )
         parser.add_argument(
             "--unlabelled",
-            action="store_true",
-            help="take the meshes at any depth as one class, all to train on without labels",
+            nargs="?",
+            const="train",
+            default=False,
+            type=which_unlabelled,
+            metavar="all",
+            help="take the meshes at any depth as one class, to train on without labels; those in folders "
+            "named test are left out, to test on, but for `--unlabelled all`",
         )
 
     def load(self, item: Item) -> Shape:
@@ -161,35 +214,43 @@ def read_parts(path: Path) -> np.ndarray:
     return parts
 
 
+def which_unlabelled(text: str) -> str | bool:
+    """The value of ``--unlabelled``."""
+    if text not in ("train", "all"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 'all' nor left out")
+    return True if text == "all" else text  # True is what sets of earlier versions recorded
+
+
 def is_mesh(path: Path) -> bool:
     return path.suffix.lower() in MESH_SUFFIXES and not path.name.startswith(".")
-
-
-def visible_folders(folder: Path) -> list[Path]:
-    """Subfolders, without hidden ones and without what macOS adds to archives."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
 def class_root(folder: Path) -> Path:
     """Descends through folders that hold one folder, as unpacked archives have, to the class folders."""
     while len(inner := visible_folders(folder)) == 1:
         # One class alone has nothing but splits inside; a class may well be called "train".
-        if all(below.name in SPLITS for below in visible_folders(inner[0])):
+        if all(below.name.lower() in SPLITS for below in visible_folders(inner[0])):
+            break
+        if inner[0].resolve() in (folder.resolve(), *folder.resolve().parents):  # a link back up
             break
         folder = inner[0]
     return folder
 
 
 def mesh_files(class_folder: Path) -> list[tuple[str, Path]]:
-    """(split, file) of every mesh of a class; the split is empty where the folder has none."""
-    folders = [("", class_folder)] + [(split, class_folder / split) for split in SPLITS]
-    return [
-        (split, path)
-        for split, folder in folders
-        if folder.is_dir()
-        for path in sorted(folder.iterdir())
-        if is_mesh(path)
-    ]
+    """(split, file) of every mesh of a class; the split is empty where the folder has none.
+
+    Raises:
+        SourceError: a mesh is no file, and would never end.
+    """
+    below = visible_folders(class_folder)
+    folders = [("", class_folder)]
+    folders += [(split, folder) for split in SPLITS for folder in below if folder.name.lower() == split]
+    found = [(split, path) for split, folder in folders for path in sorted(folder.iterdir()) if is_mesh(path)]
+    for _, path in found:
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{path} is no file; take it out of the source")
+    return found
 
 
 def drawn_split(

@@ -6,8 +6,9 @@ from pathlib import Path
 from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
-from .mesh_folder import MeshFolder, visible_folders
+from .mesh_folder import MeshFolder
 from .rows import read_rows
+from .walk import visible_folders
 
 NUM_CLASSES = 40
 NAMES_FILE = "modelnet40_shape_names.txt"

@@ -7,7 +7,7 @@ from pointmcd.geometry.mesh import load_mesh
 from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
-from .mesh_folder import visible_folders
+from .walk import visible_folders
 
 SYNSETS = {
     "02691156": "airplane",

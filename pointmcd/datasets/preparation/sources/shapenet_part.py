@@ -2,10 +2,8 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +12,8 @@ from pointmcd.registry import SOURCES
 
 from .base import Item, Shape, Source, SourceError
 from .hdf5 import open_hdf5
-from .mesh_folder import visible_folders
 from .rows import read_rows
+from .walk import NAMES_SHOWN, say, visible_folders
 
 CATEGORIES = {
     "airplane": ("02691156", 4),
@@ -40,7 +38,6 @@ parts are numbered 0 to 49 in this order."""
 LISTS = {"train": ("train", "val"), "test": ("test",)}
 """The official training takes train and val together."""
 CATEGORY_FILE = "synsetoffset2category.txt"
-NAMES_SHOWN = 5
 
 
 @SOURCES.register_module(name="shapenet-part")
@@ -133,8 +130,8 @@ class ShapeNetPart(Source):
                 if not (self.root / file).is_file():
                     missing[file] = None
         shared = [file for split, file in items if split == "test" and ("train", file) in items]
-        _say(list(missing), "listed shapes are not there and are left out")
-        _say(shared, "shapes are listed for training and for testing, so that test figures flatter")
+        say(list(missing), "listed shapes are not there and are left out")
+        say(shared, "shapes are listed for training and for testing, so that test figures flatter")
         return sorted(items.values(), key=lambda item: (list(LISTS).index(item.split), item.label, item.name))
 
     def _entries(self, part: str) -> list[str]:
@@ -181,9 +178,3 @@ class ShapeNetPart(Source):
         name, _, row = item.file.rpartition(":")
         with open_hdf5(self.root / name, {}) as file:
             return file["data"][int(row)].astype(np.float32), None, file["pid"][int(row)]
-
-
-def _say(names: list[Any], what: str) -> None:
-    if names:
-        more = ", ..." if len(names) > NAMES_SHOWN else ""
-        print(f"{len(names)} {what}: {', '.join(names[:NAMES_SHOWN])}{more}", file=sys.stderr)

@@ -1,0 +1,70 @@
+"""Walking through the folders of a source: links are followed, and what is passed over is said."""
+
+import os
+import stat
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from .base import SourceError
+
+NAMES_SHOWN = 5
+
+
+class Found(NamedTuple):
+    """A file beneath a folder."""
+
+    path: Path  # relative to the folder
+    status: os.stat_result
+    linked: bool  # whether a folder on the way to it is a link
+
+
+def walk(folder: Path) -> Iterator[Found]:
+    """All files beneath a folder. A link to a folder that it lies in is not followed.
+
+    Raises:
+        SourceError: There is something that is neither a file nor a folder, and would never end.
+    """
+    yield from _walk(folder, Path(), (), False)
+
+
+def _walk(root: Path, within: Path, above: tuple[tuple[int, int], ...], linked: bool) -> Iterator[Found]:
+    here = (root / within).stat()
+    identity = here.st_dev, here.st_ino
+    if identity in above:
+        return
+    with os.scandir(root / within) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        path = within / entry.name
+        try:
+            status = entry.stat()
+        except OSError:  # a link to nothing
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            yield from _walk(root, path, (*above, identity), linked or entry.is_symlink())
+        elif stat.S_ISREG(status.st_mode):
+            yield Found(path, status, linked)
+        else:
+            raise SourceError(f"{root / path} is neither a file nor a folder; take it out of the source")
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """Subfolders, without hidden ones and without what macOS adds to archives."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+
+
+def say(names: list[str], what: str) -> None:
+    """Print how many there are, what of them, and the first names; by the first process alone."""
+    if names and os.environ.get("RANK", "0") == "0":
+        more = ", ..." if len(names) > NAMES_SHOWN else ""
+        print(f"{len(names)} {what}: {', '.join(names[:NAMES_SHOWN])}{more}", file=sys.stderr)
+
+
+def say_passed_over(files: list[str]) -> None:
+    """Say which files were not read, by their suffixes."""
+    suffixes = Counter(Path(file).suffix.lower() or "without suffix" for file in files)
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(NAMES_SHOWN))
+    say(files, f"file(s) of formats that are not read are passed over ({counts})")
