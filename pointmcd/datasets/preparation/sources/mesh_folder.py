@@ -98,12 +98,12 @@ class MeshFolder(Source):
             if path.is_file() and path not in taken and not path.name.startswith(".")
             if path.suffix.lower() not in COMPANIONS
         ]
-        say(
-            [name for name, found in files.items() if not found],
-            "class folders hold no meshes and are no class",
-        )
-        say(odd, f"folders are passed over, as they are no split ({', '.join(SPLITS)})")
-        say_passed_over(others)
+        empty = [name for name, found in files.items() if not found]
+        loose = [path for path in others if is_mesh(Path(path))]
+        say(empty, "class folder(s) without meshes are left out")
+        say(odd, f"folder(s) are passed over, as they are no split ({', '.join(SPLITS)})")
+        say(loose, "mesh(es) that lie in no class folder are left out")
+        say_passed_over([path for path in others if not is_mesh(Path(path))])
 
     def _take_all(self, source: Path, which: str | bool) -> None:
         self.root, self.class_names = source, ["unlabelled"]
