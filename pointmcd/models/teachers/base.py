@@ -19,6 +19,9 @@ from pointmcd.models.teachers.trunks import (
 )
 from pointmcd.registry import MODELS
 
+MOST_BYTES = 2**16
+"""Above the length of any teacher's settings as text."""
+
 
 class ImageTeacher(BaseModel):
     """An image network that describes views.
@@ -129,9 +132,9 @@ class ImageTeacher(BaseModel):
     def _check_settings(self, saved: Tensor) -> None:
         theirs = decode_settings(saved)
         for name, ours in self.settings.items():
-            if theirs[name] != ours:
+            if theirs.get(name) != ours:
                 raise ValueError(
-                    f"the checkpoint's teacher was trained with {name}={theirs[name]!r}, "
+                    f"the checkpoint's teacher was trained with {name}={theirs.get(name)!r}, "
                     f"but the config says {name}={ours!r}; make the config agree"
                 )
 
@@ -202,4 +205,17 @@ def encode_settings(settings: dict[str, Any]) -> Tensor:
 
 
 def decode_settings(saved: Tensor) -> dict[str, Any]:
-    return json.loads(bytes(saved.tolist()))
+    """The inverse of ``encode_settings``, of a buffer that may be of anybody's file; nothing is built of it.
+
+    Raises:
+        ValueError: It holds no settings.
+    """
+    try:
+        if saved.dtype != torch.uint8 or saved.ndim != 1 or len(saved) > MOST_BYTES:
+            raise ValueError(f"a tensor {tuple(saved.shape)} of {saved.dtype} is no text")
+        settings = json.loads(bytes(saved.tolist()))
+        if not isinstance(settings, dict):
+            raise ValueError("it is no dict")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the checkpoint's saved_settings of its teacher are damaged: {error}") from error
+    return settings
