@@ -39,7 +39,7 @@ from pointmcd.datasets.preparation.sources import source_class, source_names
 from pointmcd.datasets.preparation.sources.walk import NAMES_SHOWN
 from pointmcd.datasets.preparation.workers import Limits
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.geometry.cameras import rig
+from pointmcd.geometry.cameras import rig, rig_names
 from pointmcd.registry import import_modules
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--rig",
-        help="cameras: circle12, rings2x8, dodecahedron20, or fibonacciN for N spread evenly; "
-        "default: the source's",
+        help=f"cameras: {rig_names()}; default: the source's",
     )
     add("--azimuth", type=float, nargs="+", metavar="DEG", help="cameras by angles, with --elevation")
     add("--elevation", type=float, nargs="+", metavar="DEG", help="one for all cameras, or one for each")

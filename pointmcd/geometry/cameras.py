@@ -6,7 +6,7 @@ the pixel in row i and column j is (j + 0.5, i + 0.5). Depth is measured along t
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -134,41 +134,63 @@ class CameraRig:
         return np.moveaxis(np.array((right, down, forward)), 2, 0)
 
 
-def rig(name: str | Mapping[str, Any]) -> CameraRig:
-    """A camera rig by name, or by explicit angles (see `CameraRig.from_dict`).
+def circle12() -> CameraRig:
+    """One ring at 30 degrees elevation: the MVCNN convention and PointMCD's 12 views."""
+    return CameraRig(tuple(30.0 * i for i in range(12)), (30.0,) * 12)
 
-    ``circle12``: one ring at 30 degrees elevation, the MVCNN convention and PointMCD's 12 views.
-    ``rings2x8``: two rings of eight at 30 degrees above and below the horizon, PointMCD's count and order of
-    16 views;
-        its elevations are not published.
-    ``dodecahedron20``: the corners of a regular dodecahedron, lowest first.
-    ``fibonacciN``, such as ``fibonacci180``: N directions spread evenly over the sphere, highest first. The
-        i-th stands at the height of the middle of the i-th of N zones of equal area, a golden angle further
-        round than the one before (the Fibonacci lattice).
+
+def rings2x8() -> CameraRig:
+    """Two rings of eight at 30 degrees above and below the horizon: PointMCD's count and order of 16 views;
+    its elevations are not published.
+    """
+    return CameraRig(tuple(45.0 * i for i in range(8)) * 2, (30.0,) * 8 + (-30.0,) * 8)
+
+
+def dodecahedron20() -> CameraRig:
+    """The corners of a regular dodecahedron, lowest first."""
+    # Four rings of five; the two cosines are those of the corners' polar angles about a face's axis.
+    inner, outer = (math.degrees(math.asin(math.sqrt((5 + sign * 2 * 5**0.5) / 15))) for sign in (-1, 1))
+    azimuth = [72.0 * i + shift for shift in (36.0, 36.0, 0.0, 0.0) for i in range(5)]
+    elevation = [angle for angle in (-outer, -inner, inner, outer) for _ in range(5)]
+    return CameraRig(tuple(azimuth), tuple(elevation))
+
+
+def fibonacci(count: int) -> CameraRig:
+    """``count`` directions spread evenly over the sphere, highest first (the Fibonacci lattice).
+
+    The i-th stands at the height of the middle of the i-th of ``count`` zones of equal area, a golden angle
+    further round than the one before.
+    """
+    golden_deg = 180 * (3 - 5**0.5)
+    heights = (1 - (2 * i + 1) / count for i in range(count))
+    return CameraRig(
+        tuple(golden_deg * i % 360 for i in range(count)),
+        tuple(math.degrees(math.asin(height)) for height in heights),
+    )
+
+
+RIGS: dict[str, Callable[[], CameraRig]] = {
+    make.__name__: make for make in (circle12, rings2x8, dodecahedron20)
+}
+"""Rigs by name, for ``rig`` and for ``tools/prepare_data.py --rig``; one's own may be added."""
+
+
+def rig_names() -> str:
+    """The names that ``rig`` knows, in words."""
+    return f"{', '.join(RIGS)} and fibonacciN (N views spread evenly)"
+
+
+def rig(name: str | Mapping[str, Any]) -> CameraRig:
+    """A camera rig by name, a key of ``RIGS`` or ``fibonacci180``, or by explicit angles (see
+    `CameraRig.from_dict`).
 
     Raises:
         ValueError: Not a name of a rig.
     """
     if isinstance(name, Mapping):
         return CameraRig.from_dict(name)
-    if name == "circle12":
-        return CameraRig(tuple(30.0 * i for i in range(12)), (30.0,) * 12)
-    if name == "rings2x8":
-        return CameraRig(tuple(45.0 * i for i in range(8)) * 2, (30.0,) * 8 + (-30.0,) * 8)
-    if name == "dodecahedron20":
-        # Four rings of five; the two cosines are those of the corners' polar angles about a face's axis.
-        inner, outer = (math.degrees(math.asin(math.sqrt((5 + sign * 2 * 5**0.5) / 15))) for sign in (-1, 1))
-        azimuth = [72.0 * i + shift for shift in (36.0, 36.0, 0.0, 0.0) for i in range(5)]
-        elevation = [angle for angle in (-outer, -inner, inner, outer) for _ in range(5)]
-        return CameraRig(tuple(azimuth), tuple(elevation))
+    if name in RIGS:
+        return RIGS[name]()
     if (count := name.removeprefix("fibonacci")) != name and count.isdecimal():
-        golden_deg = 180 * (3 - 5**0.5)
-        heights = (1 - (2 * i + 1) / int(count) for i in range(int(count)))
-        return CameraRig(
-            tuple(golden_deg * i % 360 for i in range(int(count))),
-            tuple(math.degrees(math.asin(height)) for height in heights),
-        )
-    raise ValueError(
-        f"unknown camera rig {name!r}; known are circle12, rings2x8, dodecahedron20, fibonacciN "
-        "(with a number of views for N) and explicit angles"
-    )
+        return fibonacci(int(count))
+    raise ValueError(f"unknown camera rig {name!r}; known are {rig_names()}, and explicit angles")

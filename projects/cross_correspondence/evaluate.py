@@ -1,7 +1,6 @@
-#!/usr/bin/env python
 """Every evaluation of the paper, of trained networks and of the same ones with random weights.
 
-    python projects/cross_correspondence/evaluate.py CONFIG CHECKPOINT --out work_dirs/report
+    python -m projects.cross_correspondence.evaluate CONFIG CHECKPOINT --out work_dirs/report
 
 Recognition by a linear SVM and retrieval, of clouds and of 1, 2, 4, 8 and 12 views; verification on test
 shapes; with --part-config, part segmentation from the point network's weights (frozen, and fine-tuned)
@@ -12,11 +11,10 @@ as points.npz and views.npz for tools/linear_svm.py, few_shot.py and retrieval.p
 import argparse
 import hashlib
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +35,7 @@ from projects.cross_correspondence.cross_correspondence.protocols import describ
 PART_METRICS = ("instance_miou", "category_miou", "point_accuracy")
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("config", type=Path, help="the config that the networks were trained with")
@@ -50,12 +48,12 @@ def parse_args() -> argparse.Namespace:
     add("--starts", nargs="+", choices=STARTS, default=STARTS, help="of the part segmentation (all)")
     for name, whose in (("--cfg-options", "config"), ("--part-options", "part segmentation's config")):
         add_cfg_options(parser, f"override the {whose}", name)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 @plain_errors()
-def main() -> None:
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
     console = Console()
     out = args.out or args.checkpoint.parent / "report"
     report: dict[str, Any] = {"checkpoint": str(args.checkpoint), "seeds": args.seeds}

@@ -1,20 +1,17 @@
-#!/usr/bin/env python
 """How many views a second one process reads of a prepared set, and how many a training step needs.
 
 Without a GPU, seconds are CPU seconds of one thread, which a busy machine does not lengthen; with one, they
 are those of the clock. Files are in memory after the first batches.
 
-    python projects/cross_correspondence/measure_reading.py \
+    python -m projects.cross_correspondence.measure_reading \
         projects/cross_correspondence/configs/cross_correspondence_dgcnn_modelnet.py
 """
 
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))
 import torch
 from mmengine.device import get_device
 
@@ -24,14 +21,14 @@ from pointmcd.registry import DATASETS, MODELS
 
 
 @plain_errors()
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument(
         "--repeat", type=int, default=5, help="batches and steps timed; the median counts (5)"
     )
     add_cfg_options(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     torch.set_num_threads(1)
     config = load_config(args.config, args.cfg_options)
     dataset = DATASETS.build(config.train_dataloader.dataset)

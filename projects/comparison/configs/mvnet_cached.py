@@ -1,6 +1,6 @@
 """The same as mvnet.py, with the image network's maps read from a cache:
 
-python projects/mvnet/tools/cache_maps.py projects/comparison/configs/mvnet.py --name mobilenetv2
+python -m projects.mvnet.tools.cache_maps projects/comparison/configs/mvnet.py --name mobilenetv2
 """
 
 _base_ = "mvnet.py"

@@ -178,13 +178,15 @@ def test_evaluation_as_it_is_typed(parts_set, checkpoint, tmp_path):
     parts += [f"{loader}_dataloader.dataset.num_points=64" for loader in ("train", "test")]
     done = subprocess.run(
         [
-            *(sys.executable, PROJECT / "evaluate.py", CONFIG, checkpoint, "--out", tmp_path, "--seeds", "2"),
+            *(sys.executable, "-m", "projects.cross_correspondence.evaluate", CONFIG, checkpoint),
+            *("--out", tmp_path, "--seeds", "2"),
             *("--views", "1", "3", "--cfg-options", *options, "--part-config", PARTS, "--labels", "25"),
             *("--starts", "scratch", "frozen", "--part-options", f"data_root={parts_set}", *parts),
         ],
         capture_output=True,
         text=True,
         check=False,
+        cwd=PROJECT.parents[1],
     )
     assert done.returncode == 0, done.stderr
     assert "Part segmentation by transfer" in done.stdout

@@ -1,6 +1,6 @@
 """The same as mvnet_dgcnn_builtin.py, with the image network's maps read from a cache:
 
-python projects/mvnet/tools/cache_maps.py projects/mvnet/configs/mvnet_dgcnn_builtin.py --name autoencoder
+python -m projects.mvnet.tools.cache_maps projects/mvnet/configs/mvnet_dgcnn_builtin.py --name autoencoder
 """
 
 _base_ = "mvnet_dgcnn_builtin.py"

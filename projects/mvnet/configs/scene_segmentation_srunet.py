@@ -1,6 +1,6 @@
 """Semantic segmentation of crops of ScanNet, fine-tuned from a pre-trained voxel U-Net or from nothing.
 
-python projects/mvnet/tools/prepare_scenes.py --source scans --out data/scannet --train scannetv2_train.txt \
+python -m projects.mvnet.tools.prepare_scenes --source scans --out data/scannet --train scannetv2_train.txt \
     --test scannetv2_val.txt
 
 To start from pre-trained weights add to custom_hooks dict(type="PretrainedBackboneHook", checkpoint="FILE").

@@ -42,7 +42,7 @@ class MapCache(ArrayCache):
 
     def __init__(self, data_root: str | os.PathLike[str], name: str) -> None:
         self.root, self.name = Path(data_root), name
-        remedy = f"write it: python projects/mvnet/tools/cache_maps.py CONFIG --name {name}"
+        remedy = f"write it: python -m projects.mvnet.tools.cache_maps CONFIG --name {name}"
         super().__init__(data_root, KIND, name, remedy)
         try:
             side, channels = int(self.meta["side"]), [int(width) for width in self.meta["channels"]]

@@ -1,16 +1,13 @@
-#!/usr/bin/env python
 """Write down what the frozen image network of a config says of every view of the prepared set.
 
-    python projects/mvnet/tools/cache_maps.py projects/mvnet/configs/mvnet_dgcnn_builtin.py --name mobilenetv2
+    python -m projects.mvnet.tools.cache_maps projects/mvnet/configs/mvnet_dgcnn_builtin.py --name mobilenetv2
 
 The cache is <data_root>/maps/<name>/, in float16. Training from it needs the network no more: a config takes
 model.teacher=CachedMaps and ShapesWithMaps (see mvnet_dgcnn_builtin_cached.py).
 """
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 from mmengine.device import get_device
 
@@ -21,12 +18,12 @@ from pointmcd.registry import MODELS
 
 
 @plain_errors()
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, help="config whose model.teacher is an ImageNetwork")
     parser.add_argument("--name", required=True, help="name of the cache")
     add_cfg_options(parser, "as in training")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     config = load_config(args.config, args.cfg_options)
     from projects.mvnet.mvnet.map_cache import write_maps
 

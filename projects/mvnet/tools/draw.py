@@ -1,7 +1,6 @@
-#!/usr/bin/env python
 """Draw what a pre-trained model says of views that it never had: its features beside the image network's.
 
-    python projects/mvnet/tools/draw.py projects/mvnet/configs/mvnet_dgcnn_builtin.py EPOCH_20.pth figure.png
+    python -m projects.mvnet.tools.draw projects/mvnet/configs/mvnet_dgcnn_builtin.py EPOCH_20.pth figure.png
 
 A row a shape of the test split. From the left: a view; another one, with pixels that show the same points in
 the same colour in both; what the image network says of the first view, at one level, and what the points'
@@ -9,10 +8,8 @@ features say there; the same of the second view. The three colour channels are t
 of the image network's features, which the points' features share: the same colour means the same feature.
 """
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 import matplotlib
 import numpy as np
@@ -56,7 +53,7 @@ def pictures(model: torch.nn.Module, batch: dict, level: int) -> list[tuple]:
 
 
 @plain_errors()
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("config", type=Path, help="config of the pre-training, with an ImageNetwork")
@@ -67,7 +64,7 @@ def main() -> None:
     add("--level", type=int, default=-1, help="of the image network's levels (the last)")
     add("--stride", type=int, default=4, help="of the grid that is drawn, in pixels (4)")
     add_cfg_options(parser, "as in the pre-training")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     config = load_config(args.config, args.cfg_options)
     config.model.stride = args.stride
     model = MODELS.build(config.model).eval()

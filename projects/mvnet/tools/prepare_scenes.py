@@ -1,23 +1,20 @@
-#!/usr/bin/env python
 """Cut posed RGB-D scenes in ScanNet's layout into crops, as a prepared set.
 
-    python projects/mvnet/tools/prepare_scenes.py --source scans --out data/scannet \\
+    python -m projects.mvnet.tools.prepare_scenes --source scans --out data/scannet \\
         --train scannetv2_train.txt --test scannetv2_val.txt
 
 A list file names one scene a line. An interrupted run goes on with the same command.
 """
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 from pointmcd.commands.common import make_parser, plain_errors
 from projects.mvnet.mvnet.scenes import prepare_scenes
 
 
 @plain_errors()
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--source", type=Path, required=True, help="folder of the scenes")
@@ -34,7 +31,7 @@ def main() -> None:
         default=0.02,
         help="side of voxels that keep one point, in metres (0.02)",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     scenes = {split: getattr(args, split).read_text("utf-8").split() for split in ("train", "test")}
     counts = prepare_scenes(
         args.source,

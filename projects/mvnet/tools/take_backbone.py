@@ -1,17 +1,14 @@
-#!/usr/bin/env python
 """Take the backbone of a pre-trained model, its encoder alone or its decoder too, for fine-tuning.
 
-    python projects/mvnet/tools/take_backbone.py projects/mvnet/configs/mvnet_srunet_builtin.py \\
+    python -m projects.mvnet.tools.take_backbone projects/mvnet/configs/mvnet_srunet_builtin.py \\
         work_dirs/mvnet_srunet_builtin/epoch_20.pth encoder.pth --decoder restart
 
 The file is what tools/finetune.py --pretrained and PretrainedBackboneHook take.
 """
 
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 import torch
 
@@ -20,7 +17,7 @@ from pointmcd.engine import load_config
 
 
 @plain_errors()
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("config", type=Path, help="config of the pre-training")
@@ -35,7 +32,7 @@ def main() -> None:
     )
     add("--seed", type=int, default=0, help="of the random weights (0)")
     add_cfg_options(parser, "as in the pre-training")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     config = load_config(args.config, args.cfg_options)
     from projects.mvnet.mvnet.transfer import take_backbone
 
