@@ -314,30 +314,14 @@ class PreparedSet:
             raise PreparedSetError(f"{error}.\n{self.remedy}") from None
 
 
-HOW_TO_PREPARE = {
-    "modelnet40": (
-        "Get the Princeton meshes, ModelNet40.zip (2 GB): https://modelnet.cs.princeton.edu\n"
-        "Prepare them: python tools/prepare_data.py modelnet40 --source ModelNet40.zip"
-    ),
-    "shapenetpart": (
-        "Prepare it: python tools/prepare_data.py shapenet-part "
-        "--source shapenetcore_partanno_segmentation_benchmark_v0_normal"
-    ),
-    "shapenetcore": "Prepare it: python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2",
-    "scanobjectnn": "Prepare it: python tools/prepare_data.py scanobjectnn --source h5_files.zip",
-    "builtinpart": "Prepare them: python tools/prepare_data.py builtin --rig rings2x8 --image-size 96",
-    "unlabelled": (
-        "From your meshes: python tools/prepare_data.py mesh-folder --unlabelled --source path/to/meshes "
-        "--rig rings2x8 --image-size 96"
-    ),
-}
-"""The command for the sets that configs name, by the name of the folder."""
-
-
 def _how_to_prepare(root: Path) -> str:
     missing = f"{root} holds no prepared shapes (there is no {MANIFEST}).\n"
-    if root.name in HOW_TO_PREPARE:
-        return f"{missing}{HOW_TO_PREPARE[root.name]} --out {root}"
+    # Sources know their sets; whoever reads one that is there loads none of them.
+    from pointmcd.datasets.preparation.sources import source_class, source_names
+
+    for name in source_names():
+        if (words := source_class(name).how_to_prepare.get(root.name)) is not None:
+            return f"{missing}{words} --out {root}"
     return (
         f"{missing}From your meshes: python tools/prepare_data.py mesh-folder --source path/to/meshes "
         f"--out {root}\n"

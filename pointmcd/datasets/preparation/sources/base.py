@@ -2,8 +2,9 @@
 
 import argparse
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -74,6 +75,11 @@ class Source(ABC):
 
     up: str = "z"
     """The axis that points up in the raw data, unless the user says otherwise."""
+
+    how_to_prepare: ClassVar[Mapping[str, str]] = {}
+    """What to do for a set that configs name, by the name of its folder: words that end with the command, to
+    which ``--out FOLDER`` is added.
+    """
 
     class_names: list[str]
     part_names: list[str] | None = None

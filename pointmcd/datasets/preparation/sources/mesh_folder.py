@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,6 +35,11 @@ class MeshFolder(Source):
         unlabelled: take the meshes at any depth as one class, ``unlabelled``, to train on: True takes all of
             them, ``train`` those that lie in no folder named ``test``.
     """
+
+    how_to_prepare: ClassVar = {
+        "unlabelled": "From your meshes: python tools/prepare_data.py mesh-folder --unlabelled "
+        "--source path/to/meshes --rig rings2x8 --image-size 96"
+    }
 
     def __init__(
         self, source: Path, test_fraction: float | None = None, seed: int = 0, unlabelled: bool | str = False

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import ClassVar
 
 from pointmcd.registry import SOURCES
 
@@ -26,6 +27,11 @@ class ModelNet40(Source):
     Args:
         source: the unpacked folder, or one above it.
     """
+
+    how_to_prepare: ClassVar = {
+        "modelnet40": "Get the Princeton meshes, ModelNet40.zip (2 GB): https://modelnet.cs.princeton.edu\n"
+        "Prepare them: python tools/prepare_data.py modelnet40 --source ModelNet40.zip"
+    }
 
     def __init__(self, source: Path) -> None:
         if not source.is_dir():

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,6 +34,10 @@ class ScanObjectNN(Source):
         variant: ``OBJ_ONLY`` (without background), ``OBJ_BG`` (with background), or ``PB_T50_RS``, the
             hardest (boxes moved, turned and scaled).
     """
+
+    how_to_prepare: ClassVar = {
+        "scanobjectnn": "Prepare it: python tools/prepare_data.py scanobjectnn --source h5_files.zip"
+    }
 
     surfaces, normals, up = False, False, "y"
 

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import ClassVar
 
 from pointmcd.geometry.mesh import load_mesh
 from pointmcd.registry import SOURCES
@@ -83,6 +84,10 @@ class ShapeNetCore(Source):
     Args:
         source: the unpacked folder that holds the synsets, or one above it.
     """
+
+    how_to_prepare: ClassVar = {
+        "shapenetcore": "Prepare it: python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2"
+    }
 
     up, rig = "y", "rings2x8"
 

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -54,6 +55,11 @@ class ShapeNetPart(Source):
     Args:
         source: the unpacked folder, or one above it.
     """
+
+    how_to_prepare: ClassVar = {
+        "shapenetpart": "Prepare it: python tools/prepare_data.py shapenet-part "
+        "--source shapenetcore_partanno_segmentation_benchmark_v0_normal"
+    }
 
     surfaces, up, rig = False, "y", "rings2x8"
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import trimesh
@@ -79,6 +80,10 @@ class BuiltinShapes(Source):
     Raises:
         SourceError: a count, the seed or the angle is out of range, or a category is not known.
     """
+
+    how_to_prepare: ClassVar = {
+        "builtinpart": "Prepare them: python tools/prepare_data.py builtin --rig rings2x8 --image-size 96"
+    }
 
     def __init__(
         self,
