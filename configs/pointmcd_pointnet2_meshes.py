@@ -1,7 +1,7 @@
-"""PointNet++ that learns from an image teacher, on a small folder of meshes."""
+"""PointNet++ that learns from a frozen image teacher, on a small folder of meshes."""
 
 _base_ = [
-    "_base_/models/pointmcd.py",
+    "_base_/models/distilled.py",
     "_base_/datasets/meshes_distill.py",
     "_base_/schedules/adamw_100e.py",
     "_base_/default_runtime.py",

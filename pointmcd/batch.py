@@ -16,6 +16,8 @@ class TeacherRows(TypedDict, total=False):
     descriptor: Tensor  # (B, D)
     logits: Tensor  # (B, K)
     view_logits: Tensor  # (B, V, K)
+    has_logits: Tensor  # (B,) 1 where the logits are the teacher's, 0 where it may not speak; absent: all
+    point_descriptors: Tensor  # (B, N, E)
 
 
 class Batch(TypedDict, total=False):
@@ -25,8 +27,8 @@ class Batch(TypedDict, total=False):
     points: Tensor  # (B, N, 3) float32, unit sphere, z up
     normals: Tensor  # (B, N, 3) float32
     visibility: Tensor  # (B, N) int32 bit masks: bit v is set where view v sees the point
-    label: Tensor  # (B,) int64 class of the shape; in part segmentation its category
-    parts: Tensor  # (B, N) int64 part of each point
+    label: Tensor  # (B,) int64 class of the shape; in part segmentation its category; -1: not known
+    parts: Tensor  # (B, N) int64 part of each point; -1: not known
     views: Tensor  # (B, v, 3, H, W) uint8 rendered views
     view_index: Tensor  # (B, v) int64, which views these are
     part_views: Tensor  # (B, v, H, W) int64 part of each pixel of the views, P for the background

@@ -56,7 +56,7 @@ def taught_set(tiny_set: Path) -> Path:
     """A copy of ``tiny_set`` with caches of made-up teachers under the names that the configs use."""
     root = tiny_set.with_name("taught")
     shutil.copytree(tiny_set, root)
-    write_made_up_teachers(root, ("mobilenetv2", "tinyresnet"), classifies=True)
+    write_made_up_teachers(root, ("mobilenetv2", "tinyresnet", "frozen"), classifies=True)
     write_made_up_teachers(root, ("parts", "autoencoder"), classifies=False)
     return root
 

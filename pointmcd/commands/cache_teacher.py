@@ -1,11 +1,18 @@
-"""Write down what a trained teacher says of every shape of a prepared set, for students to learn from.
+"""Write down what an image teacher says of every shape of a prepared set, for students to learn from.
 
-    python tools/cache_teacher.py configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
-    python tools/cache_teacher.py --check data/modelnet40/teachers/mobilenetv2
+    cache_teacher.py --frozen mobilenetv2_100 --data data/meshes
+    cache_teacher.py --frozen mobilenetv2_100 --data data/meshes --labels 20 --name mobilenetv2_20
+    cache_teacher.py configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
+    cache_teacher.py --check data/modelnet40/teachers/mobilenetv2
 
-All views of every split are described, by any of the image teachers. The cache is
-<data_root>/teachers/<name>/; students' configs ask for it by that name, which is by default the middle of the
-teacher's config: here mobilenetv2. Beside the rows of a teacher that makes images lie some: examples.png.
+--frozen takes image networks as they come: no config, no training. What they see of all views is kept in
+<data>/trunks/; a linear probe of the labelled shapes says the classes, and speaks of each labelled shape only
+as one that did not learn from it (--folds). It sees no label but those of --split, --labels and
+--fraction-seed, which the cache records; a student that knows others is refused the cache.
+
+A trained teacher is given by its config and checkpoint. The cache is <data_root>/teachers/<name>/; students'
+configs ask for it by that name, which is by default `frozen`, or the middle of the teacher's config: here
+mobilenetv2. Beside the rows of a teacher that makes images lie some: examples.png.
 """
 
 import argparse
@@ -13,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.device import get_device
 from mmengine.evaluator import BaseMetric
@@ -24,9 +32,13 @@ from torch.utils.data import DataLoader
 from pointmcd.batch import TeacherRows
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
+from pointmcd.commands.frozen_teacher import add_trunk_arguments, build_trunks, cache_frozen
+from pointmcd.datasets.label_choice import PARTS_OF_TRAIN, labelled_rows, labels_record
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCache, TeacherCacheWriter
 from pointmcd.engine import load_config
+from pointmcd.evaluation.frozen_teacher import Labels
 from pointmcd.files import file_sha256
 from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
 from pointmcd.models.teachers.base import ImageTeacher, teacher_rows
@@ -45,9 +57,25 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--check", type=Path, metavar="FOLDER", help="read all of a cache, and compare its hashes"
     )
     add_cfg_options(parser, "override the config, as in training")
+    frozen = parser.add_argument_group("frozen networks")
+    frozen.add_argument("--frozen", nargs="+", metavar="TRUNK", help="timm networks, side by side")
+    frozen.add_argument("--data", type=Path, help="folder of the prepared set")
+    frozen.add_argument(
+        "--further", type=Path, nargs="+", default=[], metavar="DATA", help="sets to ask without their labels"
+    )
+    frozen.add_argument("--split", choices=["train", "fit"], default="train", help="whose labels are seen")
+    frozen.add_argument(
+        "--labels", type=float, default=100, metavar="PERCENT", help="of each class's labels (%(default)s)"
+    )
+    frozen.add_argument("--fraction-seed", type=int, default=0, help="of which these are (%(default)s)")
+    add_trunk_arguments(frozen)
     args = parser.parse_args(argv)
-    if args.check is None and args.checkpoint is None:
-        parser.error("name a config and a checkpoint, or --check a cache")
+    if args.frozen and (args.config or args.data is None):
+        parser.error("--frozen takes no config, and needs --data")
+    if args.check is None and not args.frozen and args.checkpoint is None:
+        parser.error(
+            "give the config and the checkpoint of a trained teacher, or --frozen TRUNK, or --check a cache"
+        )
     return args
 
 
@@ -57,19 +85,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.check is not None:
         check(args.check)
         return
-    if not args.checkpoint.is_file():
-        raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
-    config = load_config(args.config, args.cfg_options)
-    teacher = load_teacher(config.model, args.checkpoint)
-    folder, figures = cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
+    more: list[Path] = []
+    if args.frozen:
+        labels = Labels(args.split, args.labels / 100, args.fraction_seed)
+        trunks = build_trunks(args, args.frozen)
+        name = args.name or "frozen"
+        (folder, *more), figures = cache_frozen(args.data, name, trunks, labels, args, args.further)
+    else:
+        if not args.checkpoint.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
+        config = load_config(args.config, args.cfg_options)
+        teacher = load_teacher(config.model, args.checkpoint)
+        folder, figures = cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
     table = Table(title="The teacher, all views")
     table.add_column("split")
-    for name in next(iter(figures.values())):
+    for name in next(iter(figures.values()), {}):
         table.add_column(name.replace("_", " ") + ("" if name.endswith("_l1") else " %"), justify="right")
     for split, values in figures.items():
         cells = (f"{value:.{4 if name.endswith('_l1') else 1}f}" for name, value in values.items())
         table.add_row(split, *cells)
-    Console().print(table, f"wrote {folder}")
+    Console().print(table, "\n".join(f"wrote {one}" for one in (folder, *more)))
 
 
 def check(folder: Path) -> None:
@@ -132,11 +167,22 @@ def cache(
             "accuracy": figures,
             "checkpoint_sha256": file_sha256(checkpoint),
             "teacher": {"type": type(teacher).__name__, **teacher.settings},
+            "labels": labels_of(config.train_dataloader.dataset, writer.prepared)
+            if not isinstance(teacher, AutoencoderTeacher)
+            else None,
         }
         folder = writer.finish(meta)
     if type(teacher) in PICTURES:  # of the last split: test, where there is one
         PICTURES[type(teacher)](teacher, dataset).savefig(folder / "examples.png")
     return folder, figures
+
+
+def labels_of(dataset: dict[str, Any], prepared: PreparedSet) -> dict[str, Any]:
+    """The record of the labels that a teacher was trained with, by the config of its training set."""
+    known = dataset.split, dataset.get("label_fraction", 1.0), dataset.get("fraction_seed", 0)
+    stored = "train" if dataset.split in PARTS_OF_TRAIN else dataset.split
+    rows = labelled_rows(np.asarray(prepared.split(stored).labels), *known)
+    return labels_record(prepared.digest, known[0], rows, *known[1:])
 
 
 def described(teacher: ImageTeacher, metric: BaseMetric, batches: Any) -> Iterator[TeacherRows]:

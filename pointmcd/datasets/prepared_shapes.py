@@ -9,11 +9,12 @@ from torch.utils.data import Dataset
 
 from pointmcd.batch import Batch
 from pointmcd.datasets.images import Images
+from pointmcd.datasets.label_choice import PARTS_OF_TRAIN, check_labels_seen, labelled_rows, rows_of_split
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import DATASETS, FUNCTIONS
 
-HELD_OUT_EVERY = 5
+UNLABELLED = (None, "rest", "all")
 
 
 @DATASETS.register_module()
@@ -33,13 +34,22 @@ class PreparedShapes(Dataset):
             each time.
         part_views: Load the label images of those views as ``part_views``.
         depths: Load the depth images of those views as ``depths``.
-        label_fraction: Share of each class's shapes that is kept, in (0, 1]; at least one of each class. A
-            larger share holds the smaller ones of the same seed.
+        label_fraction: Share of each class's shapes whose labels are known, in (0, 1]; at least one of each
+            class. A larger share holds the smaller ones of the same seed.
         fraction_seed: Seeds which shapes these are.
+        unlabelled: Which shapes come without their label (-1; of a set with parts, without their parts):
+            None for none, so that only the labelled ones are there, ``rest`` for the others of the split, or
+            ``all``.
         teacher: Name of a teacher cached for this set, whose rows are loaded, or None.
 
+    Attributes:
+        rows: (S,) the rows of the stored split.
+        labelled: (S,) bool, whose label (with parts: whose parts) is known.
+        labels: (S,) int64, the class of each shape, -1 where it is not known; with parts always known.
+
     Raises:
-        ValueError: What is asked for is not in the prepared set.
+        ValueError: What is asked for is not in the prepared set, or the teacher has seen other labels of it
+            than this dataset knows.
     """
 
     def __init__(
@@ -56,31 +66,34 @@ class PreparedShapes(Dataset):
         depths: bool = False,
         label_fraction: float = 1.0,
         fraction_seed: int = 0,
+        unlabelled: str | None = None,
     ) -> None:
         self.prepared = PreparedSet(data_root)
         self.split_name = split
-        self.rows, self._data = self._choose(split)
-        if not 0 < label_fraction <= 1:
-            raise ValueError(f"label_fraction is {label_fraction}, needs more than 0 and at most 1")
-        if label_fraction < 1:
-            self.rows = share_of_each_class(self._data.labels, self.rows, label_fraction, fraction_seed)
+        self._stored_split = "train" if split in PARTS_OF_TRAIN else split
+        self._data = self.prepared.split(self._stored_split)
+        if unlabelled not in UNLABELLED:
+            raise ValueError(f"unlabelled is {unlabelled!r}; choose None, 'rest' or 'all'")
+        known = labelled_rows(np.asarray(self._data.labels), split, label_fraction, fraction_seed)
+        self.rows = known if unlabelled is None else rows_of_split(np.asarray(self._data.labels), split)
+        if unlabelled == "all":
+            known = known[:0]
+        self.labelled = np.isin(self.rows, known)
         self.num_points = num_points
         self.with_normals, self.with_parts, self.with_visibility = normals, parts, visibility
         self.with_part_views, self.with_depths = part_views, depths
+        self.labels = np.asarray(self._data.labels)[self.rows].astype(np.int64)
+        if not parts:  # with parts the class is no label but the category, which is known in testing too
+            self.labels[~self.labelled] = -1
         self.views = self.prepared.num_views if views == "all" else int(views)
-        self.teacher = None if teacher is None else TeacherCache(data_root, teacher).split(self._stored_split)
+        self.teacher = None
+        if teacher is not None:
+            cache = TeacherCache(data_root, teacher)
+            self.labels_seen = cache.meta.get("labels")
+            if self._stored_split == "train" and split != "held_out":
+                check_labels_seen(self.labels_seen, cache.folder, self.prepared.digest, known)
+            self.teacher = cache.split(self._stored_split)
         self._check(data_root)
-
-    def _choose(self, split: str) -> tuple[np.ndarray, Any]:
-        self._stored_split = "train" if split in ("fit", "held_out") else split
-        data = self.prepared.split(self._stored_split)
-        labels = np.asarray(data.labels)
-        if split not in ("fit", "held_out"):
-            return np.arange(len(labels)), data
-        held_out = np.zeros(len(labels), bool)
-        for label in np.unique(labels):
-            held_out[np.flatnonzero(labels == label)[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]] = True
-        return np.flatnonzero(held_out if split == "held_out" else ~held_out), data
 
     def _check(self, root: str) -> None:
         stored = self.prepared.num_points
@@ -116,11 +129,6 @@ class PreparedShapes(Dataset):
             "class_parts": self.prepared.class_parts,
         }
 
-    @property
-    def labels(self) -> np.ndarray:
-        """(S,) int64, the class of each shape."""
-        return np.asarray(self._data.labels)[self.rows].astype(np.int64)
-
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -130,12 +138,12 @@ class PreparedShapes(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """The batch of these shapes; the loader's ``collate_fn`` has nothing left to do."""
-        rows = self.rows[np.asarray(indices, np.int64)]
-        count = self.num_points
+        indices = np.asarray(indices, np.int64)
+        rows, count = self.rows[indices], self.num_points
         batch: Batch = {
-            "index": torch.from_numpy(np.asarray(indices, np.int64)),
+            "index": torch.from_numpy(indices),
             "points": _tensor(self._data.points, rows, count),
-            "label": torch.from_numpy(np.asarray(self._data.labels)[rows].astype(np.int64)),
+            "label": torch.from_numpy(self.labels[indices]),
         }
         if self.with_normals:
             batch["normals"] = _tensor(self._data.normals, rows, count)
@@ -143,6 +151,7 @@ class PreparedShapes(Dataset):
             batch["visibility"] = _tensor(self._data.visibility, rows, count).view(torch.int32)
         if self.with_parts:
             batch["parts"] = _tensor(self._data.parts, rows, count).long()
+            batch["parts"][~torch.from_numpy(self.labelled[indices])] = -1
         if self.views:
             chosen = self._choose_views(len(rows))
             batch["view_index"] = chosen
@@ -161,26 +170,6 @@ class PreparedShapes(Dataset):
         if self.views == total:
             return torch.arange(total).repeat(count, 1)
         return torch.rand(count, total).argsort(1)[:, : self.views].sort(1).values
-
-
-def share_of_each_class(labels: np.ndarray, rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Draws a share of ``rows`` from each class, at least one; the draw of one class is its own.
-
-    Args:
-        labels: (S,) classes of all shapes.
-        rows: the shapes to draw from.
-        fraction: in (0, 1].
-        seed: of the draw.
-
-    Returns:
-        The drawn rows, in their order.
-    """
-    drawn = []
-    for label in np.unique(labels[rows]):
-        own = rows[labels[rows] == label]
-        count = max(1, round(fraction * len(own)))
-        drawn.append(np.random.default_rng([seed, label]).permutation(own)[:count])
-    return np.sort(np.concatenate(drawn))
 
 
 def _tensor(array: np.ndarray, rows: np.ndarray, count: int) -> torch.Tensor:

@@ -47,3 +47,74 @@ class ClassBalancedSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose draws come next; called by ``DistSamplerSeedHook``."""
         self.epoch = epoch
+
+
+@DATA_SAMPLERS.register_module()
+class LabelledShareSampler(Sampler[int]):
+    """Mix labelled shapes with any shapes, at a fixed share of each batch.
+
+    Labelled draws and draws of any shape take turns, so that every run of consecutive draws has the share,
+    whatever the batch size. Each of the two goes through its shapes in a new random order again and again.
+    Where all shapes are labelled, an epoch is one random order of them.
+
+    An epoch has as many draws as there are shapes, labelled or not, unless told otherwise, and so as many
+    steps for a baseline that learns from the labelled alone (``share=1``). The draws are a function of
+    (seed, epoch); the processes of a distributed training share them out.
+
+    Args:
+        dataset: The shapes, with ``labelled`` (S,) bool.
+        share: Of each batch, in [0, 1], that is drawn from the labelled shapes; the others are any, so that
+            labelled ones may be among them.
+        num_samples: Draws of an epoch, of all processes together; None for as many as there are shapes.
+        seed: Of the draws; the Runner hands its own.
+
+    Raises:
+        ValueError: The share is not in [0, 1], or no shape is labelled.
+    """
+
+    def __init__(
+        self,
+        dataset: PreparedShapes,
+        share: float = 0.5,
+        num_samples: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.labelled = np.flatnonzero(dataset.labelled)
+        if not 0 <= share <= 1:
+            raise ValueError(f"share is {share}, needs 0 to 1")
+        if share > 0 and not len(self.labelled):
+            raise ValueError("no shape of the dataset is labelled; give share=0")
+        self.count = len(dataset)
+        self.share = share if len(self.labelled) < self.count else 0.0
+        self.rank, self.world_size = get_dist_info()
+        total = self.count if num_samples is None else num_samples
+        self.num_samples = -(-total // self.world_size)
+        self.seed = seed or 0
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[int]:
+        # of this process: how many labelled draws there were up to each place
+        turns = np.floor(np.arange(self.num_samples + 1) * self.share + 1e-9).astype(np.int64)
+        takes_labelled = np.diff(turns) > 0
+        drawn = np.empty(self.num_samples, np.int64)
+        for stream, (taken, shapes) in enumerate(
+            ((takes_labelled, self.labelled), (~takes_labelled, np.arange(self.count)))
+        ):
+            number = int(taken.sum())
+            order = self._order(shapes, number * self.world_size, stream)
+            drawn[taken] = order[self.rank :: self.world_size]
+        return iter(drawn.tolist())
+
+    def _order(self, shapes: np.ndarray, number: int, stream: int) -> np.ndarray:
+        """So many draws: one random order of the shapes after the other."""
+        generator = np.random.default_rng((self.seed, self.epoch, stream))
+        rounds = -(-number // max(len(shapes), 1))
+        orders = [generator.permutation(shapes) for _ in range(rounds)]
+        return np.concatenate([np.empty(0, np.int64), *orders])[:number]
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose draws come next; called by ``DistSamplerSeedHook``."""
+        self.epoch = epoch

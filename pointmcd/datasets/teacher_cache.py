@@ -5,6 +5,8 @@
     <split>_descriptor.npy        (S, D) float16
     <split>_logits.npy            (S, K) float32       | where the teacher classifies
     <split>_view_logits.npy       (S, V, K) float16    |
+    <split>_has_logits.npy        (S,) bool            | where it has none for some shapes
+    <split>_point_descriptors.npy (S, P, E) float16    what the views that see a point say of it, if asked for
 
 How it is written, hashed and checked: ``array_cache.py``.
 """
@@ -26,6 +28,8 @@ DTYPES = {
     "descriptor": "float16",
     "logits": "float32",
     "view_logits": "float16",
+    "has_logits": "bool",
+    "point_descriptors": "float16",
 }
 
 
@@ -44,6 +48,8 @@ class TeacherSplit:
             "descriptor": (shapes, width),
             "logits": (shapes, None),
             "view_logits": (shapes, views, None),
+            "has_logits": (shapes,),
+            "point_descriptors": (shapes, None, None),
         }
         files = {key: f"{name}_{key}.npy" for key in DTYPES}
         self.arrays: dict[str, np.ndarray] = {
@@ -90,7 +96,9 @@ class TeacherCache(ArrayCache):
     def __init__(self, data_root: str | os.PathLike[str], name: str) -> None:
         self.data_root, self.name = data_root, name
         remedy = (
-            f"train a teacher, such as configs/teacher_{name}_*.py, and write its cache:\n"
+            "write it:\n"
+            f"python tools/cache_teacher.py --frozen mobilenetv2_100 --data {data_root} --name {name}\n"
+            f"or train a teacher, such as configs/teacher_{name}_*.py, first:\n"
             "python tools/train.py TEACHER_CONFIG\n"
             f"python tools/cache_teacher.py TEACHER_CONFIG CHECKPOINT --name {name} "
             f"--cfg-options data_root={data_root}"

@@ -16,37 +16,48 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
 
     Args:
         logits: (..., K) float.
-        labels: (...) int64 in [0, K).
+        labels: (...) int64 in [0, K), or -1: not known, counts for nothing.
         smoothing: in [0, 1).
 
     Returns:
-        The mean over all leading dimensions, a scalar; float32 of half precision.
+        The mean over all labels that are known, a scalar; 0 where none is; float32 of half precision.
     """
     log_probs = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
     others = smoothing / max(logits.shape[-1] - 1, 1)
-    label = log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return -((1 - smoothing - others) * label + others * log_probs.sum(-1)).mean()
+    label = log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return weighted_mean(-((1 - smoothing - others) * label + others * log_probs.sum(-1)), labels >= 0)
+
+
+def weighted_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean of values (...) by weights (...) of at least 0; 0 where all are 0. None: the plain mean."""
+    if weight is None:
+        return values.mean()
+    weight = weight.to(values.dtype)
+    return (values * weight).sum() / weight.sum().clamp(min=torch.finfo(values.dtype).tiny)
 
 
 def _cosine(student: Tensor, teacher: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(student, teacher, dim=-1).mean()
 
 
-def soft_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+def soft_kl(
+    student: Tensor, teacher: Tensor, temperature: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
     """KL divergence of softmax(teacher / t) from softmax(student / t), times t squared (Hinton et al., 2015).
 
     Args:
         student: (..., K) logits or descriptors.
         teacher: The same shape.
         temperature: Above 0.
+        weight: (...) what each row counts for, at least 0; None: all alike.
 
     Returns:
-        The mean over all leading dimensions, a scalar.
+        The mean over all leading dimensions, a scalar; 0 where no row counts.
     """
-    size = student.shape[-1]
-    log_student = (student / temperature).log_softmax(-1).reshape(-1, size)
-    log_teacher = (teacher / temperature).log_softmax(-1).reshape(-1, size)
-    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+    log_student = (student / temperature).log_softmax(-1)
+    log_teacher = (teacher / temperature).log_softmax(-1)
+    rows = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(-1)
+    return weighted_mean(rows, weight) * temperature**2
 
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

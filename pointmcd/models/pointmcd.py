@@ -21,7 +21,8 @@ class PointMCD(PointModel):
     Args:
         backbone: As ``PointModel``.
         head: As ``PointModel``; with None the student learns from the teacher alone, without labels.
-        neck: Config of the neck (``VAFP``).
+        neck: Config of the neck (``VAFP``), which distillation view by view needs, and which needs the
+            masks of ``visibility``; None: no features of views are made.
         distill: Configs of the distillation heads; what is not listed is not built.
         teacher: Config of ``CachedTeacher`` or of an online ``MultiViewTeacher``.
         data_preprocessor: As ``PointModel``.
@@ -31,13 +32,13 @@ class PointMCD(PointModel):
         self,
         backbone: dict,
         head: dict | None,
-        neck: dict,
+        neck: dict | None,
         distill: list[dict],
         teacher: dict,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(backbone, head, data_preprocessor)
-        self.neck = MODELS.build(neck)
+        self.neck = None if neck is None else MODELS.build(neck)
         self.teacher = MODELS.build(teacher).requires_grad_(False).eval()
         widths = {"in_channels": self.backbone.out_channels, "teacher_channels": self.teacher.out_channels}
         self.distill = nn.ModuleList(MODELS.build({**config, **widths}) for config in distill)
@@ -52,7 +53,7 @@ class PointMCD(PointModel):
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The task loss, the distillation losses and the backbone's own, each weighted."""
-        features = self.training_features(batch["points"], batch["visibility"], batch.get("label"))
+        features = self.training_features(batch["points"], batch.get("visibility"), batch.get("label"))
         said = self.teacher.describe(batch)
         losses = self._task_losses(features, batch)
         for head in self.distill:
@@ -60,15 +61,22 @@ class PointMCD(PointModel):
         return losses
 
     def training_features(
-        self, points: Tensor, visibility: Tensor, label: Tensor | None = None
+        self, points: Tensor, visibility: Tensor | None = None, label: Tensor | None = None
     ) -> dict[str, Any]:
-        """``student_features`` and ``view_feats`` (B, V, C), pooled in one pass.
+        """``student_features`` and, where there is a neck, ``view_feats`` (B, V, C), pooled in one pass.
 
         Args:
             points: (B, N, 3).
-            visibility: (B, N) int32 bit masks.
+            visibility: (B, N) int32 bit masks, for the neck.
             label: As ``student_features``.
+
+        Raises:
+            ValueError: There is a neck, but no masks.
         """
+        if self.neck is None:
+            return self.student_features(points, label)
+        if visibility is None:
+            raise ValueError("the batch has no visibility: give the training dataset visibility=True")
         if self.pools_only:
             features = self.backbone.encode(points)
             pooled = self.neck.pool_hidden(

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from pointmcd.datasets.label_choice import share_of_each_class
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.datasets.prepared_shapes import PreparedShapes, share_of_each_class, whole_batch
+from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCache
 
 

@@ -66,3 +66,60 @@ def test_labels_are_those_of_the_rows(tiny_set):
     batch = dataset.__getitems__(range(len(dataset)))
     assert np.array_equal(dataset.labels, batch["label"])
     assert set(drawn(dataset, num_samples=200)) == set(range(len(dataset)))
+
+
+@pytest.fixture
+def few_labels():
+    """40 shapes, 7 of them labelled."""
+    labelled = np.zeros(40, bool)
+    labelled[[1, 4, 5, 11, 20, 33, 39]] = True
+    return Labels(labels=np.where(labelled, 3, -1), labelled=labelled)
+
+
+def mixed(dataset, epoch=0, **options):
+    sampler = DATA_SAMPLERS.build({"type": "LabelledShareSampler", "dataset": dataset, **options})
+    sampler.set_epoch(epoch)
+    indices = np.array(list(sampler))
+    assert len(indices) == len(sampler)
+    return indices
+
+
+@pytest.mark.parametrize(("share", "batch", "count"), [(0.5, 8, 4), (0.25, 8, 2), (1.0, 8, 8), (0.0, 8, 0)])
+def test_every_batch_has_its_share_of_labelled_draws(few_labels, share, batch, count):
+    """The others go through all shapes: each as often as any other, but for one."""
+    indices = mixed(few_labels, share=share, num_samples=800).reshape(-1, batch)
+    chosen = few_labels.labelled[indices].sum(1)
+    assert (chosen >= count).all()
+    times = np.bincount(indices.ravel(), minlength=40)
+    of_any, of_labelled = (1 - share) * 800 / 40, share * 800 / 7
+    expected = np.where(few_labels.labelled, of_any + of_labelled, of_any)
+    assert np.abs(times - expected).max() <= 2
+
+
+def test_a_mixed_epoch_has_as_many_draws_as_shapes(few_labels):
+    assert len(mixed(few_labels)) == len(mixed(few_labels, share=1.0)) == 40
+    assert np.array_equal(mixed(few_labels, seed=1, epoch=2), mixed(few_labels, seed=1, epoch=2))
+    assert not np.array_equal(mixed(few_labels, seed=1, epoch=2), mixed(few_labels, seed=1, epoch=3))
+
+
+def test_where_all_are_labelled_an_epoch_is_one_order_of_them():
+    dataset = Labels(labels=np.zeros(30, np.int64), labelled=np.ones(30, bool))
+    assert np.array_equal(np.sort(mixed(dataset, share=0.5)), np.arange(30))
+
+
+def test_processes_have_the_share_each(few_labels, monkeypatch):
+    whole = mixed(few_labels, num_samples=160)
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr(samplers, "get_dist_info", lambda rank=rank: (rank, 2))
+        parts.append(mixed(few_labels, num_samples=160))
+        assert (few_labels.labelled[parts[-1]].reshape(-1, 8).sum(1) >= 4).all()
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.sort(whole))
+
+
+def test_a_share_needs_labels(few_labels):
+    nobody = Labels(labels=few_labels.labels, labelled=np.zeros(40, bool))
+    with pytest.raises(ValueError, match="no shape of the dataset is labelled"):
+        mixed(nobody)
+    with pytest.raises(ValueError, match=r"share is 1.5"):
+        mixed(few_labels, share=1.5)

@@ -67,3 +67,37 @@ def test_predictions_are_probabilities(features):
     for row in rows:
         torch.testing.assert_close(row["scores"].sum(), torch.tensor(1.0))
         assert row["pred"] == int(row["scores"].argmax())
+
+
+def test_shapes_that_the_teacher_may_not_speak_of(features, said):
+    head = LogitDistillationHead(8, 6)
+    said["has_logits"] = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    features["logits"].requires_grad_()
+    loss = head.loss(features, said)["loss_logit"]
+    torch.testing.assert_close(loss, 0.1 * soft_kl(features["logits"][::2], said["logits"][::2]))
+    loss.backward()
+    assert (features["logits"].grad[1::2] == 0).all()
+
+
+@pytest.mark.parametrize("projector", ["relu", "linear", "mlp"])
+def test_projectors_reach_what_they_can(projector):
+    """Standardised targets have both signs, which a ReLU cannot say."""
+    torch.manual_seed(0)
+    feats, target = torch.rand(64, 1, 8), torch.randn(64, 1, 6)
+    target = feats @ torch.randn(8, 6)
+    target = target - target.mean(0)
+    head = ViewDistillationHead(8, 6, distance="cosine", projector=projector)
+    optimizer = torch.optim.Adam(head.parameters(), 0.03)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = head.loss({"view_feats": feats}, {"view_descriptors": target})["loss_view"]
+        loss.backward()
+        optimizer.step()
+    assert (loss > 0.1) if projector == "relu" else (loss < 0.02)
+
+
+def test_heads_refuse_what_is_none():
+    with pytest.raises(ValueError, match="projector is 'none'; choose relu, linear, mlp"):
+        ViewDistillationHead(8, 6, projector="none")
+    with pytest.raises(ValueError, match="temperature is 0"):
+        LogitDistillationHead(8, 6, temperature=0)

@@ -1,5 +1,7 @@
 """Losses against their formulas."""
 
+import math
+
 import pytest
 import torch
 
@@ -42,3 +44,29 @@ def test_soft_kl_is_the_explicit_sum():
 def test_unknown_distance_is_named():
     with pytest.raises(ValueError, match=r"'l3' is not known; choose one of l1"):
         descriptor_distance("l3")
+
+
+def test_what_is_not_known_counts_for_nothing():
+    torch.manual_seed(0)
+    logits = torch.randn(6, 4, dtype=torch.double, requires_grad=True)
+    labels = torch.tensor([2, -1, 0, -1, 3, 1])
+    known = labels >= 0
+    loss = smoothed_cross_entropy(logits, labels, 0.2)
+    torch.testing.assert_close(loss, smoothed_cross_entropy(logits[known], labels[known], 0.2))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert (gradient[~known] == 0).all()
+    assert (gradient[known].abs().amax(1) > 0).all()
+    nothing = smoothed_cross_entropy(logits, torch.full((6,), -1), 0.2)
+    assert nothing == 0
+    assert (torch.autograd.grad(nothing, logits)[0] == 0).all()
+
+
+def test_weighted_kl_by_hand():
+    """Two rows of two classes, of which the second counts for nothing."""
+    student = torch.tensor([[0.0, 0.0], [5.0, 0.0]])
+    teacher = torch.tensor([[math.log(3.0), 0.0], [0.0, 5.0]])
+    expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert soft_kl(student, teacher, weight=torch.tensor([1.0, 0.0])) == pytest.approx(expected, rel=1e-5)
+    assert soft_kl(student, teacher, weight=torch.zeros(2)) == 0
+    half = 0.5 * soft_kl(student[:1], teacher[:1], 2.0) + 0.5 * soft_kl(student[1:], teacher[1:], 2.0)
+    torch.testing.assert_close(soft_kl(student, teacher, 2.0), half)

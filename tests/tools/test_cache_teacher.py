@@ -63,6 +63,7 @@ def test_rows_are_what_the_teacher_says(run, root, capsys):
         right = (said["logits"].argmax(1) == batch["label"]).float().mean()
         assert cache.meta["accuracy"][split]["overall_accuracy"] == pytest.approx(100 * float(right))
     assert cache.meta["teacher"]["trunk"] == "test_resnet"
+    assert cache.meta["labels"]["count"] == 24
     assert "held_out" not in capsys.readouterr().out
 
 
@@ -70,6 +71,13 @@ def test_a_teacher_of_a_part_of_train_is_tested_on_the_other(run, root, capsys):
     run("train_dataloader.dataset.split=fit")
     assert "held_out" in capsys.readouterr().out
     assert TeacherCache(root, "tiny").meta["accuracy"].keys() == {"train", "fit", "held_out", "test"}
+
+
+def test_a_teacher_of_all_labels_is_not_for_a_student_of_some(run, root):
+    run()
+    PreparedShapes(str(root), "train", num_points=1, teacher="tiny")
+    with pytest.raises(ValueError, match=r"has seen the labels of 24 shapes \(split train\)"):
+        PreparedShapes(str(root), "train", num_points=1, label_fraction=0.5, teacher="tiny")
 
 
 def test_what_does_not_fit_is_named(run, tmp_path):

@@ -8,19 +8,47 @@ from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.losses import descriptor_distance, soft_kl
 from pointmcd.registry import MODELS
 
+PROJECTORS = ("relu", "linear", "mlp")
+
+
+def make_projector(name: str, in_channels: int, out_channels: int) -> nn.Module:
+    """What turns a student's feature (..., in) into a descriptor (..., out) to compare with the teacher's.
+
+    Args:
+        name: ``relu`` (the official one: linear, batch norm, ReLU), for descriptors that are not negative;
+            for standardised ones ``linear``, or ``mlp``, which has a hidden layer as wide as the output.
+        in_channels: Of the student.
+        out_channels: Of the teacher.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in PROJECTORS:
+        raise ValueError(f"projector is {name!r}; choose {', '.join(PROJECTORS)}")
+    if name == "relu":
+        return LinearNormAct(in_channels, out_channels)
+    if name == "linear":
+        return nn.Linear(in_channels, out_channels)
+    return nn.Sequential(LinearNormAct(in_channels, out_channels), nn.Linear(out_channels, out_channels))
+
 
 class _DescriptorHead(nn.Module):
-    """Align a student feature (linear, batch norm, ReLU) with the teacher's descriptor of the same thing."""
+    """Compare a projected student feature with the teacher's descriptor of the same thing."""
 
     student_key: str
     teacher_key: str
     loss_name: str
 
     def __init__(
-        self, in_channels: int, teacher_channels: int, distance: str = "l1", loss_weight: float = 1.0
+        self,
+        in_channels: int,
+        teacher_channels: int,
+        distance: str = "l1",
+        loss_weight: float = 1.0,
+        projector: str = "relu",
     ) -> None:
         super().__init__()
-        self.align = LinearNormAct(in_channels, teacher_channels)
+        self.align = make_projector(projector, in_channels, teacher_channels)
         self.distance = distance
         self.loss_weight = loss_weight
         self._distance = descriptor_distance(distance)
@@ -53,6 +81,8 @@ class ViewDistillationHead(_DescriptorHead):
         teacher_channels: D of the teacher; given by the model.
         distance: ``l1`` (the paper's), ``smooth_l1``, ``mse``, ``cosine`` or ``kl``.
         loss_weight: Weight of the loss (official: 1.0).
+        projector: ``relu`` (official), or ``linear`` or ``mlp``: take one of these, and ``cosine``, for
+            standardised descriptors, such as those of frozen teachers, which have both signs.
     """
 
     student_key = "view_feats"
@@ -75,8 +105,10 @@ class DescriptorDistillationHead(_DescriptorHead):
 
 @MODELS.register_module()
 class LogitDistillationHead(nn.Module):
-    """An option the paper does not use: KL divergence from the teacher's class probabilities (Hinton et
-    al., 2015).
+    """KL divergence from the teacher's class probabilities (Hinton et al., 2015).
+
+    Shapes that the teacher may not speak of (``has_logits`` 0) count for nothing. The defaults are the recipe
+    that gains with frozen, cross-fitted teachers, beside a task loss of weight 0.1 (docs/results.md).
 
     Args:
         in_channels: Not used; every distillation head is given it.
@@ -86,9 +118,11 @@ class LogitDistillationHead(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, teacher_channels: int, temperature: float = 4.0, loss_weight: float = 1.0
+        self, in_channels: int, teacher_channels: int, temperature: float = 1.0, loss_weight: float = 0.1
     ) -> None:
         super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature is {temperature}, needs more than 0")
         self.temperature = temperature
         self.loss_weight = loss_weight
 
@@ -98,5 +132,8 @@ class LogitDistillationHead(nn.Module):
             raise ValueError(
                 "LogitDistillationHead: this teacher has no logits (was it trained without labels?)"
             )
-        loss = soft_kl(features["logits"], teacher["logits"].to(features["logits"].dtype), self.temperature)
+        logits = features["logits"]
+        loss = soft_kl(
+            logits, teacher["logits"].to(logits.dtype), self.temperature, teacher.get("has_logits")
+        )
         return {"loss_logit": self.loss_weight * loss}

@@ -1,0 +1,130 @@
+"""What ``cache_teacher.py --frozen`` and ``distill.py`` share: frozen networks by the words of a command."""
+
+import argparse
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from pointmcd.datasets.trunk_features import TrunkFeatures
+from pointmcd.evaluation.frozen_teacher import Labels, fit_teacher, trunk_features, write_cache
+from pointmcd.models.teachers.frozen import FrozenTrunk
+from pointmcd.models.teachers.trunks import NORMALIZATIONS
+
+OF_TIMM = "timm"
+
+
+def add_trunk_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the networks are built; each option is given once for all of them, or once for each."""
+    add = parser.add_argument
+    add(
+        "--weights",
+        nargs="+",
+        default=[OF_TIMM],
+        metavar="FILE",
+        help=f"weights of each network as timm names them, or {OF_TIMM} for timm's own, a download (default)",
+    )
+    add(
+        "--input-size",
+        nargs="+",
+        type=int,
+        default=[None],
+        metavar="PX",
+        help="resize views to this side, 0: never; default: enlarge smaller ones to timm's size",
+    )
+    add(
+        "--normalization",
+        nargs="+",
+        default=[OF_TIMM],
+        choices=[OF_TIMM, *NORMALIZATIONS],
+        help="statistics of the images; default: timm's of each network",
+    )
+    add(
+        "--trunk-options",
+        nargs="+",
+        default=[""],
+        metavar="KEY=VALUE,...",
+        help="further arguments of timm.create_model, such as pad_type=same",
+    )
+    add("--dim", type=int, default=256, help="channels of the descriptors (%(default)s)")
+    add("--folds", type=int, default=5, help="of the cross-fitted logits; 0: none (%(default)s)")
+    add(
+        "--regularisation",
+        type=float,
+        metavar="C",
+        help="of the probe; default: chosen by cross-validation on the labelled shapes",
+    )
+
+
+def build_trunks(args: argparse.Namespace, names: Sequence[str]) -> list[FrozenTrunk]:
+    """The networks that the words describe.
+
+    Raises:
+        ValueError: An option is given neither once nor once for each network, or does not fit.
+        FileNotFoundError: A file of weights is not there.
+    """
+    columns = []
+    for option in ("weights", "input_size", "normalization", "trunk_options"):
+        values = getattr(args, option)
+        if len(values) not in (1, len(names)):
+            raise ValueError(
+                f"--{option.replace('_', '-')} has {len(values)} values for {len(names)} networks; give one, "
+                "or one for each"
+            )
+        columns.append(values * len(names) if len(values) == 1 else values)
+    if len(names) > 1 and len(args.weights) == 1 and args.weights != [OF_TIMM]:
+        raise ValueError(f"--weights has one file for {len(names)} networks; give one for each")
+    return [
+        FrozenTrunk(
+            name,
+            checkpoint=None if weights == OF_TIMM else weights,
+            input_size=size,
+            normalization=None if normalization == OF_TIMM else normalization,
+            trunk_options=_options(words),
+        )
+        for name, weights, size, normalization, words in zip(names, *columns, strict=True)
+    ]
+
+
+def look(root: Path, trunks: Sequence[FrozenTrunk]) -> list[TrunkFeatures]:
+    """The features of each network, with a bar for those that are computed now."""
+    with Progress(transient=True) as progress:
+        return [trunk_features(root, trunk, progress.track) for trunk in trunks]
+
+
+def cache_frozen(
+    root: Path,
+    name: str,
+    trunks: Sequence[FrozenTrunk],
+    labels: Labels,
+    args: argparse.Namespace,
+    further: Sequence[Path] = (),
+) -> tuple[list[Path], dict[str, dict[str, float]]]:
+    """Ask frozen networks about a set, and about further ones without their labels.
+
+    Returns:
+        The folders of the caches, that of ``root`` first, and its figures by split.
+    """
+    features = look(root, trunks)
+    teacher = fit_teacher(features, labels, args.folds, args.dim, args.regularisation)
+    folder, figures = write_cache(root, name, teacher, features)
+    folders = [folder]
+    for other in further:
+        folders.append(write_cache(other, name, teacher, look(other, trunks), home=False)[0])
+    return folders, figures
+
+
+def _options(words: str) -> dict[str, Any]:
+    """``pad_type=same,drop_rate=0.1`` as a dict."""
+    options = {}
+    for word in filter(None, words.split(",")):
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"--trunk-options takes key=value, not {word!r}")
+        try:
+            options[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            options[key] = text
+    return options

@@ -1,0 +1,179 @@
+"""cache_teacher.py --frozen: what is written, whose labels were seen, and who is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pointmcd.commands import cache_teacher
+from pointmcd.datasets.label_choice import labelled_rows, rows_of_split
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_shapes import PreparedShapes
+from pointmcd.datasets.teacher_cache import TeacherCache
+from pointmcd.models.teachers.frozen import FrozenTrunk
+from pointmcd.models.teachers.trunks import build_trunk
+
+
+@pytest.fixture
+def root(tiny_set, tmp_path):
+    return shutil.copytree(tiny_set, tmp_path / "set")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "resnet.pth"
+    torch.save(build_trunk("test_resnet").state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def run(root, weights):
+    def call(*words, trunks=("test_resnet",)):
+        options = ["--weights", *[str(weights)] * len(trunks), "--dim", "8", "--folds", "3"]
+        words = ["--frozen", *trunks, "--data", str(root), *options, *map(str, words)]
+        cache_teacher.main(words)
+        return TeacherCache(root, "frozen")
+
+    return call
+
+
+def test_features_are_those_of_the_network(root, weights, run):
+    """Enlarged bilinearly to timm's size, by timm's statistics, pooled: in plain torch and timm."""
+    import timm
+
+    run()
+    (folder,) = (root / "trunks").iterdir()
+    network = timm.create_model("test_resnet", num_classes=0)
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    batch = PreparedShapes(str(root), "test", num_points=1, views="all").__getitems__([2, 5])
+    known = network.pretrained_cfg
+    images = batch["views"].flatten(0, 1).float() / 255
+    images = F.interpolate(images, known["input_size"][1:], mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(known[name]).view(3, 1, 1) for name in ("mean", "std"))
+    with torch.no_grad():
+        expected = network.eval()((images - mean) / std).view(2, 4, -1)
+    rows = np.load(folder / "test.npy")[[2, 5]]
+    torch.testing.assert_close(torch.from_numpy(rows).float(), expected, rtol=2e-3, atol=1e-3)
+
+
+def test_rows_and_record(root, run, capsys):
+    cache = run()
+    rows = cache.split("train").rows(np.arange(24))
+    assert rows["view_descriptors"].shape == (24, 4, 8)
+    assert rows["view_descriptors"].square().mean() == pytest.approx(1, rel=0.01)
+    assert rows["view_descriptors"].mean((0, 1)).abs().max() < 0.01
+    torch.testing.assert_close(rows["descriptor"], rows["view_descriptors"].mean(1), rtol=2e-3, atol=2e-3)
+    assert (rows["has_logits"] == 1).all()
+    labels = PreparedSet(root).split("train").labels
+    right = 100 * float((rows["logits"].argmax(1).numpy() == labels).mean())
+    assert cache.meta["accuracy"]["train"]["overall_accuracy"] == pytest.approx(right)
+    assert cache.meta["probe"]["cross_fitted_accuracy"] == pytest.approx(right)
+    assert [fold["speaks_of"] + fold["trained_on"] for fold in cache.meta["probe"]["folds"]] == [24] * 3
+    assert sum(fold["speaks_of"] for fold in cache.meta["probe"]["folds"]) == 24
+    assert cache.meta["labels"]["count"] == 24
+    assert cache.meta["teacher"]["trunks"][0]["trunk"] == "test_resnet"
+    assert "wrote" in capsys.readouterr().out
+    PreparedShapes(str(root), "train", num_points=1, teacher="frozen")
+
+
+def test_no_label_but_the_chosen_is_seen(root, run):
+    """With the other labels of train scrambled, the cache says the same to the last bit."""
+    words = ("--split", "fit", "--labels", "60", "--fraction-seed", "1")
+    before = run(*words).split("train").rows(np.arange(24))
+    labels = np.load(root / "train/labels.npy")
+    seen = labelled_rows(labels, "fit", 0.6, 1)
+    assert len(seen) == 12
+    hidden = np.setdiff1d(np.arange(24), seen)
+    # the choice of rows is a function of the labels, so that they are scrambled within what it leaves
+    scrambled = labels.copy()
+    scrambled[hidden] = np.roll(labels[hidden], 5)
+    from pointmcd.evaluation import frozen_teacher
+
+    choose, part = frozen_teacher.labelled_rows, frozen_teacher.rows_of_split
+    fit = rows_of_split(labels, "fit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frozen_teacher, "labelled_rows", lambda *a: choose(labels, "fit", 0.6, 1))
+        patch.setattr(frozen_teacher, "rows_of_split", lambda *a: fit if a[1] == "fit" else part(*a))
+        np.save(root / "train/labels.npy", scrambled)
+        after = run(*words).split("train").rows(np.arange(24))
+    np.save(root / "train/labels.npy", labels)
+    for name, value in before.items():
+        assert torch.equal(value, after[name]), name
+
+
+def test_a_student_of_other_labels_is_refused(root, run):
+    run("--labels", "60")
+    options = {"num_points": 1, "teacher": "frozen"}
+    PreparedShapes(str(root), "train", label_fraction=0.6, unlabelled="rest", **options)
+    with pytest.raises(ValueError, match="has seen the labels of 16 shapes"):
+        PreparedShapes(str(root), "train", label_fraction=0.3, unlabelled="rest", **options)
+
+
+def test_small_classes_keep_their_hard_labels_alone(root, run, caplog):
+    cache = run("--labels", "34")  # 2 of each class, but 3 folds
+    rows = cache.split("train").rows(np.arange(24))
+    seen = labelled_rows(PreparedSet(root).split("train").labels, "train", 0.34)
+    assert np.array_equal(np.flatnonzero(rows["has_logits"] == 0), seen)
+    assert cache.meta["probe"]["in_no_fold"] == 8
+    assert "4 classes have fewer than 3 labelled shapes; their 8 shapes" in caplog.text
+
+
+def test_features_are_computed_once(root, run):
+    run()
+    (path,) = (root / "trunks").glob("*/train.npy")
+    features = np.load(path)
+    np.save(path, features * 0 + np.arange(len(features))[:, None, None].astype(np.float16) % 6)
+    cache = run("--labels", "60")
+    assert len(np.unique(cache.split("train").rows(np.arange(24))["descriptor"][:6], axis=0)) == 6
+    assert json.loads((path.parent / "meta.json").read_text())["settings"]["trunk"] == "test_resnet"
+
+
+def test_several_networks_stand_side_by_side(root, run):
+    run()
+    one = run().meta["channels"]
+    assert one == 8
+    both = run("--input-size", 0, 48, trunks=("test_resnet", "test_resnet"))
+    assert [trunk["input_size"] for trunk in both.meta["teacher"]["trunks"]] == [0, 48]
+    assert len(list((root / "trunks").iterdir())) == 3
+
+
+def test_a_further_set_is_asked_without_its_labels(root, run, tiny_set, tmp_path):
+    other = shutil.copytree(tiny_set, tmp_path / "other")
+    home = run("--further", other).split("train").rows(np.arange(24))
+    away = TeacherCache(other, "frozen")
+    rows = away.split("train").rows(np.arange(24))
+    torch.testing.assert_close(rows["descriptor"], home["descriptor"])
+    assert not torch.allclose(rows["logits"], home["logits"])  # nobody's label was left out for it
+    assert away.meta["labels"] == TeacherCache(root, "frozen").meta["labels"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--input-size", "1", "2", "3"], "--input-size has 3 values for 1 networks"),
+        (["--trunk-options", "pad"], "takes key=value, not 'pad'"),
+        (["--labels", "0"], "label_fraction is 0"),
+        (["--folds", "1"], "1 folds are none"),
+    ],
+)
+def test_what_is_wrong_is_named(run, words, message):
+    with pytest.raises(SystemExit, match=message):
+        run(*words)
+
+
+def test_a_trunk_reads_a_teacher_of_the_same_network(tmp_path):
+    from pointmcd.models import MultiViewTeacher
+
+    torch.manual_seed(0)
+    teacher = MultiViewTeacher(num_classes=3, trunk="test_resnet").eval()
+    torch.save({"state_dict": teacher.state_dict()}, tmp_path / "teacher.pth")
+    trunk = FrozenTrunk("test_resnet", str(tmp_path / "teacher.pth"), input_size=0, normalization="unit")
+    views = torch.randint(256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = teacher.view_embed(trunk(views))
+    torch.testing.assert_close(expected, teacher.features(views)["view_descriptors"])
+    assert not any(parameter.requires_grad for parameter in trunk.parameters())
