@@ -7,5 +7,5 @@ _base_ = [
     "_base_/default_runtime.py",
 ]
 
-model = dict(backbone=dict(type="PointNet"), teacher=dict(name="tinyresnet"))
+model = dict(backbone=dict(type="PointNet"))
 train_dataloader = dict(dataset=dict(visibility=True, teacher="tinyresnet"))

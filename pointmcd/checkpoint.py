@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointmcd.files import written_aside
 
@@ -68,6 +68,39 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise _damaged(path, f"it holds a {type(saved).__name__}, not a dict")
     return saved
+
+
+def load_weights(module: nn.Module, state: dict[str, Tensor], refusal: str) -> None:
+    """Load weights of exactly a module's names and shapes.
+
+    Args:
+        module: What they are for.
+        state: The weights.
+        refusal: How the error begins.
+
+    Raises:
+        ValueError: Names are missing or unexpected, or of another shape; nothing was loaded.
+    """
+    expected = module.state_dict()
+    both = sorted(state.keys() & expected.keys())
+    faults = {
+        "missing": sorted(expected.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - expected.keys()),
+        "of another shape": [
+            f"{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}"
+            for key in both
+            if state[key].shape != expected[key].shape
+        ],
+    }
+    if any(faults.values()):
+        lines = [f"{what}: {_some(keys)}" for what, keys in faults.items() if keys]
+        raise ValueError(f"{refusal}:\n" + "\n".join(lines))
+    module.load_state_dict(state, strict=False)  # a frozen teacher's weights are not part of a checkpoint
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _check_hash(path: Path) -> None:

@@ -24,8 +24,11 @@ fi
 python "$tools/_environment.py"
 # Processes on one machine's CPU share its cores.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(( ($(nproc) + processes - 1) / processes ))}
-exec python -m pointmcd.commands.launch \
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
-    --nproc_per_node="$processes" \
+if [ -n "${NNODES:-}${PORT:-}" ]; then
+    meet=(--nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
+        --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}")
+else
+    meet=(--standalone) # at a port that is free
+fi
+exec python -m pointmcd.commands.launch "${meet[@]}" --nproc_per_node="$processes" \
     "$tools/$tool" "${inputs[@]}" "$@"

@@ -19,13 +19,10 @@ default_hooks = dict(
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="CheckpointHook", interval=5, max_keep_ckpts=1),
+    sync_batch_norm=dict(type="SyncBatchNormHook"),  # above one process; None: each has its own statistics
 )
-# More that can be listed here: EMAHook, CompileHook, SyncBatchNormHook.
-custom_hooks = [
-    dict(type="SeedHook"),
-    dict(type="PlainCheckpointHook"),
-    dict(type="TeacherMetricsHook"),
-]
+# More that can be listed here, such as EMAHook and CompileHook. What every run needs is not.
+custom_hooks = []
 
 log_level = "INFO"
 log_processor = dict(by_epoch=True, window_size=50)

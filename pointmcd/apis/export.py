@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from pointmcd.apis.student_file import FORMAT, check_student
 from pointmcd.checkpoint import read_checkpoint, write_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.evaluation.encoders import points_seen
+from pointmcd.engine.agreement import check_agreement, points_seen, statement_of
 from pointmcd.registry import MODELS
 
 STUDENT_KEYS = ("backbone.", "head.")
@@ -34,7 +35,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         What was written.
 
     Raises:
-        ValueError: The config's model is no student, or the checkpoint is damaged or not one of this model.
+        ValueError: The config's model is no student, or the checkpoint is damaged, or was trained with another
+            network, other classes or points that were prepared in another way.
     """
     if config.model.get("backbone") is None:
         raise ValueError(
@@ -46,16 +48,19 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         "backbone": _plain(config.model.backbone),
         "head": _plain(config.model.get("head")),
     }
-    state = read_checkpoint(checkpoint).get("state_dict", {})
+    saved = read_checkpoint(checkpoint)
+    for note in check_agreement(config, saved, checkpoint):
+        print_log(note, "current")
+    state = saved.get("state_dict", {})
     student = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
-    prepared = PreparedSet(config.data_root)
+    prepared, trained_with = PreparedSet(config.data_root), statement_of(saved)
     exported = {
         "format": FORMAT,
         "model": model,
         "state_dict": student,
         "class_names": list(prepared.class_names),
-        "num_points": points_seen(config),
-        "points": prepared.manifest["points"],
+        "num_points": trained_with.get("num_points") or points_seen(config),
+        "points": trained_with.get("points") or prepared.manifest["points"],
     }
     if model["head"] is not None and getattr(MODELS.get(model["head"]["type"]), "dense", False):
         exported |= {"part_names": prepared.part_names, "class_parts": prepared.class_parts}

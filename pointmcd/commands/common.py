@@ -78,6 +78,8 @@ def make_table(
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised where it arrives, so that it ends a command as Ctrl-C does."""
 
+    signal = signal.SIGTERM
+
 
 @contextmanager
 def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
@@ -96,8 +98,8 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
         with _sigterm_raises():
             yield
     except KeyboardInterrupt as stop:
-        _say(f"interrupted; {go_on}")
-        raise SystemExit(143 if isinstance(stop, Terminated) else 130) from None
+        _say(f"{str(stop) or 'interrupted'}; {go_on}")
+        raise SystemExit(128 + getattr(stop, "signal", signal.SIGINT)) from None
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None

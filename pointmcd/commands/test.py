@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config.work_dir = str(args.work_dir or args.checkpoint.parent)
     config.load_from = str(args.checkpoint)
     config.resume = False
-    runner = build_runner(config)
+    runner = build_runner(config, training=False)
     figures: dict[str, Any] = runner.test()
     if args.votes is not None:
         metric = runner.test_evaluator.metrics[0]

@@ -13,8 +13,11 @@ from mmengine.config import Config, ConfigDict
 
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine.check_config import check_config, check_override
+from pointmcd.engine.schedules import fill_lengths
 
 FROM_MANIFEST = ("num_classes", "num_views", "num_parts", "class_parts", "image_size")
+NAMES = {"data_root", "work_dir", "load_from", "checkpoint", "teacher", "name", "split", "trunk"}
+"""Keys whose values are text even where they look like a number, as the folder 2024 does."""
 LACKING = {"num_parts": "parts", "class_parts": "parts", "image_size": "views"}
 
 
@@ -23,8 +26,9 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
 
     Wherever the config says None under ``data_root``, the top-level ``data_root`` is filled in; under
     ``num_classes``, ``num_views``, ``num_parts``, ``class_parts`` (the parts of each class) or
-    ``image_size`` (side of its views), what that prepared set says; under a scheduler's ``T_max``, the number
-    of epochs, or of iterations where the training is counted in them.
+    ``image_size`` (side of its views), what that prepared set says; under a scheduler's ``T_max``,
+    ``total_steps`` or ``total_iters``, the number of epochs, or of iterations where the training is counted
+    in them; under a cached teacher's ``name``, the teacher whose rows the training set reads.
 
     Args:
         path: A config file; ``_base_`` files are merged by MMEngine.
@@ -36,8 +40,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
     Raises:
         FileNotFoundError: There is no such config, or no prepared set at its ``data_root``.
         ValueError: A module of ``custom_imports`` cannot be imported, a key is not known (with the nearest
-            that is), a count disagrees with the manifest, or the prepared set has no parts or views where
-            the config needs them.
+            that is), a count disagrees with the manifest, the prepared set has no parts or views where the
+            config needs them, or two settings of one thing disagree (the teacher, a schedule's length).
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no config {path}; configs/ holds those that come with pointmcd")
@@ -54,9 +58,11 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
         check_override(config, key)
         config.merge_from_dict({key: value})
     check_config(config)
-    _fill_schedule(config)
+    fill_lengths(config)
+    _fill_teacher(config)
     if config.get("data_root") is not None:
-        _fill(config._cfg_dict, "data_root", str(config.data_root))
+        config.data_root = str(config.data_root)
+        _fill(config._cfg_dict, "data_root", config.data_root)
         _fill_counts(config, PreparedSet(config.data_root))
     return config
 
@@ -69,7 +75,7 @@ def _parsed(overrides: dict[str, Any] | list[str] | None) -> dict[str, Any]:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ValueError(f"--cfg-options takes key=value, not {override!r}")
-        pairs[key] = _value(text)
+        pairs[key] = text if key.rpartition(".")[2] in NAMES and text != "None" else _value(text)
     return pairs
 
 
@@ -97,13 +103,19 @@ def _fill(node: Any, name: str, value: Any) -> None:
             _fill(child, name, value)
 
 
-def _fill_schedule(config: Config) -> None:
-    """A cosine lasts as long as the training where the config does not say otherwise."""
-    schedulers = config.get("param_scheduler") or []
-    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
-        if "T_max" in scheduler and scheduler["T_max"] is None:
-            length = config.train_cfg
-            scheduler["T_max"] = length.get("max_epochs") or length.max_iters
+def _fill_teacher(config: Config) -> None:
+    """A cached teacher is the one whose rows the training set reads."""
+    teacher = (config.get("model") or {}).get("teacher")
+    if not isinstance(teacher, dict) or teacher.get("type") != "CachedTeacher":
+        return
+    read = (config.get("train_dataloader") or {}).get("dataset", {}).get("teacher")
+    if teacher.get("name") is None:
+        teacher["name"] = read
+    elif read is not None and teacher["name"] != read:
+        raise ValueError(
+            f"model.teacher.name is {teacher['name']!r}, but train_dataloader.dataset.teacher is {read!r}: "
+            "the losses would come from one, the figures beside them from the other; give the dataset's alone"
+        )
 
 
 def _fill_counts(config: Config, prepared: PreparedSet) -> None:

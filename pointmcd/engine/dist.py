@@ -1,5 +1,7 @@
 """Several processes: one global batch, shared out over the ranks."""
 
+import atexit
+import contextlib
 import os
 
 import torch
@@ -15,11 +17,11 @@ def world_size() -> int:
 def distribute(config: Config) -> Config:
     """Prepare a complete config for the ranks that torchrun started; one process is left as it is.
 
-    A config's batch sizes are global: each rank takes its share. Without CUDA the process group is started
-    here with gloo, since MMEngine would ask CUDA for a device.
+    A config's batch sizes are global: each rank takes its share, a whole number where it trains. Without CUDA
+    the process group is started here with gloo, since MMEngine would ask CUDA for a device.
 
     Raises:
-        ValueError: A batch size does not divide by the number of ranks.
+        ValueError: The batch size of the training does not divide by the number of ranks.
     """
     ranks = world_size()
     if ranks == 1:
@@ -27,6 +29,9 @@ def distribute(config: Config) -> Config:
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         loader = config.get(name)
         if loader is None:
+            continue
+        if name != "train_dataloader":  # batches of an evaluation make no difference
+            loader.batch_size = -(-loader.batch_size // ranks)
             continue
         if loader.batch_size % ranks:
             nearest = max(loader.batch_size // ranks, 1) * ranks
@@ -36,8 +41,16 @@ def distribute(config: Config) -> Config:
             )
         loader.batch_size //= ranks
     config.launcher = "pytorch"
+    atexit.register(_leave)
     if not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo")
         config.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
     return config
+
+
+def _leave() -> None:
+    """End the process group before the interpreter does, whose threads it would outlive."""
+    if torch.distributed.is_initialized():
+        with contextlib.suppress(Exception):  # the other ranks may be gone
+            torch.distributed.destroy_process_group()

@@ -1,17 +1,24 @@
-"""Hooks that a config adds to the Runner's own."""
+"""What happens beside the steps of a training: seeds, checkpoints, figures to compare with."""
 
 import random
+from collections import deque
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from pointmcd.compat import from_plain, to_plain
+from pointmcd.checkpoint import read_checkpoint
+from pointmcd.engine.agreement import check_backbone
 from pointmcd.engine.pretrained import load_backbone
+from pointmcd.engine.work_dir import INTERRUPTED, note_last
 from pointmcd.models import PointMCD
 from pointmcd.models.layers import BatchNorm
 from pointmcd.registry import HOOKS
@@ -23,7 +30,7 @@ def _bare(runner: Runner) -> torch.nn.Module:
 
 @HOOKS.register_module()
 class SeedHook(Hook):
-    """Seed all generators anew each epoch and iteration, from (seed, rank, iteration).
+    """Seed all generators anew each epoch, batch and step, from (seed, rank, iteration); every Runner has it.
 
     A checkpoint stores no generator's state, so that augmentation, dropout and drawn views would differ
     after a resume; seeded like this they are the same, bit for bit on the CPU.
@@ -33,14 +40,18 @@ class SeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed what the loader draws while it starts."""
-        self._seed(runner, 0)
+        self._seed(runner, runner.iter - getattr(runner.train_loop, "batches_made", 0), 0)
+
+    def before_train_fetch(self, runner: Runner, iteration: int) -> None:
+        """Seed what the loader draws for a batch that is not the first."""
+        self._seed(runner, iteration, 2)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed one step."""
-        self._seed(runner, 1)
+        self._seed(runner, runner.iter, 1)
 
-    def _seed(self, runner: Runner, stream: int) -> None:
-        entropy = (int(runner.seed), int(runner.rank), int(runner.iter), stream)
+    def _seed(self, runner: Runner, iteration: int, stream: int) -> None:
+        entropy = (int(runner.seed), int(runner.rank), int(iteration), stream)
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 (libraries draw from the global generator)
@@ -49,20 +60,74 @@ class SeedHook(Hook):
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Store tensors and plain values only, so that every checkpoint loads with ``weights_only=True``."""
+    """Nothing any more, kept for configs that list it: every checkpoint holds plain values alone."""
 
-    priority = "VERY_LOW"
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Make numpy values and history buffers plain."""
-        for key in checkpoint:
-            if key != "state_dict":
-                checkpoint[key] = to_plain(checkpoint[key])
+@HOOKS.register_module()
+class CheckpointHook(MMEngineCheckpointHook):
+    """Store checkpoints as MMEngine's hook does, but delete an old one only once the new one is there.
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Turn the history buffers back."""
-        if "message_hub" in checkpoint:
-            checkpoint["message_hub"] = from_plain(checkpoint["message_hub"])
+    Args: As MMEngine's; files are local.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Tidy away what a training left that was killed between storing and deleting."""
+        super().before_train(runner)
+        if self.max_keep_ckpts <= 0:
+            self.keep_ckpt_ids = deque()
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        kept = [number for number in self.keep_ckpt_ids if number != step] + [step]
+        many = max(len(kept) - self.max_keep_ckpts, 0) if self.max_keep_ckpts > 0 else 0
+        path = Path(self.out_dir, self.filename_tmpl.format(step))
+        before = {name: runner.message_hub.runtime_info.get(name) for name in ("keep_ckpt_ids", "last_ckpt")}
+        if self.max_keep_ckpts > 0:
+            # with those that are about to go, so that a training that is killed before they do finds them
+            runner.message_hub.update_info("keep_ckpt_ids", kept)
+        runner.message_hub.update_info("last_ckpt", str(path))
+        try:
+            runner.save_checkpoint(
+                self.out_dir,
+                path.name,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                **self.args,
+            )
+        except BaseException:
+            for name, value in before.items():
+                runner.message_hub.update_info(name, value)
+            raise
+        self.last_ckpt = str(path)
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = deque(kept[many:], self.max_keep_ckpts)
+            runner.message_hub.update_info("keep_ckpt_ids", kept[many:])
+        if is_main_process():
+            note_last(runner.work_dir, path)
+            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
+            for number in kept[:many]:
+                Path(self.out_dir, self.filename_tmpl.format(number)).unlink(missing_ok=True)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        """Hide the older best ones from MMEngine, which would delete them first."""
+        if not self.save_best:
+            return
+        older = self._best()
+        for place in (vars(self), vars(self).get("best_ckpt_path_dict", {})):
+            place.update(dict.fromkeys(place.keys() & older.keys()))
+        super()._save_best_checkpoint(runner, metrics)
+        for name, path in older.items():
+            place = vars(self) if name == "best_ckpt_path" else self.best_ckpt_path_dict
+            if place[name] is None:
+                place[name] = path
+            elif path is not None and path != place[name] and is_main_process():
+                Path(path).unlink(missing_ok=True)
+
+    def _best(self) -> dict[str, str | None]:
+        if len(self.key_indicators) == 1:
+            return {"best_ckpt_path": self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
 
 
 @HOOKS.register_module()
@@ -84,13 +149,30 @@ class CompileHook(Hook):
 
 @HOOKS.register_module()
 class SyncBatchNormHook(Hook):
-    """Take batch-norm statistics over the batch of all ranks; works on the CPU, where torch's own refuses."""
+    """Take batch-norm statistics over the batch of all ranks; works on the CPU, where torch's own refuses.
+
+    Every Runner of several ranks has it, so that they train what one process would, unless the config says
+    ``default_hooks.sync_batch_norm=None``. The batch norms of image networks keep each rank's own.
+    """
 
     def before_train(self, runner: Runner) -> None:
         """Switch the layers over."""
-        for module in _bare(runner).modules():
-            if isinstance(module, BatchNorm):
-                module.sync = True
+        if runner.world_size == 1:
+            return
+        layers = [module for module in _bare(runner).modules() if isinstance(module, BatchNorm)]
+        for layer in layers:
+            layer.sync = True
+        runner.logger.info(
+            f"batch statistics of {len(layers)} layers are those of all {runner.world_size} processes "
+            "(default_hooks.sync_batch_norm=None gives each its own)"
+        )
+        others = [
+            name
+            for name, module in _bare(runner).named_modules()
+            if isinstance(module, _BatchNorm) and module not in layers and not name.startswith("teacher.")
+        ]
+        if others:
+            runner.logger.warning(f"{len(others)} layers keep each process's own, such as {others[0]}")
 
 
 @HOOKS.register_module()
@@ -112,6 +194,7 @@ class PretrainedBackboneHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Load once, when a training begins."""
         if not self.loaded and isinstance(runner.optim_wrapper, OptimWrapper):
+            check_backbone(runner.cfg.model.backbone, read_checkpoint(self.checkpoint), self.checkpoint)
             load_backbone(_bare(runner).backbone, self.checkpoint)
             runner.logger.info(f"the backbone starts from {self.checkpoint}")
             self.loaded = True
@@ -119,7 +202,7 @@ class PretrainedBackboneHook(Hook):
 
 @HOOKS.register_module(name=["TeacherMetricsHook", "TeacherBesideHook"])  # configs of before say the latter
 class TeacherMetricsHook(Hook):
-    """Put the teacher's accuracy on the same split beside the student's, in logs and reports.
+    """Put the teacher's accuracy on the same split beside the student's; every Runner has it.
 
     A student without a task has no accuracy to be beside; for it the log says what its view loss is to be
     compared with.

@@ -1,18 +1,282 @@
-"""From a complete config to MMEngine's Runner."""
+"""From a complete config to a Runner: MMEngine's, but for how it stores, resumes and stops."""
 
+import contextlib
+import copy
+import math
+import signal
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mmengine
+import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.dist import barrier, broadcast_object_list, is_main_process, master_only
+from mmengine.hooks import EMAHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop
+from torch.utils.data import DataLoader
 
+from pointmcd.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from pointmcd.compat import from_plain, to_plain
+from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.dist import distribute
+from pointmcd.engine.loops import TrainLoop
+from pointmcd.engine.schedules import resume_schedules
+from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
+from pointmcd.engine.work_dir import INTERRUPTED, newest_checkpoint, note_last, sole_training
 from pointmcd.models.teachers.trunks import mend_torchvision
 
+ALWAYS = ("SeedHook", "TeacherMetricsHook")
+"""Hooks that every Runner has, whatever ``custom_hooks`` lists."""
+LISTED_BEFORE = (*ALWAYS, "TeacherBesideHook", "PlainCheckpointHook")
+"""What older configs list there."""
 
-def build_runner(config: Config) -> Runner:
+
+def build_runner(config: Config, training: bool = True) -> "Runner":
     """The Runner of a config that ``load_config`` completed, in this process of those that torchrun started.
 
+    Args:
+        config: The complete config.
+        training: Train, and test afterwards; without, what only a training needs is not looked at.
+
     Raises:
-        ValueError: A batch size does not divide by the number of processes, or a component refuses an
-            argument.
+        ValueError: The batch size of a training does not divide by the number of processes, or a component
+            refuses an argument.
     """
     mend_torchvision()  # the Runner imports it
+    if not training:
+        config = copy.deepcopy(config)
+        for name in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):
+            config[name] = None
+        for name in ("val_dataloader", "val_cfg", "val_evaluator"):
+            config[name] = None
     return Runner.from_cfg(distribute(config))
+
+
+class Runner(mmengine.runner.Runner):
+    """MMEngine's Runner with checkpoints that are whole or not there, and trainings that can be interrupted.
+
+    Attributes:
+        stop_request: Whether a signal asks the training to end.
+    """
+
+    _timestamps: ClassVar[set[str]] = set()
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Give each Runner of a process a time stamp of its own: loggers and folders are named by it."""
+        super().setup_env(env_cfg)
+        stamp, number = self._timestamp, 1
+        while self._timestamp in self._timestamps:
+            number += 1
+            self._timestamp = f"{stamp}_{number}"
+        self._timestamps.add(self._timestamp)
+
+    def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
+        """Register what every run needs, then what the config lists."""
+        self.stop_request = StopRequest()
+        defaults = {"sync_batch_norm": {"type": "SyncBatchNormHook"}, **(default_hooks or {})}
+        own = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
+        self.register_default_hooks({k: v for k, v in defaults.items() if v is not None or k in own})
+        for name in ALWAYS:
+            self.register_hook({"type": name})
+        self.register_hook(WatchHook(self.stop_request))
+        for hook in custom_hooks or []:
+            if not isinstance(hook, dict) or hook.get("type") not in LISTED_BEFORE:
+                self.register_hook(hook)
+
+    @cached_property
+    def _statement(self) -> dict[str, Any]:
+        return statement(self.cfg)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop, and refuse one that would make no step."""
+        if isinstance(loop, dict) and "type" not in loop and loop.get("by_epoch"):
+            arguments = {key: value for key, value in loop.items() if key != "by_epoch"}
+            loop = TrainLoop(**arguments, runner=self, dataloader=self._train_dataloader)
+        loop = super().build_train_loop(loop)
+        _check_steps("train_dataloader", loop.dataloader, self.world_size)
+        return loop
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop, and refuse one that would look at nothing."""
+        loop = super().build_val_loop(loop)
+        _check_steps("val_dataloader", loop.dataloader, self.world_size)
+        return loop
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop, and refuse one that would look at nothing."""
+        loop = super().build_test_loop(loop)
+        _check_steps("test_dataloader", loop.dataloader, self.world_size)
+        return loop
+
+    def train(self) -> torch.nn.Module:
+        """Train, alone in the work dir.
+
+        Raises:
+            ValueError: Another training is at work there, a loader makes no step, the checkpoint to start
+                from does not fit, or a loss is not finite.
+            TrainingStopped: SIGINT or SIGTERM came; what was trained is in ``interrupted.pth``, from which
+                ``--resume`` goes on.
+        """
+        with contextlib.ExitStack() as stack:
+            refusal: list[str | None] = [None]
+            if is_main_process():
+                try:
+                    stack.enter_context(sole_training(self.work_dir))
+                except ValueError as error:
+                    refusal[0] = str(error)
+            broadcast_object_list(refusal)
+            if refusal[0] is not None:
+                raise ValueError(refusal[0])
+            super().dump_config()
+            stack.enter_context(self.stop_request)
+            try:
+                return super().train()
+            except StopHere as stop:
+                raise self._stopped(stop) from None
+
+    def dump_config(self) -> None:
+        """Leave the config of the work dir to trainings: a test of a checkpoint there is none."""
+
+    def _stopped(self, stop: StopHere) -> TrainingStopped:
+        """Store an interrupted training."""
+        if stop.validating:
+            for hook in self.hooks:
+                if isinstance(hook, EMAHook):  # the average lies in the model's place while it is validated
+                    hook._swap_ema_parameters()
+        done = self.iter + stop.uncounted
+        meta = {"epoch": self.epoch, "iter": done, "epoch_batches": stop.batches}
+        self.save_checkpoint(self.work_dir, INTERRUPTED, meta=meta)
+        path = Path(self.work_dir, INTERRUPTED)
+        if is_main_process():
+            note_last(self.work_dir, path)
+        if stop.uncounted:  # all ranks are here, and the first to leave ends the others
+            barrier()
+        where = f"after {self.epoch} epochs" + (f" and {stop.batches} steps" if stop.batches else "")
+        if not isinstance(self.train_loop, EpochBasedTrainLoop):
+            where = f"after {done} iterations"
+        name = signal.Signals(stop.signal).name
+        return TrainingStopped(f"{name} ended the training {where}, which are in {path}", stop.signal)
+
+    def load_or_resume(self) -> None:
+        """Load or resume once; of a work dir, the newest checkpoint that can be read."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            path, unreadable = newest_checkpoint(self.work_dir)
+            for line in unreadable:
+                self.logger.warning(f"passed over: {line}")
+            if path is None:
+                self.logger.info(f"no checkpoint in {self.work_dir} yet: the training begins anew")
+                self._has_loaded = True
+            else:
+                self._load_from = str(path)
+        super().load_or_resume()
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
+        """Read a checkpoint and load its weights, all of which the model must have, and no others.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is damaged, or does not fit, or was trained with something else; the text lists
+                the differences.
+        """
+        checkpoint = read_checkpoint(filename)
+        for note in check_agreement(self.cfg, checkpoint, filename):
+            self.logger.info(note)
+        checkpoint.setdefault("state_dict", dict(checkpoint))
+        checkpoint.setdefault("meta", {}).pop("config", None)  # MMEngine would run it
+        if "message_hub" in checkpoint:
+            checkpoint["message_hub"] = from_plain(checkpoint["message_hub"])
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        load_weights(_bare(self.model), checkpoint["state_dict"], f"{filename} does not fit this config")
+        self._has_loaded = True
+        self.logger.info(f"loaded {filename}")
+        return checkpoint
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint of a training, on the schedule of this config.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is damaged, does not fit, or is not of a training.
+        """
+        saved = read_checkpoint(filename)
+        if missing := [key for key in ("meta", "optimizer", "message_hub") if key not in saved]:
+            raise ValueError(f"{filename} holds no {missing[0]}: it is not of a training to go on with")
+        before = [dict(group) for group in self.optim_wrapper.param_groups]
+        super().resume(filename, resume_param_scheduler=False)
+        if isinstance(self.train_loop, TrainLoop):
+            self.train_loop.batches_made = saved["meta"].get("epoch_batches", 0)
+        resume_schedules(self, saved.get("param_schedulers"), before)
+
+    @master_only
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Write a checkpoint of nothing but tensors and plain values, as ``write_checkpoint`` does.
+
+        Args: As MMEngine's; the file is a local one.
+
+        Raises:
+            OSError: It cannot be written.
+            ValueError: A weight is not finite.
+        """
+        place = (self.epoch + 1, self.iter) if by_epoch else (self.epoch, self.iter + 1)
+        model = _bare(self.model)
+        checkpoint = {
+            "meta": {
+                "epoch": place[0],
+                "iter": place[1],
+                **(meta or {}),
+                "cfg": self.cfg.pretty_text,
+                "seed": self.seed,
+                "experiment_name": self.experiment_name,
+                "mmengine_version": mmengine.__version__,
+                "statement": self._statement,
+                "dataset_meta": getattr(self.train_dataloader.dataset, "metainfo", None),
+            },
+            "state_dict": model.state_dict(),
+            "message_hub": self.message_hub.state_dict(),
+        }
+        if save_optimizer:
+            checkpoint["optimizer"] = self.optim_wrapper.state_dict()
+        if save_param_scheduler and self.param_schedulers is not None:
+            checkpoint["param_schedulers"] = [one.state_dict() for one in self.param_schedulers]
+        self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+        _check_finite(checkpoint["state_dict"], filename)
+        write_checkpoint(Path(out_dir, filename), to_plain(checkpoint))
+
+
+def _bare(model: torch.nn.Module) -> torch.nn.Module:
+    return model.module if is_model_wrapper(model) else model
+
+
+def _check_finite(state: dict[str, torch.Tensor], filename: str) -> None:
+    for name, value in state.items():
+        if value.is_floating_point() and not math.isfinite(float(value.sum(dtype=torch.float64))):
+            raise ValueError(
+                f"{name} is no longer finite, so {filename} was not written and older checkpoints are as "
+                "they were. A lower optim_wrapper.optimizer.lr helps, or optim_wrapper.clip_grad"
+            )
+
+
+def _check_steps(name: str, loader: DataLoader, ranks: int) -> None:
+    """Refuse a loader of no batches."""
+    if len(loader):
+        return
+    shapes = len(loader.sampler)
+    if not shapes:
+        raise ValueError(f"{name} has no shapes")
+    raise ValueError(
+        f"{name} has {shapes * ranks} shapes, fewer than its batch of {loader.batch_size * ranks}, and drops "
+        f"what does not fill one (drop_last): no step would be made. Give --cfg-options "
+        f"{name}.batch_size={shapes * ranks}"
+    )

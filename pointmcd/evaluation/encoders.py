@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pointmcd.checkpoint import read_state_dict
+from pointmcd.checkpoint import read_checkpoint, read_state_dict
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
+from pointmcd.engine.agreement import check_backbone
+from pointmcd.engine.agreement import points_seen as points_seen
 from pointmcd.engine.pretrained import load_backbone
 from pointmcd.evaluation.features import KINDS, Features
 from pointmcd.models import PointModel
@@ -53,6 +54,8 @@ def load_encoder(model: dict[str, Any], checkpoint: str | Path, with_head: bool 
             not its head.
     """
     encoder = build_encoder(model, with_head)
+    if Path(checkpoint).suffix != ".safetensors":
+        check_backbone(model["backbone"], read_checkpoint(checkpoint), checkpoint)
     load_backbone(encoder.backbone, checkpoint)
     if with_head:
         state = read_state_dict(checkpoint)
@@ -64,17 +67,6 @@ def load_encoder(model: dict[str, Any], checkpoint: str | Path, with_head: bool 
                 f"(tools/export_student.py) brings its own: {error}"
             ) from error
     return encoder
-
-
-def points_seen(config: Config) -> int:
-    """N, how many points of a shape the network of a config looks at."""
-    loader = config.get("test_dataloader")
-    if loader is not None:
-        return loader.dataset.num_points
-    for transform in config.model.get("data_preprocessor", {}).get("transforms") or []:
-        if transform["type"] == "RandomSubset":
-            return transform["num_points"]
-    return config.train_dataloader.dataset.num_points
 
 
 def teacher_features(data_root: str | Path, teacher: str, split: str) -> Features:

@@ -132,8 +132,7 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
         each shape's score.
     """
     config.work_dir = str(work_dir)
-    config.experiment_name = Path(work_dir).as_posix().replace("/", "_")
-    config.resume = Path(work_dir, "last_checkpoint").is_file()
+    config.resume = True  # where there is a checkpoint
     runner = build_runner(config)
     progress = _ProgressBar(Path(work_dir).name)
     runner.register_hook(progress)

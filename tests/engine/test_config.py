@@ -135,3 +135,30 @@ def test_baseline_has_the_same_recipe(tiny_set, config):
 def test_a_set_without_parts_is_named(tiny_set):
     with pytest.raises(ValueError, match=r"num_parts comes from the prepared data, but .* without parts"):
         load(tiny_set, config=CONFIGS / "baseline_pointnet_shapenetpart.py")
+
+
+def test_a_folder_may_be_a_number(tiny_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2024").symlink_to(tiny_set)
+    for overrides in (["data_root=2024"], {"data_root": 2024}):
+        assert load_config(BASELINE, overrides).data_root == "2024"
+
+
+def test_the_teacher_is_named_once(taught_set):
+    distilled = CONFIGS / "pointmcd_pointnet_modelnet.py"
+    config = load(taught_set, "train_dataloader.dataset.teacher=tinyresnet", config=distilled)
+    assert config.model.teacher.name == "tinyresnet"
+    with pytest.raises(ValueError, match=r"teacher.name is 'parts', but .*dataset.teacher is 'mobilenetv2'"):
+        load(taught_set, "model.teacher.name=parts", config=distilled)
+
+
+def test_schedules_are_as_long_as_the_training(taught_set, parts_set):
+    teacher = CONFIGS / "teacher_parts_builtinpart.py"
+    config = load(parts_set, "train_cfg.max_epochs=9", config=teacher)
+    assert config.param_scheduler[0].total_steps == 9
+    with pytest.raises(ValueError, match=r"OneCycleLR lasts 6 epochs, the training 9"):
+        load(parts_set, "train_cfg.max_epochs=9", "param_scheduler.0.total_steps=6", config=teacher)
+    late = load(taught_set, "param_scheduler.0.begin=100")
+    assert late.param_scheduler[0].T_max == 400
+    with pytest.raises(ValueError, match=r"last as long as 500 epochs; give it convert_to_iter_based=True"):
+        load(taught_set, "param_scheduler.0.by_epoch=False")

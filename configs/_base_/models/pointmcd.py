@@ -6,5 +6,5 @@ model = dict(
     type="PointMCD",
     neck=dict(type="VAFP", num_views=None),
     distill=[dict(type="ViewDistillationHead", distance="l1", loss_weight=1.0)],
-    teacher=dict(type="CachedTeacher", data_root=None, name="mobilenetv2"),
+    teacher=dict(type="CachedTeacher", data_root=None, name=None),  # the dataset names it
 )

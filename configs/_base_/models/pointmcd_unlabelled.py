@@ -13,5 +13,5 @@ model = dict(
     head=None,
     neck=dict(type="VAFP", num_views=None),
     distill=[dict(type="ViewDistillationHead", distance="l1", loss_weight=1.0)],
-    teacher=dict(type="CachedTeacher", data_root=None, name="autoencoder"),
+    teacher=dict(type="CachedTeacher", data_root=None, name=None),  # the dataset names it
 )

@@ -1,9 +1,14 @@
 """Image networks by their names, and their weights."""
 
+import contextlib
 import difflib
+import socket
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +79,35 @@ def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"timm {timm.__version__} has no model {name!r}{hint}")
-    return timm.create_model(name, pretrained=pretrained, **options)
+    if not pretrained:
+        return timm.create_model(name, pretrained=False, **options)
+    try:
+        with _no_waiting_for_the_hub():
+            return timm.create_model(name, pretrained=True, **options)
+    except TypeError:  # an option that the network does not take
+        raise
+    except Exception as error:  # of whatever library makes the connection
+        raise ValueError(
+            f"timm's weights of {name} are not to be had ({str(error).partition(chr(10))[0]}); without a "
+            "network give them as a file: --cfg-options model.pretrained=False model.checkpoint=FILE"
+        ) from error
+
+
+@contextlib.contextmanager
+def _no_waiting_for_the_hub() -> Iterator[None]:
+    """Take weights from the cache alone where the hub does not answer; its client would try for a minute."""
+    from huggingface_hub import constants
+
+    hub, offline = urlsplit(constants.ENDPOINT), constants.HF_HUB_OFFLINE
+    try:
+        if not offline and not getproxies():
+            socket.create_connection((hub.hostname, hub.port or 443), timeout=3).close()
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
 
 
 def load_trunk(trunk: nn.Module, state: dict[str, Tensor], source: str) -> None:

@@ -1,0 +1,197 @@
+"""What a checkpoint says of itself, compared with what a config makes of it."""
+
+import ast
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.registry import MODELS
+
+NETWORK = ("backbone", "head")
+TRAINING_ONLY = {"smoothing", "loss_weight", "dropout", "tnet_reg_weight"}
+"""Arguments of a network that make no difference to what a trained one says."""
+POINT_SETTINGS = ("normalization", "up")
+
+
+def statement(config: Config) -> dict[str, Any]:
+    """What a checkpoint of this training says of itself, all of it plain values.
+
+    Returns:
+        ``network``: the arguments of backbone and head, defaults included, where there are any;
+        ``num_points``, what the network sees of a shape; of the prepared set ``class_names``,
+        ``part_names``, ``class_parts``, ``points`` (how it was prepared) and ``data_digest``.
+    """
+    said: dict[str, Any] = {"network": _network(config.model), "num_points": points_seen(config)}
+    root = config.get("data_root")
+    if root is not None and Path(root).is_dir():
+        prepared = PreparedSet(root)
+        said |= {
+            "class_names": list(prepared.class_names),
+            "part_names": prepared.part_names,
+            "class_parts": prepared.class_parts,
+            "points": prepared.manifest["points"],
+            "data_digest": prepared.digest,
+        }
+    return {key: plain(value) for key, value in said.items()}
+
+
+def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of itself, as ``statement``; less of it in older ones and in students.
+
+    The config that a checkpoint holds as text is read, never run.
+    """
+    meta = checkpoint.get("meta") or {}
+    if isinstance(meta.get("statement"), dict):
+        return meta["statement"]
+    if "model" in checkpoint and "class_names" in checkpoint:  # an exported student
+        names = ("class_names", "part_names", "class_parts", "points", "num_points")
+        said = {name: checkpoint[name] for name in names if name in checkpoint}
+        return {"network": _network(checkpoint["model"]), **said}
+    said = {}
+    config = _literals(meta.get("cfg", ""))
+    if isinstance(config.get("model"), dict):
+        said["network"] = _network(config["model"])
+    data = meta.get("dataset_meta") or {}
+    for name, key in (("class_names", "classes"), ("part_names", "parts"), ("class_parts", "class_parts")):
+        if data.get(key):
+            said[name] = plain(data[key])
+    return said
+
+
+def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Path) -> list[str]:
+    """Refuse a checkpoint of another network, other classes or parts, or points prepared in another way.
+
+    Args:
+        config: A complete config (``pointmcd.engine.load_config``).
+        checkpoint: What ``read_checkpoint`` gave.
+        source: The file, for messages.
+
+    Returns:
+        What differs and may: sentences about another number of points, or another set of the same classes.
+
+    Raises:
+        ValueError: They do not agree; the text names both sides.
+    """
+    ours, theirs = statement(config), statement_of(checkpoint)
+    faults = _differences(ours["network"], theirs.get("network", {}))
+    for name, what in (("class_names", "classes"), ("part_names", "parts"), ("class_parts", "class_parts")):
+        if name in theirs and name in ours and (theirs[name] or []) != (ours[name] or []):
+            faults.append((what, _short(theirs[name]), _short(ours[name])))
+    for name in POINT_SETTINGS:
+        there, here = ((said.get("points") or {}).get(name) for said in (theirs, ours))
+        if there is not None and here is not None and there != here:
+            faults.append((f"points.{name}", there, here))
+    if faults:
+        lines = "\n".join(f"  {what}: {there} in the checkpoint, {here} here" for what, there, here in faults)
+        raise ValueError(
+            f"{source} was not trained with what this config and {config.get('data_root')} say:\n{lines}"
+        )
+    notes = []
+    if theirs.get("num_points", ours["num_points"]) != ours["num_points"]:
+        there, here = theirs["num_points"], ours["num_points"]
+        notes.append(f"{source} was trained on {there} points of a shape; here it sees {here}")
+    if "data_digest" in theirs and theirs["data_digest"] != ours.get("data_digest"):
+        notes.append(f"{source} was trained on another set of the same classes than {config.data_root}")
+    return notes
+
+
+def check_backbone(backbone: dict[str, Any], checkpoint: dict[str, Any], source: str | Path) -> None:
+    """Refuse a checkpoint whose backbone has other arguments, such as another ``k``.
+
+    Raises:
+        ValueError: The text names both sides.
+    """
+    theirs = statement_of(checkpoint).get("network", {})
+    faults = _differences(_network({"backbone": backbone}), theirs)
+    if faults:
+        lines = "\n".join(f"  {what}: {there} in the checkpoint, {here} here" for what, there, here in faults)
+        raise ValueError(f"{source} holds no backbone of this config:\n{lines}")
+
+
+def plain(value: Any) -> Any:
+    """Dicts and lists for what is like them, such as a ``ConfigDict`` or a tuple."""
+    if isinstance(value, dict):
+        return {str(key): plain(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(child) for child in value]
+    return value
+
+
+def points_seen(config: Config) -> int:
+    """N, how many points of a shape the network of a config looks at."""
+    loader = config.get("test_dataloader")
+    if loader is not None:
+        return loader.dataset.num_points
+    for transform in config.model.get("data_preprocessor", {}).get("transforms") or []:
+        if transform["type"] == "RandomSubset":
+            return transform["num_points"]
+    return config.train_dataloader.dataset.num_points
+
+
+def _network(model: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a model's backbone and head, with their defaults."""
+    network = {}
+    for part in NETWORK:
+        given = model.get(part)
+        if isinstance(given, dict) and "type" in given:
+            component = MODELS.get(given["type"]) if isinstance(given["type"], str) else given["type"]
+            parameters = inspect.signature(component).parameters.values() if component else ()
+            defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+            name = given["type"] if isinstance(given["type"], str) else given["type"].__name__
+            network[part] = plain({**defaults, **given, "type": name})
+    return network
+
+
+def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(name, theirs, ours) of each argument that differs in a part that both have."""
+    found = []
+    for part in ours.keys() & theirs.keys():
+        here, there = ours[part], theirs[part]
+        names = sorted((here.keys() | there.keys()) - TRAINING_ONLY)
+        if here.get("type") != there.get("type"):
+            names = ["type"]
+        found += [
+            (f"model.{part}.{name}", there.get(name), here.get(name))
+            for name in names
+            if here.get(name) != there.get(name)
+        ]
+    return found
+
+
+def _short(names: Any) -> str:
+    if isinstance(names, Sequence) and len(names) > 5:
+        return f"{len(names)} ({', '.join(map(str, names[:5]))} ...)"
+    return str(names)
+
+
+def _literals(text: str) -> dict[str, Any]:
+    """The assignments in a config's text of literals and calls of ``dict``; others are left out."""
+    found: dict[str, Any] = {}
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, TypeError):
+        return found
+    for line in body:
+        if isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name):
+            try:
+                found[line.targets[0].id] = _literal(line.value)
+            except (ValueError, RecursionError):
+                continue
+    return found
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call):
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
+            raise ValueError("only calls of dict are read")
+        return {str(word.arg): _literal(word.value) for word in node.keywords}
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {ast.literal_eval(key): _literal(value) for key, value in pairs if key is not None}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(child) for child in node.elts]
+    return ast.literal_eval(node)

@@ -1,0 +1,112 @@
+"""The folder of a training: one training at a time, and the newest checkpoint in it that can be read."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pointmcd.checkpoint import read_checkpoint
+from pointmcd.files import written_aside
+
+INTERRUPTED = "interrupted.pth"
+LAST = "last_checkpoint"
+STUMP = re.compile(rf"(.*\.pth|{LAST})\.\d+\.tmp")
+
+
+@contextlib.contextmanager
+def sole_training(work_dir: str | Path) -> Iterator[None]:
+    """Hold a folder, so that no second training writes into it; what a killed one left half-written goes.
+
+    The lock goes with the process, however that ends.
+
+    Raises:
+        ValueError: Another training holds it.
+    """
+    folder = Path(work_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "training.lock", "a+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not inherited by workers
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"another training (process {file.read().strip() or 'unknown'}) is at work in {folder}; wait "
+                "for it, or give this one another --work-dir"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):  # disks without locks
+                raise
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        for path in folder.iterdir():
+            if STUMP.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        yield
+
+
+def newest_checkpoint(work_dir: str | Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint of a training that can be read.
+
+    Args:
+        work_dir: Its folder.
+
+    Returns:
+        The file, None where the training has stored none yet; and what newer ones could not be read, a line
+        each.
+
+    Raises:
+        ValueError: There are checkpoints, and none can be read.
+    """
+    unreadable = []
+    for path in _candidates(Path(work_dir)):
+        try:
+            read_checkpoint(path)
+        except (ValueError, FileNotFoundError) as error:
+            unreadable.append(str(error))
+        else:
+            return path, unreadable
+    if unreadable:
+        lines = "\n".join(unreadable)
+        raise ValueError(f"no checkpoint in {work_dir} can be read; train anew without --resume:\n{lines}")
+    return None, []
+
+
+def note_last(work_dir: str | Path, checkpoint: str | Path) -> None:
+    """Write down which checkpoint is the last."""
+    with written_aside(Path(work_dir, LAST)) as temporary:
+        temporary.write_text(str(checkpoint))
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, the newest first: the one that was noted last, but for later ones."""
+    found = {path: path.stat().st_mtime_ns for path in folder.glob("*.pth") if _number(path) is not None}
+    noted = _noted(folder)
+    if noted is not None and noted.is_file():
+        found.setdefault(noted, noted.stat().st_mtime_ns)
+    ordered = sorted(found, key=lambda path: (found[path], _number(path) or 0), reverse=True)
+    if noted not in found or noted is None:
+        return ordered
+    later = [p for p in ordered if found[p] > found[noted] and (_number(p) or 0) > (_number(noted) or 0)]
+    return [*later, noted, *(path for path in ordered if path != noted and path not in later)]
+
+
+def _noted(folder: Path) -> Path | None:
+    """What the last checkpoint is said to be, also where the folder was moved since."""
+    try:
+        noted = Path((folder / LAST).read_text().strip())
+    except (OSError, UnicodeDecodeError):
+        return None
+    beside = folder / noted.name
+    return beside if beside.is_file() else noted
+
+
+def _number(path: Path) -> float | None:
+    """N of ``epoch_N.pth`` and ``iter_N.pth``, infinity of one that a signal made, None of other files."""
+    if path.name == INTERRUPTED:
+        return float("inf")
+    found = re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name)
+    return float(found[1]) if found else None
