@@ -35,8 +35,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         What was written.
 
     Raises:
-        ValueError: The config's model is no student, or the checkpoint is damaged, or was trained with another
-            network, other classes or points that were prepared in another way.
+        ValueError: The config's model is no student, or the checkpoint is damaged, or was trained with
+            another network, other classes or points that were prepared in another way.
     """
     if config.model.get("backbone") is None:
         raise ValueError(

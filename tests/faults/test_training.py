@@ -102,14 +102,12 @@ def test_a_signal_stores_the_step_and_resuming_is_bit_exact(tiny_set, tmp_path, 
 
 
 def test_the_tool_says_how_to_go_on(tiny_set, tmp_path, monkeypatch, capsys):
-    build = train_command.build_runner
-
     def interrupted(config):
-        runner = build(config)
+        runner = build_runner(config)
         runner.register_hook(At(1, raise_signal(signal.SIGTERM)))
         return runner
 
-    monkeypatch.setattr(train_command, "build_runner", interrupted)
+    monkeypatch.setattr("pointmcd.engine.build_runner", interrupted)
     with pytest.raises(SystemExit) as ended:
         train_command.main([str(CONFIG), "--work-dir", str(tmp_path), *words(tiny_set)])
     assert ended.value.code == 143
