@@ -6,18 +6,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pointmcd.models.backbones.pointnet2 import MSG, SSG, PointNet2, Scales
+from pointmcd.models.backbones.pointnet2 import SSG, PointNet2, Scales
 from pointmcd.models.layers import FeaturePropagation
 from pointmcd.registry import MODELS
 
 SEG_MSG: Scales = (
-    MSG[0],
+    (
+        {"radius": 0.1, "k": 32, "channels": (32, 32, 64)},
+        {"radius": 0.2, "k": 64, "channels": (64, 64, 128)},
+        {"radius": 0.4, "k": 128, "channels": (64, 96, 128)},
+    ),
     (
         {"radius": 0.4, "k": 64, "channels": (128, 128, 256)},
         {"radius": 0.8, "k": 128, "channels": (128, 196, 256)},
     ),
 )
-"""Multi-scale grouping for part segmentation (the authors' release)."""
+"""Multi-scale grouping for part segmentation (the release's ``pointnet2_part_seg_msg_one_hot.py``)."""
 
 
 @MODELS.register_module()
@@ -32,7 +36,8 @@ class PointNet2Seg(PointNet2):
     Args:
         in_channels: Values of a point; what follows x, y, z is a feature.
         num_points: As ``PointNet2``.
-        scales: As ``PointNet2``.
+        scales: As ``PointNet2``, for classification; the authors' release for parts has ``k=64`` at its first
+            level, where this is 32.
         channels: As ``PointNet2``.
         propagation: Widths of the MLP of each feature propagation, from the coarsest level to the points;
             the last one is L. One more than ``scales`` has levels.
