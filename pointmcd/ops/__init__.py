@@ -1,6 +1,14 @@
 """The hot operations, each with a torch form that runs anywhere and faster kernels where they are.
 
 ``backends()`` and ``python -m pointmcd.ops`` say what runs where; ``reference`` holds the plain formulas.
+
+Every operation checks shape, dtype and device of each tensor (``ValueError``) and the range of each index
+(``IndexError``; on CUDA the device's assertion). Any strides will do. On every backend:
+
+* A distance that is not a number, as a NaN or an infinity among the coordinates makes it, counts as infinite:
+  such points are the last neighbours, in no ball, of no weight, and not sampled.
+* A maximum over values of which one is NaN is NaN; what a view does not see is not looked at.
+* No clouds, no queries and no channels give empty results; a maximum over no points is refused.
 """
 
 import os

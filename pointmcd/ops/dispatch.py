@@ -22,7 +22,7 @@ from torch import Tensor
 
 _LIBRARY = torch.library.Library("pointmcd", "DEF")
 _TORCH_FORMS: dict[str, Callable[..., Any]] = {}
-_MODULES = {"native": "pointmcd.ops.cpu.native", "pycuda": "pointmcd.ops.cuda.runtime"}
+_MODULES = {"native": "pointmcd.ops.cpu.native", "pycuda": "pointmcd.ops.cuda.backend"}
 _DEVICES = {"native": "cpu", "pycuda": "cuda"}
 _forced = os.environ.get("POINTMCD_OPS") or None
 

@@ -4,9 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._checks import check_index, check_rows, wide
-from .batch_norm_act import Group, Norm, affine_act, affine_act_sums, check_norm, chunks, through_act
+from .checks import check_count, check_index, check_rows, wide
 from .dispatch import kernel
+from .norm import Group, affine_act, affine_act_sums, check_norm, positive_norm, through_act
+from .rows import as_rows, bag_max, check_range, chunks, flat_rows, has_odd
 
 
 def edge_conv(
@@ -38,33 +39,24 @@ def edge_conv(
             ``batch_norm_act``.
 
     Returns:
-        (B, N, O), dtype of ``x``. Of neighbours with equal values one takes the gradient.
+        (B, N, O), dtype of ``x``. Of neighbours with equal values one takes the gradient. NaN where the point
+        or one of its neighbours has a NaN (in training everywhere, as the statistics are).
 
     Raises:
-        ValueError: A shape or dtype does not fit, ``negative_slope`` is negative, or ``training`` with fewer
-            than two edges.
+        IndexError: A neighbour is out of range; on CUDA the device reports it, later.
+        ValueError: A shape, dtype or device does not fit, ``negative_slope`` is negative, or ``training``
+            with fewer than two edges.
     """
     check_rows("x", x, ("B", "N", "C"))
     check_index("neighbors", neighbors, (*x.shape[:2], "k"))
-    if neighbors.shape[2] == 0:
-        raise ValueError(f"neighbors must hold at least one per point, got shape {tuple(neighbors.shape)}")
-    check_growing(negative_slope)
+    check_count("the number of neighbors", neighbors.shape[2])
     channels = x.shape[2]
     check_rows("weight", weight, ("O", 2 * channels))
-    check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var)
-    sign = sign_of(norm_weight.detach())
+    others = {"x": x, "neighbors": neighbors, "weight": weight}
+    check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var, others)
     first, second = weight[:, :channels], weight[:, channels:]
-    norm = Norm(
-        norm_weight * sign,
-        norm_bias,
-        running_mean,
-        running_var,
-        training,
-        momentum,
-        eps,
-        negative_slope,
-        group,
-    )
+    options = (running_mean, running_var, training, momentum, eps, negative_slope, group)
+    norm, sign = positive_norm(norm_weight, norm_bias, *options)
     # in half precision P + Q would lose most of what tells an edge's ends apart
     real = wide(x.dtype)
     with torch.autocast(x.device.type, enabled=False):
@@ -72,54 +64,37 @@ def edge_conv(
         rows = x.to(real)
         # and far from zero in any: of the points' mean only W1's part is left in an edge
         center = rows.detach().sum((0, 1)) / max(rows.shape[0] * rows.shape[1], 1)
+        center = center.where(center.isfinite(), 0)  # a NaN is its own point's alone
         constant = (first.to(real) @ center) * sign
         bias = torch.cat([constant, torch.zeros_like(constant)])
         args = (rows, center, both, bias, norm.weight, norm_bias, neighbors, norm, sign)
         return _EdgeConv.apply(*args).to(x.dtype)
 
 
-def check_growing(negative_slope: float) -> None:
-    """The maximum is taken before the activation, which must not turn the order round."""
-    if not negative_slope >= 0:
-        raise ValueError(f"negative_slope must not be negative, got {negative_slope}")
-
-
-def sign_of(norm_weight: Tensor) -> Tensor:
-    """1 or -1: with its sign in the linear layer before it a norm's scale is positive and commutes with
-    max.
-    """
-    return torch.where(norm_weight < 0, -1.0, 1.0).to(norm_weight.dtype)
-
-
 class _EdgeConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, center, both, bias, norm_weight, norm_bias, neighbors, norm, sign):
         pq = F.linear(x - center, both, bias)
-        extremum, source, sums = edge_max(pq, neighbors)
-        sums = torch.stack([sums[0] * sign, sums[1]])
-        mean, inv, count = norm.statistics(sums, neighbors.numel())
-        mean = mean * sign
+        extremum, argmax, sums = edge_max(pq, neighbors)
+        mean, inv, count = norm.signed_statistics(sums, neighbors.numel(), sign)
         scale, shift = norm.affine(mean, inv, pq.dtype)
         ctx.norm, ctx.count = norm, count
         # x is kept by others too; less its mean it would be one tensor more
-        ctx.save_for_backward(x, center, both, pq, neighbors, extremum, source, scale, shift, mean, inv)
-        out = affine_act(extremum.view(-1, len(scale)), scale, shift, norm.negative_slope)
-        return out.view(extremum.shape)
+        ctx.save_for_backward(x, center, both, pq, neighbors, extremum, argmax, scale, shift, mean, inv)
+        return affine_act(as_rows(extremum), scale, shift, norm.negative_slope).view(extremum.shape)
 
     @staticmethod
     def backward(ctx, grad):
         with torch.autocast(grad.device.type, enabled=False):
-            x, center, both, pq, neighbors, extremum, source, scale, shift, mean, inv = ctx.saved_tensors
-            norm, channels = ctx.norm, len(scale)
-            sums = affine_act_sums(
-                grad.reshape(-1, channels), extremum.view(-1, channels), scale, shift, norm.negative_slope
-            )
+            x, center, both, pq, neighbors, extremum, argmax, scale, shift, mean, inv = ctx.saved_tensors
+            norm = ctx.norm
+            sums = affine_act_sums(as_rows(grad), as_rows(extremum), scale, shift, norm.negative_slope)
             g = norm.gradients(sums, mean, inv, ctx.count)
             affine = torch.stack([scale, shift, g.slope.to(scale.dtype), g.offset.to(scale.dtype)])
-            dpq = edge_max_backward(grad, pq, neighbors, extremum, source, affine, norm.negative_slope)
+            dpq = edge_max_backward(grad, pq, neighbors, extremum, argmax, affine, norm.negative_slope)
             dx = dpq @ both if ctx.needs_input_grad[0] else None
-            dpq = dpq.view(-1, 2 * channels)
-            dboth, dbias = dpq.T @ (x - center).reshape(-1, x.shape[2]), dpq.sum(0)
+            dpq = as_rows(dpq)
+            dboth, dbias = dpq.T @ as_rows(x - center), dpq.sum(0)
             dweight, dshift = g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype)
             return dx, None, dboth, dbias, dweight, dshift, None, None, None
 
@@ -136,15 +111,14 @@ def _fake_edge_max(pq, neighbors):
 
 def _flat(neighbors: Tensor) -> tuple[Tensor, Tensor]:
     """Neighbours as rows of the flattened (B * N) points, and where each point's begin."""
-    batch, points, k = neighbors.shape
-    base = points * torch.arange(batch, device=neighbors.device)
+    _, points, k = neighbors.shape
     starts = torch.arange(0, neighbors.numel(), max(k, 1), device=neighbors.device)
-    return (neighbors + base[:, None, None]).flatten(), starts
+    return flat_rows(neighbors, points).flatten(), starts
 
 
 def _halves(pq: Tensor) -> list[Tensor]:
     """P and Q, each dense: over strided rows embedding_bag takes twice as long."""
-    return [half.contiguous() for half in pq.reshape(-1, pq.shape[2]).chunk(2, 1)]
+    return [half.contiguous() for half in as_rows(pq).chunk(2, 1)]
 
 
 @kernel("edge_max(Tensor pq, Tensor neighbors) -> (Tensor, Tensor, Tensor)", _fake_edge_max)
@@ -157,12 +131,13 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
     shape = (batch, points, channels)
-    if batch * points == 0:
+    if batch * points * channels == 0:
         empty = pq.new_zeros(shape)
         return empty, empty.int(), pq.new_zeros(2, channels, dtype=torch.float64)
+    check_range("neighbors", neighbors, points)
     p, q = _halves(pq)
     members, starts = _flat(neighbors)
-    q_max, source = _max_of_members(q, members, starts, k)
+    q_max, argmax = _max_of_members(q, members, starts, k)
     q_sum = torch.ops.aten._embedding_bag(q, members, starts, False, 0)[0]
     degree = torch.bincount(members, minlength=len(p)).double()
     sums = pq.new_zeros(2, channels, dtype=torch.float64)
@@ -171,8 +146,7 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         edges = torch.add(received, own, alpha=k)
         sums[0] += edges.sum(0)
         sums[1] += edges.add_(received).mul_(own).sum(0) + degree[part] @ (sent * sent)
-    base = points * torch.arange(batch, device=pq.device)[:, None, None]
-    return (p + q_max).view(shape), (source.view(shape) - base).int(), sums
+    return (p + q_max).view(shape), (argmax.view(shape) % points).int(), sums
 
 
 _ROW = 2**28  # so small a number in a float64's last bits does not change the float32 that it rounds to
@@ -180,9 +154,8 @@ _ROW = 2**28  # so small a number in a float64's last bits does not change the f
 
 def _max_of_members(q: Tensor, members: Tensor, starts: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Maximum over each point's k rows of q (R, O), and the row that gave it."""
-    if q.is_cuda or q.dtype != torch.float32 or len(q) > _ROW:
-        q_max, _, _, source = torch.ops.aten._embedding_bag(q, members, starts, False, 2)
-        return q_max, source
+    if q.is_cuda or q.dtype != torch.float32 or len(q) > _ROW or has_odd(q):
+        return bag_max(q, members, starts)
     # embedding_bag's maximum is scalar code, amax is not: float64 has room for the row below the value's bits
     keys = q.double()
     keys.view(torch.int64).bitwise_or_(torch.arange(len(q))[:, None])
@@ -197,7 +170,7 @@ def _max_of_members(q: Tensor, members: Tensor, starts: Tensor, k: int) -> tuple
 
 
 @kernel(
-    "edge_max_backward(Tensor grad, Tensor pq, Tensor neighbors, Tensor extremum, Tensor source, "
+    "edge_max_backward(Tensor grad, Tensor pq, Tensor neighbors, Tensor extremum, Tensor argmax, "
     "Tensor affine, float negative_slope) -> Tensor",
     lambda grad, pq, *_: torch.empty_like(pq, memory_format=torch.contiguous_format),
 )
@@ -206,7 +179,7 @@ def edge_max_backward(
     pq: Tensor,
     neighbors: Tensor,
     extremum: Tensor,
-    source: Tensor,
+    argmax: Tensor,
     affine: Tensor,
     negative_slope: float,
 ) -> Tensor:
@@ -216,10 +189,10 @@ def edge_max_backward(
     that of the edge that gave the maximum has ``scale * g`` more.
     """
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
-    if batch * points == 0:
+    if batch * points * channels == 0:
         return torch.zeros_like(pq)
     scale, shift, slope, offset = affine
-    g = through_act(grad, extremum, scale, shift, negative_slope) * scale
+    g = (through_act(grad, extremum, scale, shift, negative_slope) * scale).contiguous()
     p, q = _halves(pq)
     members, starts = _flat(neighbors)
     q_sum = torch.ops.aten._embedding_bag(q, members, starts, False, 0)[0]
@@ -228,7 +201,7 @@ def edge_max_backward(
     bounds = torch.searchsorted(ordered, torch.arange(len(p) + 1, dtype=ordered.dtype, device=p.device))
     p_sum = torch.ops.aten._embedding_bag(p, edges // k, bounds[:-1], False, 0)[0]
     degree = bounds.diff().to(q.dtype)
-    g_sum = torch.zeros_like(g).scatter_add_(1, source.long(), g).view(-1, channels)
+    g_sum = torch.zeros_like(g).scatter_add_(1, argmax.long(), g).view(-1, channels)
     dpq = torch.empty_like(pq, memory_format=torch.contiguous_format)
     dp, dq = dpq.view(-1, 2 * channels).split(channels, 1)
     torch.addcmul(offset * k, q_sum.add_(p, alpha=k), slope, out=dp).add_(g.view(-1, channels))

@@ -3,37 +3,40 @@
 import torch
 from torch import Tensor
 
-from ._checks import check_index, check_rows, computable
+from .checks import check_count, check_index, check_one_device, check_one_dtype, check_rows, computable, wide
 from .dispatch import kernel
 from .knn import square_distances
+from .rows import as_rows, check_range, flat_rows
 
 
 def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
     """The first k points, in order of index, within ``radius`` of each center (PointNet++, section 3.2).
 
     Not differentiable. Where fewer than k are within reach the first of them fills up; where none is, the
-    point nearest to the center does.
+    point nearest to the center does. A distance that is not a number, as a NaN or an infinity among the
+    coordinates makes it, counts as infinite: such points are in no ball, and the nearest only where all are.
 
     Args:
         points: (B, N, 3) floating point, N >= 1.
-        centers: (B, M, 3), the same dtype.
-        radius: In the unit of the points; a squared distance of exactly ``radius ** 2`` is within.
+        centers: (B, M, 3), the same dtype; M may be 0.
+        radius: In the unit of the points; a squared distance of exactly ``radius ** 2``, which must be
+            finite, is within.
         k: Size of a group, at least 1; may exceed N.
 
     Returns:
         (B, M, k) int64.
 
     Raises:
-        ValueError: A shape, dtype or number does not fit.
+        ValueError: A shape, dtype, device or number does not fit.
     """
     check_rows("points", points, ("B", "N", 3))
     check_rows("centers", centers, (points.shape[0], "M", 3))
-    if k < 1 or points.shape[1] < 1:
-        raise ValueError(
-            f"k and the number of points must be at least 1, got k={k}, points {tuple(points.shape)}"
-        )
-    if not radius >= 0:
-        raise ValueError(f"radius must not be negative, got {radius}")
+    check_one_dtype(points=points, centers=centers)
+    check_one_device(points=points, centers=centers)
+    check_count("k", k)
+    check_count("the number of points", points.shape[1])
+    if not 0 <= radius <= (torch.finfo(wide(points.dtype)).max / 2) ** 0.5:
+        raise ValueError(f"radius must not be negative, and its square be finite, got {radius}")
     return _ball_query(computable(points.detach()), computable(centers.detach()), radius, k)
 
 
@@ -65,20 +68,23 @@ def group(per_point: Tensor, per_center: Tensor | None, index: Tensor) -> Tensor
 
     Args:
         per_point: (B, N, O) floating point.
-        per_center: (B, M, O); None: zeros.
+        per_center: (B, M, O), the same dtype; None: zeros.
         index: (B, M, k) int64 in [0, N).
 
     Returns:
         (B, M, k, O).
 
     Raises:
-        ValueError: A shape or dtype does not fit.
+        IndexError: An index is out of range; on CUDA the device reports it, later.
+        ValueError: A shape, dtype or device does not fit.
     """
     check_rows("per_point", per_point, ("B", "N", "O"))
+    check_index("index", index, (len(per_point), "M", "k"))
     if per_center is None:
         per_center = per_point.new_zeros(len(per_point), index.shape[1], per_point.shape[2])
-    check_rows("per_center", per_center, (per_point.shape[0], "M", per_point.shape[2]))
-    check_index("index", index, (*per_center.shape[:2], "k"))
+    check_rows("per_center", per_center, (*index.shape[:2], per_point.shape[2]))
+    check_one_dtype(per_point=per_point, per_center=per_center)
+    check_one_device(per_point=per_point, per_center=per_center, index=index)
     return _group(computable(per_point), computable(per_center), index).to(per_point.dtype)
 
 
@@ -87,9 +93,8 @@ def group(per_point: Tensor, per_center: Tensor | None, index: Tensor) -> Tensor
     lambda per_point, per_center, index: per_point.new_empty(*index.shape, per_point.shape[2]),
 )
 def _group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
-    rows = torch.nn.functional.embedding(
-        flat_rows(index, per_point.shape[1]), per_point.reshape(-1, per_point.shape[2])
-    )
+    check_range("index", index, per_point.shape[1])
+    rows = torch.nn.functional.embedding(flat_rows(index, per_point.shape[1]), as_rows(per_point))
     return rows.sub_(per_center[:, :, None])
 
 
@@ -103,14 +108,8 @@ def _group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
 def _group_backward(grad: Tensor, index: Tensor, num_points: int) -> tuple[Tensor, Tensor]:
     batch, _, _, channels = grad.shape
     per_point = grad.new_zeros(batch * num_points, channels)
-    per_point.index_add_(0, flat_rows(index, num_points).flatten(), grad.reshape(-1, channels))
+    per_point.index_add_(0, flat_rows(index, num_points).flatten(), as_rows(grad))
     return per_point.view(batch, num_points, channels), -grad.sum(2)
-
-
-def flat_rows(index: Tensor, num_points: int) -> Tensor:
-    """index (B, ...) in [0, N) as rows of the flattened (B * N) points."""
-    base = num_points * torch.arange(len(index), device=index.device)
-    return index + base.view(-1, *[1] * (index.dim() - 1))
 
 
 def _setup(ctx, inputs, output):

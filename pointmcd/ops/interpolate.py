@@ -3,37 +3,39 @@
 import torch
 from torch import Tensor
 
-from ._checks import check_rows, computable
+from .checks import check_count, check_one_device, check_one_dtype, check_rows, computable
 from .dispatch import kernel
-from .group import flat_rows
 from .knn import least, square_distances
+from .rows import as_rows, flat_rows
 
 
 def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> Tensor:
     """Mean of the k nearest points' features, weighted by ``1 / (d ** 2 + 1e-8)`` (PointNet++, equation 2).
 
-    The gradient goes to ``feats`` alone.
+    The gradient goes to ``feats`` alone. A distance that is not a number, as a NaN or an infinity among the
+    coordinates makes it, counts as infinite: such points have no weight, and a query that is infinitely far
+    from all gets NaN.
 
     Args:
-        queries: (B, Q, 3) floating point.
-        points: (B, M, 3), M >= 1; where M < k all of them count.
-        feats: (B, M, C).
+        queries: (B, Q, 3) floating point; Q may be 0.
+        points: (B, M, 3) of the same dtype, M >= 1; where M < k all of them count.
+        feats: (B, M, C) floating point of any dtype.
         k: Neighbours, at least 1.
 
     Returns:
         (B, Q, C), dtype of ``feats``. Equally near points count as in ``knn``.
 
     Raises:
-        ValueError: A shape, dtype or number does not fit.
+        ValueError: A shape, dtype, device or number does not fit.
     """
     check_rows("queries", queries, ("B", "Q", 3))
     check_rows("points", points, (queries.shape[0], "M", 3))
     check_rows("feats", feats, (*points.shape[:2], "C"))
+    check_one_dtype(queries=queries, points=points)
+    check_one_device(queries=queries, points=points, feats=feats)
+    check_count("k", k)
+    check_count("the number of points", points.shape[1])
     k = min(k, points.shape[1])
-    if k < 1:
-        raise ValueError(
-            f"k and the number of points must be at least 1, got k={k}, points {tuple(points.shape)}"
-        )
     values = computable(feats)
     index, weight = _nearest_weights(computable(points.detach()), computable(queries.detach()), k)
     return _weighted_sum(values, index, weight.to(values.dtype)).to(feats.dtype)
@@ -52,6 +54,7 @@ def _nearest_weights(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, T
     # by differences: the expanded square is wrong in the third digit where a query is one of the points
     for part, distance in square_distances(queries, points):
         nearest[part], index[part] = least(distance, k)
+    nearest.masked_fill_(nearest == torch.finfo(nearest.dtype).max, torch.inf)
     weight = 1 / (nearest + 1e-8)
     return index, weight / weight.sum(-1, keepdim=True)
 
@@ -66,7 +69,7 @@ def _weighted_sum(feats: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         return feats.new_zeros(batch, queries, channels)
     rows = flat_rows(index, feats.shape[1]).view(-1, k)
     summed = torch.nn.functional.embedding_bag(
-        rows, feats.reshape(-1, channels), mode="sum", per_sample_weights=weight.reshape(-1, k)
+        rows, as_rows(feats), mode="sum", per_sample_weights=as_rows(weight)
     )
     return summed.view(batch, queries, channels)
 
@@ -80,7 +83,7 @@ def _weighted_sum_backward(grad: Tensor, index: Tensor, weight: Tensor, num_poin
     out = grad.new_zeros(batch * num_points, channels)
     for i in range(index.shape[2]):
         rows = flat_rows(index[..., i], num_points).flatten()
-        out.index_add_(0, rows, (grad * weight[..., i : i + 1]).view(-1, channels))
+        out.index_add_(0, rows, as_rows(grad * weight[..., i : i + 1]))
     return out.view(batch, num_points, channels)
 
 

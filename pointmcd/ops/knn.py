@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ._checks import check_rows, computable
+from .checks import check_count, check_one_device, check_one_dtype, check_rows, computable
 from .dispatch import kernel
 
 DIRECT = 8  # up to so many dimensions differences cost no more than products
@@ -18,23 +18,26 @@ def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
     Not differentiable. Where queries are the points themselves, each is among its own neighbours.
 
     Args:
-        points: (B, N, C) floating point.
+        points: (B, N, C) floating point, C >= 1.
         k: At most N.
-        queries: (B, Q, C); None: the points.
+        queries: (B, Q, C) of the same dtype; Q may be 0. None: the points.
 
     Returns:
         (B, Q, k) int64, nearest first; equally near ones by index (on the torch backend in any order). In
         more than 8 dimensions the torch backend may take a point for another that is nearer by 1e-6 of the
-        distance (float32).
+        distance (float32). A distance that is not a number, as a NaN or an infinity among the coordinates
+        makes it, counts as infinite: such points come last.
 
     Raises:
-        ValueError: A shape or dtype does not fit, or ``k`` is not in [1, N].
+        ValueError: A shape, dtype or device does not fit, or ``k`` is not in [1, N].
     """
     check_rows("points", points, ("B", "N", "C"))
     queries = points if queries is None else queries
     check_rows("queries", queries, (points.shape[0], "Q", points.shape[2]))
-    if not 1 <= k <= points.shape[1]:
-        raise ValueError(f"k must be in [1, {points.shape[1]}], the number of points, got {k}")
+    check_one_dtype(points=points, queries=queries)
+    check_one_device(points=points, queries=queries)
+    check_count("k", k, 1, points.shape[1], ", the number of points")
+    check_count("the number of coordinates", points.shape[2])
     return _knn(computable(points.detach()), computable(queries.detach()), k)
 
 
@@ -80,11 +83,15 @@ def _least(distance: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def square_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Squared distances (b, Q, N) for some clouds at a time of (B, Q, C) and (B, N, C).
 
-    By differences where C is small; else less the query's own squared norm, which orders them the same. Each
-    tensor is overwritten by the next: on the CPU fresh memory would take longer than the arithmetic.
+    By differences where C is small; else less the query's own squared norm, which orders them the same. What
+    is infinite or not a number is the dtype's largest number. Each tensor is overwritten by the next: on the
+    CPU fresh memory would take longer than the arithmetic.
     """
     batch, size = queries.shape[:2]
     step = max(batch, 1) if queries.is_cuda else 1
+    largest = torch.finfo(queries.dtype).max
+    # on CUDA the question would take longer than the answer
+    odd = queries.is_cuda or not bool((4 * (queries.square().sum() + points.square().sum())).isfinite())
     total = queries.new_empty(step, size, points.shape[1])
     square = torch.empty_like(total)
     for first in range(0, batch, step):
@@ -92,13 +99,19 @@ def square_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, T
         q, p = queries[part], points[part]
         if points.shape[2] > DIRECT:
             center = p.mean(1, keepdim=True)  # near zero the expanded square loses the fewest digits
+            center = center.where(center.isfinite(), 0)
             q, p = q - center, p - center
             norms = p.square().sum(-1)[:, None]
             torch.baddbmm(norms, q, p.transpose(1, 2), alpha=-2, out=total)
-            yield part, total
-            continue
-        q_axes, p_axes = q[:, :, None].unbind(-1), p[:, None].unbind(-1)
-        torch.sub(q_axes[0], p_axes[0], out=total).square_()
-        for axis in range(1, len(p_axes)):
-            total.add_(torch.sub(q_axes[axis], p_axes[axis], out=square).square_())
+        else:
+            _sum_differences(q, p, total, square)
+        if odd:
+            total.nan_to_num_(nan=largest, posinf=largest, neginf=largest)
         yield part, total
+
+
+def _sum_differences(q: Tensor, p: Tensor, total: Tensor, square: Tensor) -> None:
+    q_axes, p_axes = q[:, :, None].unbind(-1), p[:, None].unbind(-1)
+    torch.sub(q_axes[0], p_axes[0], out=total).square_()
+    for axis in range(1, len(p_axes)):
+        total.add_(torch.sub(q_axes[axis], p_axes[axis], out=square).square_())

@@ -8,19 +8,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ._checks import check_index, check_rows, computable, wide
-from .batch_norm_act import (
-    Group,
-    Norm,
-    affine_act,
-    affine_act_sums,
-    channel_sums,
-    check_norm,
-    through_act,
-)
+from .checks import check_count, check_index, check_rows, computable, wide
 from .dispatch import kernel
-from .edge_conv import check_growing, sign_of
-from .visibility_pool import _pool, add_global_view, check_views
+from .norm import Group, affine_act, affine_act_sums, channel_sums, check_norm, positive_norm, through_act
+from .rows import as_rows, flat_rows
+from .visibility_pool import add_global_view, check_views, masked_max
 
 CHUNK = 2**18
 
@@ -59,58 +51,46 @@ def linear_norm_pool(
 
     Returns:
         (B, V + 1, O), the maximum over all points last; dtype of ``x``. A view that sees no point gives
-        zeros.
+        zeros; NaN where one of the points that it sees has a NaN (in training everywhere, as the statistics
+        are).
 
     Raises:
-        ValueError: A shape, dtype or number of views does not fit, ``negative_slope`` is negative, or
+        ValueError: A shape, dtype, device or number of views does not fit, ``negative_slope`` is negative, or
             ``training`` with fewer than two rows.
     """
     check_rows("x", x, ("B", "M", "I"))
     check_rows("weight", weight, ("O", x.shape[2]))
-    check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var)
-    check_growing(negative_slope)
     check_views(num_views + 1)
-    if x.shape[1] == 0:
-        raise ValueError(f"x must hold at least one point, got shape {tuple(x.shape)}")
+    check_count("the number of points", x.shape[1])
     if visibility is None:
         if num_views:
             raise ValueError(f"visibility is None, but num_views is {num_views}")
         visibility = torch.zeros(x.shape[:2], dtype=torch.int32, device=x.device)
     check_index("visibility", visibility, tuple(x.shape[:2]), torch.int32)
-    sign = sign_of(norm_weight.detach())
-    norm = Norm(
-        norm_weight * sign,
-        norm_bias,
-        running_mean,
-        running_var,
-        training,
-        momentum,
-        eps,
-        negative_slope,
-        group,
-    )
-    signed = (weight * sign[:, None]).to(wide(x.dtype))
+    others = {"x": x, "weight": weight, "visibility": visibility}
+    check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var, others)
+    options = (running_mean, running_var, training, momentum, eps, negative_slope, group)
+    norm, sign = positive_norm(norm_weight, norm_bias, *options)
+    signed = (weight * sign[:, None]).to(wide(x.dtype)).contiguous()
     masks = add_global_view(visibility, num_views)
     with torch.autocast(x.device.type, enabled=False):  # types are chosen here, and stay as they are inside
         return _LinearNormPool.apply(
-            computable(x), signed, norm.weight, norm_bias, masks, num_views + 1, norm, sign
+            computable(x).contiguous(), signed, norm.weight, norm_bias, masks, num_views + 1, norm, sign
         ).to(x.dtype)
 
 
 class _LinearNormPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, norm_weight, norm_bias, masks, views, norm, sign):
-        pooled, source, sums = linear_pool(x, weight.to(x.dtype), masks, views, norm.training)
-        sums = torch.stack([sums[0] * sign, sums[1]])
-        mean, inv, count = norm.statistics(sums, x.shape[0] * x.shape[1])
-        mean = mean * sign
+        pooled, argmax, sums = linear_pool(x, weight.to(x.dtype), masks, views, norm.training)
+        mean, inv, count = norm.signed_statistics(sums, x.shape[0] * x.shape[1], sign)
         scale, shift = norm.affine(mean, inv, x.dtype)
-        out = affine_act(pooled.view(-1, len(weight)), scale, shift, norm.negative_slope).view(pooled.shape)
-        lost = source < 0
+        out = affine_act(as_rows(pooled), scale, shift, norm.negative_slope).view(pooled.shape)
+        lost = argmax < 0
         lost[:, :-1] |= out[:, :-1] <= 0  # in a view hidden points count as zero
-        source = source.masked_fill_(lost, -1)
+        argmax = argmax.masked_fill_(lost, -1)
         ctx.norm, ctx.count = norm, count
-        ctx.save_for_backward(x, weight, pooled, source, scale, shift, mean, inv)
+        ctx.save_for_backward(x, weight, pooled, argmax, scale, shift, mean, inv)
         return out.masked_fill_(lost, 0)
 
     @staticmethod
@@ -120,12 +100,10 @@ class _LinearNormPool(torch.autograd.Function):
 
     @staticmethod
     def gradients(ctx, grad):
-        x, weight, pooled, source, scale, shift, mean, inv = ctx.saved_tensors
+        x, weight, pooled, argmax, scale, shift, mean, inv = ctx.saved_tensors
         norm = ctx.norm
-        rows, features = x.shape[0] * x.shape[1], x.shape[2]
-        grad = grad.masked_fill(source < 0, 0)
-        flat = (grad.view(-1, len(weight)), pooled.view(-1, len(weight)))
-        sums = affine_act_sums(*flat, scale, shift, norm.negative_slope)
+        grad, rows = grad.masked_fill(argmax < 0, 0), as_rows(x)
+        sums = affine_act_sums(as_rows(grad), as_rows(pooled), scale, shift, norm.negative_slope)
         g = norm.gradients(sums, mean, inv, ctx.count)
         if norm.training:
             mean_x, gram = covariance(x)
@@ -135,12 +113,12 @@ class _LinearNormPool(torch.autograd.Function):
             sloped = slope[:, None] * weight
             both = weight.T @ sloped
             shared = (offset @ weight - both @ mean_x).to(x.dtype)
-            dx = torch.addmm(shared, x.reshape(rows, features), both.to(x.dtype)).view(x.shape)
-            dweight = torch.addmm(torch.outer(offset, rows * mean_x), sloped, gram)
+            dx = torch.addmm(shared, rows, both.to(x.dtype)).view(x.shape)
+            dweight = torch.addmm(torch.outer(offset, len(rows) * mean_x), sloped, gram)
         else:
             dx, dweight = torch.zeros_like(x), torch.zeros_like(weight)
         at_max = through_act(grad, pooled, scale, shift, norm.negative_slope) * scale
-        pool_scatter(dx, dweight, at_max.to(x.dtype), source, x, weight.to(x.dtype))
+        pool_scatter(dx, dweight, at_max.to(x.dtype), argmax, x, weight.to(x.dtype))
         return dx, dweight, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), *[None] * 4
 
 
@@ -169,18 +147,18 @@ def linear_pool(
     On the CPU some rows at a time, so that all of y is never held.
     """
     shape = (x.shape[0], views, len(weight))
-    pooled, source = x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
+    pooled, argmax = x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
     sums = x.new_zeros(2, len(weight), dtype=torch.float64)
     buffer = None
     for part in _chunks(x, len(weight)):
-        rows = x[part].reshape(-1, x.shape[2])
+        rows = as_rows(x[part])
         if buffer is None or len(buffer) != len(rows):
             buffer = x.new_empty(len(rows), len(weight))
         y = torch.mm(rows, weight.T, out=buffer)
-        pooled[part], source[part] = _pool(y.view(-1, x.shape[1], len(weight)), masks[part], views, 0)
+        pooled[part], argmax[part] = masked_max(y.unflatten(0, (-1, x.shape[1])), masks[part], views, 0)
         if with_sums:
             sums += channel_sums(y)
-    return pooled, source, sums
+    return pooled, argmax, sums
 
 
 @kernel(
@@ -192,36 +170,35 @@ def linear_pool(
 )
 def covariance(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (I,) of all rows of x (B, M, I), and the sum (I, I) of the outer products of the rows less it."""
-    sums = channel_sums(x.reshape(-1, x.shape[2]))
-    mean = (sums[0] / (x.shape[0] * x.shape[1])).to(wide(x.dtype))
+    rows = as_rows(x)
+    mean = (channel_sums(rows)[0] / len(rows)).to(wide(x.dtype))
     gram = mean.new_zeros(x.shape[2], x.shape[2])
     for part in _chunks(x, x.shape[2]):
-        centered = (x[part] - mean).view(-1, x.shape[2])
+        centered = as_rows(x[part] - mean)
         gram.addmm_(centered.T, centered)
     return mean, gram
 
 
 @kernel(
-    "pool_scatter(Tensor(a!) dx, Tensor(b!) dweight, Tensor grad, Tensor source, Tensor x, Tensor weight)"
+    "pool_scatter(Tensor(a!) dx, Tensor(b!) dweight, Tensor grad, Tensor argmax, Tensor x, Tensor weight)"
     " -> ()",
     lambda *_: None,
 )
 def pool_scatter(
-    dx: Tensor, dweight: Tensor, grad: Tensor, source: Tensor, x: Tensor, weight: Tensor
+    dx: Tensor, dweight: Tensor, grad: Tensor, argmax: Tensor, x: Tensor, weight: Tensor
 ) -> None:
     """Add to dx (B, M, I) and dweight (O, I) where y = x @ weight.T has the gradient ``grad`` (B, V, O).
 
-    ``source`` (B, V, O) int32 names the point of each of its entries; entries of -1 count nothing.
+    ``argmax`` (B, V, O) int32 names the point of each of its entries; entries of -1 count nothing.
     """
-    (batch, points, features), channels = x.shape, len(weight)
+    (batch, points, _), channels = x.shape, len(weight)
     if grad.numel() == 0:
         return
-    grad = grad.masked_fill(source < 0, 0)
-    base = points * torch.arange(batch, device=x.device)[:, None, None]
-    rows = (source.clamp_min(0) + base).view(-1, channels)
+    grad = grad.masked_fill(argmax < 0, 0)
+    rows = as_rows(flat_rows(argmax.clamp_min(0), points))
     bag = functools.partial(torch.nn.functional.embedding_bag, mode="sum")
-    by_channel = grad.view(-1, channels).T.contiguous()
-    dweight += bag(rows.T.contiguous(), x.reshape(-1, features), per_sample_weights=by_channel)
+    by_channel = as_rows(grad).T.contiguous()
+    dweight += bag(rows.T.contiguous(), as_rows(x), per_sample_weights=by_channel)
     order = torch.argsort(rows.flatten(), stable=True)
     counts = torch.bincount(rows.flatten(), minlength=batch * points)
     starts = counts.cumsum(0) - counts

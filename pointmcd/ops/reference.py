@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .rows import as_rows
+
 
 def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_global: bool = False) -> Tensor:
     """max over n of (visible_vn * feats_n), hidden points counting as 0."""
     views = torch.arange(num_views, device=feats.device)
     visible = (visibility[:, None, :] >> views[None, :, None]) & 1  # (B, V, M)
-    pooled = (visible[..., None] * feats[:, None]).amax(2).clamp_min(0)
+    pooled = torch.where(visible[..., None] > 0, feats[:, None], 0).amax(2).clamp_min(0)
     return torch.cat([pooled, feats.amax(1, keepdim=True)], 1) if with_global else pooled
 
 
@@ -27,7 +29,7 @@ def batch_norm_act(
     eps: float = 1e-5,
     negative_slope: float = 0.0,
 ) -> Tensor:
-    rows = x.reshape(-1, x.shape[-1])
+    rows = as_rows(x)
     mean, var = running_mean, running_var
     if training:
         mean, var = rows.mean(0), rows.var(0, correction=0)
@@ -36,10 +38,6 @@ def batch_norm_act(
             running_var.lerp_(rows.var(0).to(running_var.dtype), momentum)
     y = (x - mean) / torch.sqrt(var + eps) * weight + bias
     return F.leaky_relu(y, negative_slope)
-
-
-def batch_norm_act_max(x: Tensor, *args, **kwargs) -> Tensor:
-    return batch_norm_act(x, *args, **kwargs).amax(-2)
 
 
 def linear_norm_pool(
@@ -108,7 +106,8 @@ def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
 
 def farthest_point_sample(points: Tensor, count: int) -> Tensor:
     batch = torch.arange(len(points), device=points.device)
-    distance = torch.full(points.shape[:2], torch.inf, dtype=points.dtype, device=points.device)
+    # a point that is nowhere is as one that is chosen already
+    distance = torch.where(points.isfinite().all(-1), torch.inf, 0).to(points)
     chosen = torch.zeros(len(points), count, dtype=torch.int64, device=points.device)
     for i in range(1, count):
         last = points[batch, chosen[:, i - 1]]
@@ -147,5 +146,8 @@ def gather_rows(x: Tensor, index: Tensor) -> Tensor:
 
 
 def square_distance(a: Tensor, b: Tensor) -> Tensor:
-    """(B, A, C) and (B, N, C) give (B, A, N), by direct differences: the expanded square loses digits."""
-    return (a[:, :, None] - b[:, None]).square().sum(-1)
+    """(B, A, C) and (B, N, C) give (B, A, N), by direct differences: the expanded square loses digits.
+
+    What is not a number is infinite.
+    """
+    return (a[:, :, None] - b[:, None]).square().sum(-1).nan_to_num(torch.inf, torch.inf)

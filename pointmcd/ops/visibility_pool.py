@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from ._checks import check_index, check_rows, computable
+from .checks import check_count, check_index, check_one_device, check_rows, computable
 from .dispatch import kernel
+from .rows import as_rows, bag_max
 
 MAX_VIEWS = 32
 
@@ -15,7 +16,8 @@ def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_glob
     Hidden points count as zero, so a view's descriptor is never negative; where features are non-negative, as
     after a ReLU, it is the plain maximum over the visible points. A view that sees no point gives zeros. The
     gradient goes to the point that gave the maximum, of equal ones to that of the lowest index, and nowhere
-    where zero won.
+    where zero won. A maximum over values of which one is NaN is NaN, as of ``torch.amax``; hidden points are
+    not looked at.
 
     Args:
         feats: (B, M, C) floating point, M >= 1.
@@ -27,16 +29,16 @@ def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_glob
         (B, V, C), or (B, V + 1, C) with the global maximum last; dtype of ``feats``.
 
     Raises:
-        ValueError: A shape, dtype or number of views does not fit.
+        ValueError: A shape, dtype, device or number of views does not fit.
     """
     check_rows("feats", feats, ("B", "M", "C"))
     check_index("visibility", visibility, tuple(feats.shape[:2]), torch.int32)
+    check_one_device(feats=feats, visibility=visibility)
     check_views(num_views + with_global)
-    if feats.shape[1] == 0:
-        raise ValueError(f"feats must hold at least one point, got shape {tuple(feats.shape)}")
+    check_count("the number of points", feats.shape[1])
     if with_global:
         visibility = add_global_view(visibility, num_views)
-    pooled, _ = _pool(computable(feats), visibility, num_views + with_global, num_views)
+    pooled, _ = masked_max(computable(feats), visibility, num_views + with_global, num_views)
     return pooled.to(feats.dtype)
 
 
@@ -73,8 +75,8 @@ def visible_lists(visibility: Tensor, num_views: int) -> tuple[Tensor, Tensor, T
     "visibility_pool(Tensor feats, Tensor visibility, int num_views, int floored) -> (Tensor, Tensor)",
     _fake_pool,
 )
-def _pool(feats: Tensor, visibility: Tensor, num_views: int, floored: int) -> tuple[Tensor, Tensor]:
-    """Values and source points (B, V, C) int32 of the maxima; -1 where no point gave it and the value is 0.
+def masked_max(feats: Tensor, visibility: Tensor, num_views: int, floored: int) -> tuple[Tensor, Tensor]:
+    """Values and argmax points (B, V, C) int32 of the maxima; -1 where no point gave it and the value is 0.
 
     The first ``floored`` views take the larger of 0 and the maximum, the others the maximum.
     """
@@ -83,23 +85,22 @@ def _pool(feats: Tensor, visibility: Tensor, num_views: int, floored: int) -> tu
     if batch == 0 or channels == 0 or num_views == 0:
         return feats.new_zeros(shape), torch.full(shape, -1, dtype=torch.int32, device=feats.device)
     members, starts, counts = visible_lists(visibility, num_views)
-    flat = feats.reshape(batch * points, channels)
-    pooled, _, _, source = torch.ops.aten._embedding_bag(flat, members, starts, False, 2)
-    source = source.view(shape) - points * torch.arange(batch, device=feats.device)[:, None, None]
+    pooled, argmax = bag_max(as_rows(feats), members, starts)
+    argmax = argmax.view(shape) % points
     lost = (counts == 0).view(batch, num_views, 1).expand(shape).clone()
     pooled = pooled.view(shape)
     lost[:, :floored] |= pooled[:, :floored] <= 0
-    return pooled.masked_fill(lost, 0), source.masked_fill(lost, -1).int()
+    return pooled.masked_fill(lost, 0), argmax.masked_fill(lost, -1).int()
 
 
 @kernel(
-    "visibility_pool_backward(Tensor grad, Tensor source, int num_points) -> Tensor",
-    lambda grad, source, num_points: grad.new_empty(grad.shape[0], num_points, grad.shape[2]),
+    "visibility_pool_backward(Tensor grad, Tensor argmax, int num_points) -> Tensor",
+    lambda grad, argmax, num_points: grad.new_empty(grad.shape[0], num_points, grad.shape[2]),
 )
-def _pool_backward(grad: Tensor, source: Tensor, num_points: int) -> Tensor:
-    lost = source < 0
+def _pool_backward(grad: Tensor, argmax: Tensor, num_points: int) -> Tensor:
+    lost = argmax < 0
     out = grad.new_zeros(grad.shape[0], num_points, grad.shape[2])
-    return out.scatter_add_(1, source.masked_fill(lost, 0).long(), grad.masked_fill(lost, 0))
+    return out.scatter_add_(1, argmax.masked_fill(lost, 0).long(), grad.masked_fill(lost, 0))
 
 
 def _setup(ctx, inputs, output):

@@ -11,20 +11,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pointmcd.ops.cuda import launch
+from pointmcd.ops.cuda import source
 
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"]
 # Shared memory is a static variable of a function: the libraries must not take one another's, of other sizes.
 FLAGS += ["-Wno-unused-function", "-fno-gnu-unique"]
 SHARED = ["-shared", "-Wl,-Bsymbolic"]
-FILES = sorted(path.stem for path in Path(launch.__file__).parent.glob("*.cu"))
+FILES = sorted(path.stem for path in Path(source.__file__).parent.glob("*.cu"))
 COMPILER = shutil.which("g++")
 _BUILDS = tempfile.TemporaryDirectory(prefix="pointmcd-kernels-")
 
 
 def names(file: str) -> list[str]:
     """The kernels of ``<file>.cu``."""
-    text = (Path(launch.__file__).parent / f"{file}.cu").read_text()
+    text = (Path(source.__file__).parent / f"{file}.cu").read_text()
     return re.findall(r"__global__ void(?: __launch_bounds__\(.*\))?\s+(\w+)\(", text)
 
 
@@ -33,6 +33,8 @@ def _header() -> Path:
     """``emulate.h``, precompiled: most of the time that a library takes."""
     header = Path(shutil.copy(Path(__file__).with_name("emulate.h"), _BUILDS.name))
     _compile("-o", header.with_suffix(".h.gch"), header)
+    for halves in ("cuda_bf16.h", "cuda_fp16.h"):  # of the toolkit: emulate.h has the type
+        header.with_name(halves).touch()
     return header
 
 
@@ -42,12 +44,13 @@ def _compile(*options: str | Path) -> None:
 
 
 @functools.cache
-def _library(file: str, dtype: torch.dtype, sizes: launch.Sizes) -> ctypes.CDLL:
-    text = launch.source_text(file, dtype, sizes, header=f'#include "{_header()}"\n')
+def _library(file: str, dtype: torch.dtype, sizes: source.Sizes) -> ctypes.CDLL:
+    text = source.source_text(file, dtype, sizes)
     text += "".join(f"KERNEL({name})\n" for name in names(file))
     path = Path(_BUILDS.name) / f"{file}_{len(list(Path(_BUILDS.name).iterdir()))}"
     path.with_suffix(".cpp").write_text(text)
-    _compile(*SHARED, "-o", path.with_suffix(".so"), path.with_suffix(".cpp"))
+    header = ("-include", _header(), "-I", _BUILDS.name)
+    _compile(*SHARED, *header, "-o", path.with_suffix(".so"), path.with_suffix(".cpp"))
     return ctypes.CDLL(str(path.with_suffix(".so")))
 
 
@@ -55,7 +58,7 @@ def run(
     file: str,
     name: str,
     dtype: torch.dtype,
-    sizes: launch.Sizes,
+    sizes: source.Sizes,
     grid: int,
     threads: int,
     *args: Tensor | int | float,

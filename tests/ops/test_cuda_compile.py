@@ -7,7 +7,7 @@ import cuda_host
 import pytest
 import torch
 
-from pointmcd.ops.cuda import launch
+from pointmcd.ops.cuda import source
 
 HALVES = (torch.bfloat16, torch.float16)
 SIZES = {
@@ -30,12 +30,12 @@ def test_compiles(tmp_path, file, architecture):
         width = 4 if file == "knn" else 16 // dtype.itemsize
         sizes = {"VEC": min(width, 4) if file in ("pool", "edge") else width, **SIZES[file]}
         path = tmp_path / f"{dtype}.cu"
-        path.write_text(launch.source_text(file, dtype, tuple(sizes.items())))
+        path.write_text(source.source_text(file, dtype, tuple(sizes.items())))
         command = [
             "nvcc",
             "-cubin",
             f"-arch={architecture}",
-            *launch.NVCC_OPTIONS,
+            *source.NVCC_OPTIONS,
             "-o",
             tmp_path / "cubin",
             path,

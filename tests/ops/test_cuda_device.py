@@ -8,6 +8,7 @@ import torch
 
 from pointmcd import ops
 from pointmcd.ops import dispatch, reference
+from pointmcd.ops.cuda import device as cuda_device
 from pointmcd.ops.cuda import kernels, launch
 
 STATUS = ops.backends()["pycuda"]
@@ -20,7 +21,7 @@ def on_gpu(test: Callable[..., None]) -> Callable[..., None]:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_the_reason_is_given():
     with pytest.raises(ImportError, match="no CUDA device"):
-        importlib.import_module("pointmcd.ops.cuda.runtime")
+        importlib.import_module("pointmcd.ops.cuda.backend")
     assert STATUS == "not available: no CUDA device, or a torch that was built without CUDA"
 
 
@@ -95,6 +96,6 @@ def test_more_than_2_to_the_31_elements():
 def test_the_compilers_errors_are_shown(monkeypatch):
     from pycuda.driver import CompileError
 
-    monkeypatch.setattr(launch, "source_text", lambda *_: "this is no kernel")
+    monkeypatch.setattr(cuda_device, "source_text", lambda *_: "this is no kernel")
     with pytest.raises(CompileError, match="error"):
         launch.run("norm", "none", torch.float32, (("VEC", 1),), 1, 1, torch.zeros(1, device="cuda"))

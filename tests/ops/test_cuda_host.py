@@ -13,12 +13,16 @@ from test_indices import (  # noqa: F401
     test_nearest_neighbours_in_feature_space,
     test_nearest_neighbours_in_space,
     test_neighbours_of_equal_features,
+    test_neighbours_that_are_nowhere_come_last,
+    test_points_that_are_nowhere_are_not_sampled_nor_grouped,
 )
 from test_kernels import (  # noqa: F401
     test_32_views_fill_the_mask,
     test_beyond_2_to_the_31_elements,
     test_hidden_points_and_ties_of_visibility_pooling,
-    test_not_a_number_is_not_hidden,
+    test_no_points,
+    test_not_a_number_stays_with_its_neighbours,
+    test_not_a_number_wins_where_it_is_seen,
 )
 from test_ops import (  # noqa: F401
     test_empty_batch,
@@ -78,6 +82,14 @@ def test_bucketed_farthest_points(device, monkeypatch, size):
     for points in (scattered, coarse):
         chosen = ops.farthest_point_sample(points, 60)
         assert torch.equal(chosen, reference.farthest_point_sample(points, 60))
+
+
+def test_bucketed_farthest_points_that_are_nowhere(device, monkeypatch):
+    monkeypatch.setattr(kernels, "_BUCKETED", 500)
+    points = torch.rand(3, 700, 3, generator=torch.Generator().manual_seed(0))
+    points[0, 0], points[1, 5, 1], points[2, 200:600] = torch.nan, torch.inf, -torch.inf
+    chosen = ops.farthest_point_sample(points, 60)
+    assert torch.equal(chosen, reference.farthest_point_sample(points, 60))
 
 
 def test_many_neighbours_at_one_distance(device):

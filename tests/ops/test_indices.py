@@ -118,6 +118,56 @@ def test_interpolation_at_the_points_gives_their_features(device):
     torch.testing.assert_close(one, feats[:, :1].expand(-1, 50, -1))
 
 
+def nowhere(channels: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Clouds some of whose points have a coordinate that is not finite: one, its first, nearly all."""
+    points = rand(4, 40, channels, dtype=dtype)
+    points[0, 3, 0], points[0, 7, 1], points[0, 9, -1] = torch.nan, torch.inf, -torch.inf
+    points[1, 0] = torch.nan
+    points[2, 2:] = torch.inf
+    points[3] = torch.nan
+    return points
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+@pytest.mark.parametrize("k", [1, 3, 20, 40])
+def test_neighbours_that_are_nowhere_come_last(device, channels, k):
+    points = nowhere(channels)
+    index = ops.knn(points.to(device), k).cpu()
+    if ops.runs_on(device)["knn"] != "torch":
+        assert torch.equal(index, reference.knn(points, k))
+    distance = reference.square_distance(points, points)
+    expected = distance.sort(-1).values[..., :k]
+    torch.testing.assert_close(distance.gather(-1, index), expected, rtol=1e-5, atol=1e-5)
+    assert (index.sort(-1).values.diff() > 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_points_that_are_nowhere_are_not_sampled_nor_grouped(device, dtype):
+    points = nowhere(3, dtype)
+    chosen = ops.farthest_point_sample(points.to(device), 37).cpu()
+    assert torch.equal(chosen, reference.farthest_point_sample(points, 37))
+    assert not {3, 7, 9} & set(chosen[0].tolist())
+    assert chosen[2:].unique().tolist() == [0, 1]
+    queries = torch.cat([points[:, :10], rand(4, 3, 3, dtype=dtype)], 1)
+    index = ops.ball_query(points.to(device), queries.to(device), 0.5, 9).cpu()
+    assert torch.equal(index, reference.ball_query(points, queries, 0.5, 9))
+    feats = rand(4, 40, 5, seed=1, dtype=dtype)
+    out = ops.interpolate(queries.to(device), points.to(device), feats.to(device)).cpu()
+    expected = reference.interpolate(queries, points, feats)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
+    assert out[0, 3].isnan().all()
+    assert out[0, 10:].isfinite().all()
+
+
+def test_points_that_are_nowhere_in_a_large_cloud(device):
+    for place in (0, 17):
+        for odd in (torch.nan, torch.inf, -torch.inf):
+            points = rand(1, 5000, 3)
+            points[0, place, 1] = odd
+            chosen = ops.farthest_point_sample(points.to(device), 60)
+            assert torch.equal(chosen.cpu(), reference.farthest_point_sample(points, 60))
+
+
 def test_no_clouds_and_no_queries(device):
     points = rand(2, 10, 3).to(device)
     assert ops.farthest_point_sample(points[:0], 4).shape == (0, 4)
@@ -125,6 +175,18 @@ def test_no_clouds_and_no_queries(device):
         assert ops.knn(p, 4, q).shape == (*q.shape[:2], 4)
         assert ops.ball_query(p, q, 0.5, 4).shape == (*q.shape[:2], 4)
         assert ops.interpolate(q, p, p).shape == q.shape
+
+
+@pytest.mark.parametrize("threads", [1, 3, 16])
+def test_fewer_clouds_than_threads(threads):
+    points, before = rand(1, 10, 3), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for queries in (points[:, :0], points[:, :1], points):
+            assert torch.equal(ops.knn(points, 3, queries), reference.knn(points, 3, queries))
+            assert ops.interpolate(queries, points, points).shape == queries.shape
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_indices_do_not_depend_on_threads_or_batch(device):
@@ -152,9 +214,19 @@ def test_indices_do_not_depend_on_threads_or_batch(device):
         (lambda p: ops.knn(p.long(), 3), "points must be floating point, got torch.int64"),
         (lambda p: ops.farthest_point_sample(p, 11), r"count must be in \[1, 10\]"),
         (lambda p: ops.farthest_point_sample(p[..., :2], 2), r"got \(2, 10, 2\)"),
-        (lambda p: ops.ball_query(p, p, -1.0, 4), "radius must not be negative, got -1.0"),
-        (lambda p: ops.ball_query(p[:, :0], p, 1.0, 4), r"points \(2, 0, 3\)"),
-        (lambda p: ops.interpolate(p, p[:, :0], p[:, :0]), r"points \(2, 0, 3\)"),
+        (
+            lambda p: ops.ball_query(p, p, -1.0, 4),
+            "radius must not be negative, and its square be finite, got -1.0",
+        ),
+        (lambda p: ops.ball_query(p[:, :0], p, 1.0, 4), "the number of points must be at least 1, got 0"),
+        (lambda p: ops.ball_query(p, p, 1e30, 4), "its square be finite, got 1e"),
+        (lambda p: ops.ball_query(p, p, torch.nan, 4), "got nan"),
+        (lambda p: ops.ball_query(p, p, 1.0, 2**31), r"k must be in \[1, 2147483647\]"),
+        (lambda p: ops.interpolate(p, p[:, :0], p[:, :0]), "the number of points must be at least 1, got 0"),
+        (lambda p: ops.knn(p[..., :0], 1), "the number of coordinates must be at least 1, got 0"),
+        (lambda p: ops.knn(p, 2.0), r"k must be in \[1, 10\], the number of points, got 2.0"),
+        (lambda p: ops.knn(p.to(torch.float8_e4m3fn), 1), "points must be floating point, got torch.float8"),
+        (lambda p: ops.knn(p.to_sparse(), 1), "points must be a dense tensor, got torch.sparse_coo"),
         (lambda p: ops.knn(p[:1, :1].expand(1, 2**31, 3), 1), "2147483648"),
     ],
 )

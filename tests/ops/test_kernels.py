@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pointmcd import ops
+from pointmcd.ops import reference
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -80,9 +81,47 @@ def test_32_views_fill_the_mask(device):
         ops.visibility_pool(feats, visibility, 32, with_global=True)
 
 
-def test_not_a_number_is_not_hidden(device):
-    feats = torch.full((1, 4, 2), torch.nan, device=device)
-    assert ops.visibility_pool(feats, torch.ones(1, 4, dtype=torch.int32, device=device), 1).isnan().all()
+def test_not_a_number_wins_where_it_is_seen(device):
+    """In whatever order: of a cloud of so many points some are looked at by another thread, or block."""
+    for place in (0, 3, 299):
+        feats = rand(1, 300, 5).float()
+        feats[0, place, 2] = torch.nan
+        feats[0, :, 3] = -torch.inf
+        visibility = torch.full((1, 300), 3, dtype=torch.int32)
+        visibility[0, place] = 1
+        pooled = ops.visibility_pool(feats.to(device), visibility.to(device), 2, with_global=True).cpu()
+        expected = reference.visibility_pool(feats, visibility, 2, with_global=True)
+        assert torch.equal(pooled.isnan(), expected.isnan())
+        assert torch.equal(pooled.nan_to_num(), expected.nan_to_num())
+        assert pooled.isnan().sum(-1).tolist() == [[1, 0, 1]]
+
+
+def test_not_a_number_stays_with_its_neighbours(device):
+    x = rand(2, 30, 4)
+    x[0, 5, 1] = torch.nan
+    neighbors = torch.randint(0, 30, (2, 30, 6), generator=torch.Generator().manual_seed(0))
+    norm = [rand(9), rand(9), rand(9), rand(9) + 1]
+    weight = rand(9, 8)
+    for dtype in (torch.float32, torch.float64):
+        arguments = [t.to(device, dtype) for t in (weight, *norm)]
+        out = ops.edge_conv(x.to(device, dtype), neighbors.to(device), *arguments, training=False).cpu()
+        expected = reference.edge_conv(x, neighbors, weight, *norm, training=False)
+        torch.testing.assert_close(out.double(), expected, rtol=1e-4, atol=1e-4, equal_nan=True)
+        assert not out[1].isnan().any()
+        assert 1 < out[0, :, 0].isnan().sum() < 30
+
+
+def test_no_points(device):
+    norm = [rand(9).to(device) + 1 for _ in range(4)]
+    for batch, points in ((0, 5), (2, 0)):
+        x = rand(batch, points, 4).to(device).requires_grad_()
+        neighbors = torch.zeros(batch, points, 3, dtype=torch.int64, device=device)
+        out = ops.edge_conv(x, neighbors, rand(9, 8).to(device), *norm, training=False)
+        out.sum().backward()
+        assert out.shape == (batch, points, 9)
+        assert x.grad.shape == x.shape
+    with pytest.raises(ValueError, match="at least two rows, got 0"):
+        ops.edge_conv(x, neighbors, rand(9, 8).to(device), *norm, training=True)
 
 
 @pytest.mark.parametrize(("rows", "offset"), [(3, 0.0), (200_000, 0.0), (50_000, 1000.0)])
@@ -145,9 +184,16 @@ def test_beyond_2_to_the_31_elements(device):
 def test_indices_outside_are_refused(device):
     if device == "cuda":
         pytest.skip("an index outside ends a CUDA context: the caller's error is reported by CUDA itself")
-    points, index = torch.ones(1, 4, 2), torch.full((1, 4, 3), 4)
-    with pytest.raises((IndexError, RuntimeError)):
-        ops.group(points, points, index)
+    points, norm = rand(2, 4, 2), [rand(5) + 1 for _ in range(4)]
+    for wrong in (4, -1):  # of cloud 0, 4 would be the first of cloud 1
+        index = torch.zeros(2, 4, 3, dtype=torch.int64)
+        index[0, 1, 1] = wrong
+        with pytest.raises(
+            IndexError, match=rf"index holds {min(wrong, 0)} to {max(wrong, 0)}, outside \[0, 4\)"
+        ):
+            ops.group(points, points, index)
+        with pytest.raises(IndexError, match="neighbors holds"):
+            ops.edge_conv(points, index, rand(5, 4), *norm, training=False)
 
 
 def everything(seed: int = 0) -> list[Tensor]:

@@ -96,7 +96,7 @@ class PartSegmentationHead(nn.Module):
             shared = torch.cat([features["global_feats"], shared], -1)
         per_point, per_cloud = self.first.linear.weight.split([local.shape[-1], shared.shape[-1]], 1)
         x = F.linear(local, per_point) + F.linear(shared, per_cloud).unsqueeze(1)
-        x = self.rest(self.first.norm(x, self.first.negative_slope))
+        x = self.rest(self.first.norm_act(x))
         return {"logits": self.classifier(x)}
 
     def _one_hot(self, label: Tensor | None, like: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class EdgeMLP(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(offset.dtype)
             edges = ops.group(F.linear(x, offset), F.linear(x, offset - own), ops.knn(x, self.k))
-        edges = self.middle(self.first.norm(edges, self.first.negative_slope))
+        edges = self.middle(self.first.norm_act(edges))
         return self.last.pool(edges.flatten(0, 1)).view(*x.shape[:2], -1)
 
     def extra_repr(self) -> str:

@@ -33,4 +33,4 @@ class FeaturePropagation(nn.Module):
         """
         own, coarse = self.first.linear.weight.split([feats.shape[-1], coarse_feats.shape[-1]], 1)
         x = ops.interpolate(xyz, coarse_xyz, F.linear(coarse_feats, coarse)) + F.linear(feats, own)
-        return self.rest(self.first.norm(x, self.first.negative_slope))
+        return self.rest(self.first.norm_act(x))

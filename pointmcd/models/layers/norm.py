@@ -85,7 +85,11 @@ class LinearNormAct(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        return self.norm(self.linear(x), self.negative_slope)
+        return self.norm_act(self.linear(x))
+
+    def norm_act(self, y: Tensor) -> Tensor:
+        """What follows the linear layer, for one that took another way to y (..., out)."""
+        return self.norm(y, self.negative_slope)
 
     def pool(self, x: Tensor, visibility: Tensor | None = None, num_views: int = 0) -> Tensor:
         """``ops.visibility_pool(self(x), visibility, num_views, with_global=True)``, not storing ``self(x)``.

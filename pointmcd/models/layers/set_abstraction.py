@@ -41,7 +41,7 @@ class BallMLP(nn.Module):
         x = F.linear(ops.group(xyz, centers, index), weight[:, :3])
         if feats.shape[-1]:
             x = x + ops.group(F.linear(feats, weight[:, 3:]), None, index)
-        x = self.middle(self.first.norm(x, self.first.negative_slope))
+        x = self.middle(self.first.norm_act(x))
         return self.last.pool(x.flatten(0, 1)).view(*index.shape[:2], -1)
 
     def extra_repr(self) -> str:

@@ -87,6 +87,35 @@ template <class T> T* scratch(int slot, int64_t count) {
     return static_cast<T*>(block.data);
 }
 
+// The maximum that every backend takes: of values of which one is NaN it is NaN, of equal ones the first wins.
+template <class T> inline bool beats(T x, T best) { return x > best || (x != x && best == best); }
+
+// Copies n numbers, and zeros up to `padded`, a multiple of the lanes; `odd` becomes NaN where one of them is not finite.
+template <class T> inline Vec<T> copy_row(const T* from, T* to, int64_t n, int64_t padded, Vec<T> odd) {
+    constexpr int L = LANES<T>;
+    int64_t i = 0;
+    for (; i + L <= n; i += L) {
+        const Vec<T> x = load<Vec<T>>(from + i);
+        store(to + i, x);
+        odd += x - x;
+    }
+    if (i < n) {
+        T rest[L] = {};
+        std::memcpy(rest, from + i, (n - i) * sizeof(T));
+        const Vec<T> x = load<Vec<T>>(rest);
+        store(to + i, x);
+        odd += x - x;
+        i += L;
+    }
+    std::fill(to + i, to + padded, T(0));
+    return odd;
+}
+template <class T> inline bool all_zero(const Vec<T>& x) {
+    bool zero = true;
+    for (int i = 0; i < LANES<T>; ++i) zero &= x[i] == 0;
+    return zero;
+}
+
 // A kernel template becomes two pointers that ctypes finds by name.
 #define EXPORT(name)                                                                     \
     extern "C" {                                                                         \

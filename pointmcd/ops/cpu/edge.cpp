@@ -3,19 +3,19 @@
 
 namespace {
 
-// Columns [c0, c0 + width) of pq's half (0: P, 1: Q) of one cloud, in dense rows of W, zero beyond.
+// Columns [c0, c0 + width) of pq's half (0: P, 1: Q) of one cloud, in dense rows of W, zero beyond. Gives whether all are
+// finite.
 template <class T>
-void copy_tile(const T* pq, T* tile, int half, int64_t c0, int64_t width, int64_t points, int64_t channels, int64_t stride) {
-    for (int64_t i = 0; i < points; ++i) {
-        T* row = tile + i * stride;
-        std::memcpy(row, pq + (2 * i + half) * channels + c0, width * sizeof(T));
-        std::fill(row + width, row + TILE * LANES<T>, T(0));
-    }
+bool copy_tile(const T* pq, T* tile, int half, int64_t c0, int64_t width, int64_t points, int64_t channels, int64_t stride) {
+    Vec<T> odd{};
+    for (int64_t i = 0; i < points; ++i)
+        odd = copy_row(pq + (2 * i + half) * channels + c0, tile + i * stride, width, TILE * LANES<T>, odd);
+    return all_zero<T>(odd);
 }
 
-// extremum, source (B, N, O) and sums (2, O): see edge_max in edge_conv.py.
+// extremum, argmax (B, N, O) and sums (2, O): see edge_max in edge_conv.py.
 template <class T>
-void edge_max(const T* pq, const int64_t* neighbors, T* extremum, int32_t* source, double* sums, int64_t batch,
+void edge_max(const T* pq, const int64_t* neighbors, T* extremum, int32_t* argmax, double* sums, int64_t batch,
               int64_t points, int64_t k, int64_t channels, int64_t threads) {
     constexpr int L = LANES<T>;
     constexpr int64_t W = TILE * L;
@@ -27,7 +27,7 @@ void edge_max(const T* pq, const int64_t* neighbors, T* extremum, int32_t* sourc
         T* p_tile = scratch<T>(0, points * W);
         T* q_tile = scratch<T>(1, points * W);
         copy_tile(cloud, p_tile, 0, c0, width, points, channels, W);
-        copy_tile(cloud, q_tile, 1, c0, width, points, channels, W);
+        const bool finite = copy_tile(cloud, q_tile, 1, c0, width, points, channels, W);
         Vec<T> shift[TILE];  // near the mean of y, so that the squares keep their digits
         for (int t = 0; t < TILE; ++t)
             shift[t] = load<Vec<T>>(p_tile + t * L) + load<Vec<T>>(q_tile + neighbors[b * points * k] * W + t * L);
@@ -63,13 +63,22 @@ void edge_max(const T* pq, const int64_t* neighbors, T* extremum, int32_t* sourc
                 store(a + t * L, s1[t]);
                 store(s + t * L, s2[t]);
             }
+            if (!finite) {  // comparisons lose a NaN, which wins
+                for (int64_t c = 0; c < width; ++c)
+                    for (int64_t j = 0; j < k; ++j) {
+                        const T q = q_tile[to[j] * W + c];
+                        if (j && !beats(q, q_tile[index[c] * W + c])) continue;
+                        index[c] = static_cast<Index<T>>(to[j]);
+                        value[c] = p_tile[i * W + c] + q;
+                    }
+            }
             for (int64_t c = 0; c < W; ++c) {
                 sum[c] += a[c];
                 square[c] += s[c];
             }
             const int64_t at = (b * points + i) * channels + c0;
             std::memcpy(extremum + at, value, width * sizeof(T));
-            for (int64_t c = 0; c < width; ++c) source[at + c] = static_cast<int32_t>(index[c]);
+            for (int64_t c = 0; c < width; ++c) argmax[at + c] = static_cast<int32_t>(index[c]);
         }
         T shifted[W];
         for (int t = 0; t < TILE; ++t) store(shifted + t * L, shift[t]);
@@ -87,7 +96,7 @@ void edge_max(const T* pq, const int64_t* neighbors, T* extremum, int32_t* sourc
 
 // dpq (B, N, 2O); affine is [scale, shift, slope, offset] (4, O): see edge_max_backward in edge_conv.py.
 template <class T>
-void edge_max_backward(const T* grad, const T* pq, const int64_t* neighbors, const T* extremum, const int32_t* source,
+void edge_max_backward(const T* grad, const T* pq, const int64_t* neighbors, const T* extremum, const int32_t* argmax,
                        const T* affine, T* dpq, double negative_slope, int64_t batch, int64_t points, int64_t k,
                        int64_t channels, int64_t threads) {
     constexpr int L = LANES<T>;
@@ -132,7 +141,7 @@ void edge_max_backward(const T* grad, const T* pq, const int64_t* neighbors, con
                 const T g = (active ? grad[at + c] : grad[at + c] * static_cast<T>(negative_slope)) * scale[c];
                 const T dense = k * (slope[c] * p_tile[i * W + c] + offset[c]) + slope[c] * s[c];
                 dcloud[2 * i * channels + c0 + c] = g + dense;
-                q_tile[(2 * static_cast<int64_t>(source[at + c]) + 1) * W + c] += g;
+                q_tile[(2 * static_cast<int64_t>(argmax[at + c]) + 1) * W + c] += g;
             }
         }
         for (int64_t i = 0; i < points; ++i) {

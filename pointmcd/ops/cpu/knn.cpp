@@ -41,7 +41,10 @@ void distances(const T* packed, const T* norms, const T* query, const T* query_n
         T* least = minima + panel % sets * W;
         for (int r = 0; r < ROWS; ++r)
             for (int t = 0; t < TILE; ++t) {
-                const Vec<T> d = sum[r][t] > 0 ? sum[r][t] : Vec<T>{};
+                // A NaN becomes infinite; in an expanded square it leaves no limit, and every point is taken.
+                const Vec<T> none = EXPANDED ? Vec<T>{} : splat(std::numeric_limits<T>::infinity());
+                const auto real = EXPANDED ? sum[r][t] > 0 : sum[r][t] >= 0;
+                const Vec<T> d = real ? sum[r][t] : none;
                 const Vec<T> m = load<Vec<T>>(least + r * sets * W + t * L);
                 store(rows + r * stride + panel * W + t * L, d);
                 store(least + r * sets * W + t * L, d < m ? d : m);
@@ -139,7 +142,7 @@ void knn(const T* points, const T* queries, int64_t* out, T* out_distance, int64
     constexpr int64_t W = TILE * LANES<T>;
     const bool expanded = channels > DIRECT;
     const int64_t panels = (n + W - 1) / W, stride = panels * W, sets = (2 * k + W - 1) / W;
-    const int64_t share = batch >= threads ? std::max<int64_t>(count, 1) : round_up((count + threads - 1) / threads, ROWS);
+    const int64_t share = round_up(std::max<int64_t>(batch >= threads ? count : (count + threads - 1) / threads, 1), ROWS);
     const int64_t parts = (count + share - 1) / share;
     parallel_for(batch * parts, threads, [&](int64_t task) {
         const int64_t b = task / parts, first = task % parts * share, last = std::min(count, first + share);

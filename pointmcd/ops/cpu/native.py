@@ -1,7 +1,7 @@
 """The C++ kernels, bound by ctypes: a function for each kernel of ``pointmcd.ops`` that they have.
 
 Importing fails with ``ImportError`` where they were not built. Arguments are those of the torch forms beside
-each operation; other dtypes than float32 and float64 do not come here (``_checks.computable``).
+each operation; other dtypes than float32 and float64 do not come here (``checks.computable``).
 """
 
 import ctypes
@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..rows import check_range
 
 _INSTRUCTION_SETS = {"AVX512": "avx512", "AVX2": "avx2"}
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
@@ -67,14 +69,14 @@ def _function(name: str, dtype: torch.dtype, *kinds: type) -> Any:
 
 def _call(name: str, dtype: torch.dtype, *args: Tensor | int | float | None) -> None:
     function = _function(name, dtype, *map(type, args))
-    function(*(a.data_ptr() if isinstance(a, Tensor) else a for a in args), _threads())
+    function(*(_pointer(a) if isinstance(a, Tensor) else a for a in args), _threads())
 
 
-def _check_range(name: str, index: Tensor, limit: int) -> None:
-    if index.numel():
-        low, high = index.aminmax()
-        if low < 0 or high >= limit:
-            raise IndexError(f"{name} holds {int(low)} to {int(high)}, outside [0, {limit})")
+def _pointer(tensor: Tensor) -> int:
+    """Where the numbers are that a kernel takes to be dense: a last guard against foreign memory."""
+    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+        raise RuntimeError(f"a C++ kernel got a tensor on {tensor.device} of strides {tensor.stride()}")
+    return tensor.data_ptr()
 
 
 def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, floored: int) -> tuple[Tensor, Tensor]:
@@ -83,25 +85,25 @@ def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, floored: 
     if num_views < 32:
         visibility = visibility & ((1 << num_views) - 1)  # the kernel takes every bit for a view
     out = feats.new_empty(batch, num_views, channels)
-    source = torch.empty_like(out, dtype=torch.int32)
+    argmax = torch.empty_like(out, dtype=torch.int32)
     sizes = (batch, points, channels, num_views, floored)
-    _call("visibility_pool", feats.dtype, feats, visibility, out, source, *sizes)
-    return out, source
+    _call("visibility_pool", feats.dtype, feats, visibility, out, argmax, *sizes)
+    return out, argmax
 
 
-def visibility_pool_backward(grad: Tensor, source: Tensor, num_points: int) -> Tensor:
+def visibility_pool_backward(grad: Tensor, argmax: Tensor, num_points: int) -> Tensor:
     batch, views, channels = grad.shape
-    grad, source = grad.contiguous(), source.contiguous()
+    grad, argmax = grad.contiguous(), argmax.contiguous()
     out = grad.new_zeros(batch, num_points, channels)
-    _call("visibility_pool_backward", grad.dtype, grad, source, out, batch, num_points, channels, views)
+    _call("visibility_pool_backward", grad.dtype, grad, argmax, out, batch, num_points, channels, views)
     return out
 
 
 def pool_scatter(
-    dx: Tensor, dweight: Tensor, grad: Tensor, source: Tensor, x: Tensor, weight: Tensor
+    dx: Tensor, dweight: Tensor, grad: Tensor, argmax: Tensor, x: Tensor, weight: Tensor
 ) -> None:
     (batch, points, features), (_, views, channels) = x.shape, grad.shape
-    inputs = (grad.contiguous(), source.contiguous(), x.contiguous(), weight.contiguous())
+    inputs = (grad.contiguous(), argmax.contiguous(), x.contiguous(), weight.contiguous())
     _call("pool_scatter", x.dtype, *inputs, dx, dweight, batch, points, features, channels, views)
 
 
@@ -144,12 +146,14 @@ def affine_act_backward(
 def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
     pq, neighbors = pq.contiguous(), neighbors.contiguous()
-    _check_range("neighbors", neighbors, points)
+    check_range("neighbors", neighbors, points)
     extremum = pq.new_empty(batch, points, channels)
-    source = torch.empty_like(extremum, dtype=torch.int32)
-    sums = pq.new_empty(2, channels, dtype=torch.float64)
-    _call("edge_max", pq.dtype, pq, neighbors, extremum, source, sums, batch, points, k, channels)
-    return extremum, source, sums
+    argmax = torch.empty_like(extremum, dtype=torch.int32)
+    sums = pq.new_zeros(2, channels, dtype=torch.float64)
+    if neighbors.numel() == 0:
+        return extremum, argmax, sums
+    _call("edge_max", pq.dtype, pq, neighbors, extremum, argmax, sums, batch, points, k, channels)
+    return extremum, argmax, sums
 
 
 def edge_max_backward(
@@ -157,14 +161,14 @@ def edge_max_backward(
     pq: Tensor,
     neighbors: Tensor,
     extremum: Tensor,
-    source: Tensor,
+    argmax: Tensor,
     affine: Tensor,
     negative_slope: float,
 ) -> Tensor:
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
     grad, pq, neighbors = grad.contiguous(), pq.contiguous(), neighbors.contiguous()
     dpq = torch.empty_like(pq)
-    inputs = (grad, pq, neighbors, extremum.contiguous(), source.contiguous(), affine.contiguous())
+    inputs = (grad, pq, neighbors, extremum.contiguous(), argmax.contiguous(), affine.contiguous())
     _call("edge_max_backward", pq.dtype, *inputs, dpq, negative_slope, batch, points, k, channels)
     return dpq
 
@@ -207,7 +211,7 @@ def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor
 def group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
     (batch, centers, k), (_, points, channels) = index.shape, per_point.shape
     per_point, per_center, index = per_point.contiguous(), per_center.contiguous(), index.contiguous()
-    _check_range("index", index, points)
+    check_range("index", index, points)
     out = per_point.new_empty(batch, centers, k, channels)
     _call("group", out.dtype, per_point, per_center, index, out, batch, points, centers, k, channels)
     return out

@@ -7,23 +7,23 @@ constexpr int MAX_VIEWS = 32;
 constexpr int BLOCK = 128;  // points whose features are held in cache while every view looks at them
 constexpr int64_t SLAB = 512;
 
-// Features of a block of points, in rows so far apart that they do not compete for the same cache sets.
-template <class T> void copy_block(const T* feats, T* block, int64_t points, int64_t channels, int64_t width, int64_t stride) {
-    for (int64_t p = 0; p < points; ++p) {
-        T* row = block + p * stride;
-        std::memcpy(row, feats + p * channels, width * sizeof(T));
-        std::fill(row + width, row + round_up(width, TILE * LANES<T>), T(0));
-    }
+// Features of a block of points, in rows so far apart that they do not compete for the same cache sets. Gives whether
+// all are finite.
+template <class T> bool copy_block(const T* feats, T* block, int64_t points, int64_t channels, int64_t width, int64_t stride) {
+    Vec<T> odd{};
+    for (int64_t p = 0; p < points; ++p)
+        odd = copy_row(feats + p * channels, block + p * stride, width, round_up(width, TILE * LANES<T>), odd);
+    return all_zero<T>(odd);
 }
 
 template <class T>
-void update(const T* block, int64_t stride, const uint8_t* seen, int count, int64_t first, T* best, Index<T>* source) {
+void update(const T* block, int64_t stride, const uint8_t* seen, int count, int64_t first, T* best, Index<T>* argmax) {
     constexpr int L = LANES<T>;
     Vec<T> value[TILE];
     IndexVec<T> from[TILE];
     for (int t = 0; t < TILE; ++t) {
         value[t] = load<Vec<T>>(best + t * L);
-        from[t] = load<IndexVec<T>>(source + t * L);
+        from[t] = load<IndexVec<T>>(argmax + t * L);
     }
     for (int i = 0; i < count; ++i) {
         const T* row = block + seen[i] * stride;
@@ -37,13 +37,26 @@ void update(const T* block, int64_t stride, const uint8_t* seen, int count, int6
     }
     for (int t = 0; t < TILE; ++t) {
         store(best + t * L, value[t]);
-        store(source + t * L, from[t]);
+        store(argmax + t * L, from[t]);
     }
 }
 
-// out, source (B, V, C) from feats (B, M, C): see _pool in visibility_pool.py.
+// The same for features of which some are not finite: a NaN wins, and where the floor is not 0 so may -infinity.
 template <class T>
-void visibility_pool(const T* feats, const int32_t* masks, T* out, int32_t* source, int64_t batch, int64_t points,
+void update_odd(const T* block, int64_t stride, const uint8_t* seen, int count, int64_t first, bool floored, T* best,
+                Index<T>* argmax) {
+    for (int i = 0; i < count; ++i)
+        for (int c = 0; c < TILE * LANES<T>; ++c) {
+            const T x = block[seen[i] * stride + c];
+            if (!beats(x, best[c]) && (floored || argmax[c] >= 0)) continue;
+            best[c] = x;
+            argmax[c] = static_cast<Index<T>>(first + seen[i]);
+        }
+}
+
+// out, argmax (B, V, C) from feats (B, M, C): see _pool in visibility_pool.py.
+template <class T>
+void visibility_pool(const T* feats, const int32_t* masks, T* out, int32_t* argmax, int64_t batch, int64_t points,
                      int64_t channels, int64_t views, int64_t floored, int64_t threads) {
     constexpr int64_t W = TILE * LANES<T>;
     const int64_t slabs = (channels + SLAB - 1) / SLAB;
@@ -56,9 +69,10 @@ void visibility_pool(const T* feats, const int32_t* masks, T* out, int32_t* sour
         std::fill(best, best + floored * padded, T(0));
         std::fill(best + floored * padded, best + views * padded, -std::numeric_limits<T>::infinity());
         std::fill(from, from + views * padded, -1);
+        bool odd = false;  // a maximum may be NaN
         for (int64_t p0 = 0; p0 < points; p0 += BLOCK) {
             const int64_t count = std::min<int64_t>(BLOCK, points - p0);
-            copy_block(feats + (b * points + p0) * channels + c0, block, count, channels, width, stride);
+            const bool finite = copy_block(feats + (b * points + p0) * channels + c0, block, count, channels, width, stride);
             uint8_t seen[MAX_VIEWS][BLOCK];
             int seen_count[MAX_VIEWS] = {};
             for (int64_t p = 0; p < count; ++p)
@@ -67,21 +81,27 @@ void visibility_pool(const T* feats, const int32_t* masks, T* out, int32_t* sour
                     seen[v][seen_count[v]++] = static_cast<uint8_t>(p);
                 }
             for (int64_t c = 0; c < padded; c += W)
-                for (int64_t v = 0; v < views; ++v)
-                    update(block + c, stride, seen[v], seen_count[v], p0, best + v * padded + c, from + v * padded + c);
+                for (int64_t v = 0; v < views; ++v) {
+                    const int64_t at = v * padded + c;
+                    if (finite && !odd)
+                        update(block + c, stride, seen[v], seen_count[v], p0, best + at, from + at);
+                    else
+                        update_odd(block + c, stride, seen[v], seen_count[v], p0, v < floored, best + at, from + at);
+                }
+            odd |= !finite;
         }
         for (int64_t v = 0; v < views; ++v)
             for (int64_t c = 0; c < width; ++c) {
                 const int64_t at = (b * views + v) * channels + c0 + c;
-                source[at] = static_cast<int32_t>(from[v * padded + c]);
-                out[at] = source[at] < 0 ? T(0) : best[v * padded + c];
+                argmax[at] = static_cast<int32_t>(from[v * padded + c]);
+                out[at] = argmax[at] < 0 ? T(0) : best[v * padded + c];
             }
     });
 }
 
 // dfeats (B, M, C), zero on entry.
 template <class T>
-void visibility_pool_backward(const T* grad, const int32_t* source, T* dfeats, int64_t batch, int64_t points,
+void visibility_pool_backward(const T* grad, const int32_t* argmax, T* dfeats, int64_t batch, int64_t points,
                               int64_t channels, int64_t views, int64_t threads) {
     const int64_t slabs = (channels + SLAB - 1) / SLAB;
     parallel_for(batch * slabs, threads, [&](int64_t task) {
@@ -90,7 +110,7 @@ void visibility_pool_backward(const T* grad, const int32_t* source, T* dfeats, i
         for (int64_t v = 0; v < views; ++v) {
             const int64_t row = (b * views + v) * channels;
             for (int64_t c = c0; c < end; ++c)
-                if (source[row + c] >= 0) to[source[row + c] * channels + c] += grad[row + c];
+                if (argmax[row + c] >= 0) to[argmax[row + c] * channels + c] += grad[row + c];
         }
     });
 }
@@ -101,7 +121,7 @@ template <class T> inline void add_scaled(T* __restrict to, const T* __restrict 
 
 // Adds to dx (B, M, I) and dweight (O, I): see pool_scatter in linear_norm_pool.py.
 template <class T>
-void pool_scatter(const T* grad, const int32_t* source, const T* x, const T* weight, T* dx, T* dweight, int64_t batch,
+void pool_scatter(const T* grad, const int32_t* argmax, const T* x, const T* weight, T* dx, T* dweight, int64_t batch,
                   int64_t points, int64_t features, int64_t channels, int64_t views, int64_t threads) {
     constexpr int64_t GROUP = 32;
     const int64_t groups = (channels + GROUP - 1) / GROUP;
@@ -113,8 +133,8 @@ void pool_scatter(const T* grad, const int32_t* source, const T* x, const T* wei
             for (int64_t v = 0; v < views; ++v)
                 for (int64_t o = o0; o < o1; ++o) {
                     const int64_t at = (b * views + v) * channels + o;
-                    if (source[at] < 0 || grad[at] == 0) continue;
-                    const int64_t row = (b * points + source[at]) * features;
+                    if (argmax[at] < 0 || grad[at] == 0) continue;
+                    const int64_t row = (b * points + argmax[at]) * features;
                     if (to_points)
                         add_scaled(dx + row, weight + o * features, grad[at], features);
                     else

@@ -116,7 +116,9 @@ template <class T> void sample_one(const T* points, int64_t* out, int64_t n, int
             cloud.x[end] = p[0];
             cloud.y[end] = p[1];
             cloud.z[end] = p[2];
-            cloud.distance[end] = std::numeric_limits<T>::infinity();
+            // a point that is nowhere is as one that is chosen already
+            const bool finite = (p[0] - p[0]) + (p[1] - p[1]) + (p[2] - p[2]) == 0;
+            cloud.distance[end] = finite ? std::numeric_limits<T>::infinity() : T(0);
             cloud.index[end] = sorted[i].index;
             for (int axis = 0; axis < 3; ++axis) {
                 leaf[l].low[axis] = std::min(leaf[l].low[axis], p[axis]);
@@ -137,7 +139,7 @@ template <class T> void sample_one(const T* points, int64_t* out, int64_t n, int
         const T* p = points + last * 3;
         Farthest<T> farthest{T(-1), 0};
         for (int64_t l = 0; l < leaves; ++l) {
-            if (leaves == 1 || leaf[l].reach(p) < leaf[l].farthest.distance)
+            if (i == 0 || leaves == 1 || leaf[l].reach(p) < leaf[l].farthest.distance)
                 leaf[l].farthest = update(cloud, leaf[l].from, leaf[l].to, p[0], p[1], p[2]);
             farthest = std::max(farthest, leaf[l].farthest);
         }

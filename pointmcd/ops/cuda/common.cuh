@@ -1,4 +1,4 @@
-// What every kernel shares. Before it stands what kernels.py writes for each dtype and size: Scalar, the type in memory;
+// What every kernel shares. Before it stands what source.py writes for each dtype and size: Scalar, the type in memory;
 // Real, the type that computes (float for the halves); VEC, the channels that a thread takes at once; and others.
 //
 // Grids and blocks have one dimension. A row kernel gives each row `lanes` threads (a power of two), which take its
@@ -53,6 +53,9 @@ __device__ inline void add_up(const double (&sums)[2][VEC], Int c, Int channels,
             }
     __syncthreads();
 }
+
+// The maximum that every backend takes: of values of which one is NaN it is NaN, of equal ones the first wins.
+__device__ inline bool beats(Real x, Real best) { return x > best || (x != x && best == best); }
 
 // A gradient behind leaky_relu(scale * x + shift).
 __device__ inline Real through_act(Real grad, Real x, Real scale, Real shift, Real negative_slope) {

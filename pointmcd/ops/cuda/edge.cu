@@ -1,10 +1,10 @@
 // EdgeConv's maximum over the neighbours, with sums over all edges, and its backward. Nothing is stored per edge.
 
-// extremum, source (B, N, O) and a block's partial sums (2, O) from pq (B, N, 2O): see edge_max in edge_conv.py. A block
+// extremum, argmax (B, N, O) and a block's partial sums (2, O) from pq (B, N, 2O): see edge_max in edge_conv.py. A block
 // takes `step` points of one cloud.
 extern "C" __global__ void __launch_bounds__(THREADS)
     edge_max(const Scalar* __restrict__ pq, const Int* __restrict__ neighbors, Scalar* __restrict__ extremum,
-             int* __restrict__ source, double* __restrict__ partial, Int points, Int k, Int channels, Int step, Int lanes) {
+             int* __restrict__ argmax, double* __restrict__ partial, Int points, Int k, Int channels, Int step, Int lanes) {
     const Int parts = (points + step - 1) / step, b = blockIdx.x / parts;
     const Int first = blockIdx.x % parts * step, last = first + step < points ? first + step : points;
     const Scalar* cloud = pq + b * points * 2 * channels;
@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                         const Real y = p.at[i] - shift.at[i] + q.at[i];
                         sum.at[i] += y;
                         square.at[i] = fma(y, y, square.at[i]);
-                        if (!(q.at[i] <= best.at[i])) {
+                        if (beats(q.at[i], best.at[i])) {
                             best.at[i] = q.at[i];
                             from[i] = static_cast<int>(to[j]);
                         }
@@ -49,7 +49,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll
                 for (int i = 0; i < VEC; ++i) {
                     value.at[i] = p.at[i] + best.at[i];
-                    source[at + i] = from[i];
+                    argmax[at + i] = from[i];
                     sums[0][i] += sum.at[i];
                     sums[1][i] += square.at[i];
                 }
@@ -102,7 +102,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 extern "C" __global__ void __launch_bounds__(THREADS)
     edge_max_neighbors(const Scalar* __restrict__ grad, const Scalar* __restrict__ pq, const Int* __restrict__ users,
                        const Int* __restrict__ starts, const Scalar* __restrict__ extremum,
-                       const int* __restrict__ source, const Real* __restrict__ affine, Scalar* __restrict__ dpq,
+                       const int* __restrict__ argmax, const Real* __restrict__ affine, Scalar* __restrict__ dpq,
                        double negative_slope, Int rows, Int points, Int channels, Int lanes) {
     const Int row = row_of(lanes);
     if (row >= rows) return;
@@ -121,7 +121,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             for (int i = 0; i < VEC; ++i) {
                 p_sum.at[i] += p.at[i];
                 const Int at = user * channels + c + i;
-                if (source[at] != own || again) continue;
+                if (argmax[at] != own || again) continue;
                 const Real g = static_cast<Real>(grad[at]), y = static_cast<Real>(extremum[at]);
                 g_sum.at[i] += through_act(g, y, scale.at[i], shift.at[i], static_cast<Real>(negative_slope));
             }

@@ -7,7 +7,10 @@ of range stops the kernel by a device-side assertion, as in torch.
 import torch
 from torch import Tensor
 
-from .launch import THREADS, ceil, contiguous, lanes_of, launch, launch_rows, launch_sums, real_type, width_of
+from ..checks import wide
+from ..rows import flat_rows
+from .launch import ceil, contiguous, lanes_of, launch, launch_rows, launch_sums, width_of
+from .source import THREADS
 
 _BUCKETED = 8192  # points from which farthest point sampling leaves out what a step cannot reach
 _SCRATCH = 1 << 24  # distances that knn holds at once: those of many clouds would leave the cache
@@ -17,43 +20,43 @@ def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, floored: 
     batch, points, channels = feats.shape
     feats, visibility = feats.contiguous(), visibility.contiguous()
     out = feats.new_empty(batch, num_views, channels)
-    source = torch.empty_like(out, dtype=torch.int32)
+    argmax = torch.empty_like(out, dtype=torch.int32)
     if num_views == 0:
-        return out, source
+        return out, argmax
     width = min(width_of(channels, feats, out), 4)
     while width > 1 and num_views * width * (1 + max(feats.element_size(), 4) // 4) > 112:
         width //= 2  # the running maxima and where they are must fit into registers
     blocks = batch * ceil(channels, 32 * width)
     slices = 4 if blocks >= 512 else 8
-    args = (feats, visibility, out, source, points, channels, floored)
+    args = (feats, visibility, out, argmax, points, channels, floored)
     sizes = dict(VEC=width, VIEWS=num_views, SLICES=slices)
     launch("pool", "visibility_pool", feats.dtype, blocks, 32 * slices, *args, **sizes)
-    return out, source
+    return out, argmax
 
 
-def visibility_pool_backward(grad: Tensor, source: Tensor, num_points: int) -> Tensor:
+def visibility_pool_backward(grad: Tensor, argmax: Tensor, num_points: int) -> Tensor:
     batch, views, channels = grad.shape
     if views == 0:
         return grad.new_zeros(batch, num_points, channels)
-    grad, source = grad.contiguous(), source.contiguous()
+    grad, argmax = grad.contiguous(), argmax.contiguous()
     out = grad.new_empty(batch, num_points, channels)
     width = width_of(channels, grad, out)
     blocks = batch * ceil(num_points, 128) * ceil(channels, 32 * width)
-    args = (grad, source, out, num_points, channels)
+    args = (grad, argmax, out, num_points, channels)
     sizes = dict(VEC=width, VIEWS=views, SLICES=1)
     launch("pool", "visibility_pool_backward", grad.dtype, blocks, THREADS, *args, **sizes)
     return out
 
 
 def pool_scatter(
-    dx: Tensor, dweight: Tensor, grad: Tensor, source: Tensor, x: Tensor, weight: Tensor
+    dx: Tensor, dweight: Tensor, grad: Tensor, argmax: Tensor, x: Tensor, weight: Tensor
 ) -> None:
     (batch, points, features), (_, views, channels) = x.shape, grad.shape
     if grad.numel() == 0:
         return
     grad, x, weight = contiguous(x.dtype, grad, x, weight)
-    lost = source < 0
-    rows = source + points * torch.arange(batch, device=x.device)[:, None, None]
+    lost = argmax < 0
+    rows = flat_rows(argmax, points)
     order, starts = _by_destination(rows.masked_fill(lost, batch * points), batch * points)
     dx += _sum_rows(weight, order % channels, grad.flatten()[order], starts).view(x.shape)
     index, value = (t.masked_fill(lost, 0).view(batch * views, channels).T for t in (rows, grad))
@@ -86,7 +89,7 @@ def channel_sums(x: Tensor) -> Tensor:
 def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
-    scale, shift = contiguous(real_type(x.dtype), scale, shift)
+    scale, shift = contiguous(wide(x.dtype), scale, shift)
     args = (x, scale, shift, y, float(negative_slope), *x.shape)
     launch_rows("norm", "affine_act", (x, y, scale, shift), *args, rows=len(x))
     return y
@@ -94,7 +97,7 @@ def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -
 
 def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
     grad, x = contiguous(x.dtype, grad, x)
-    scale, shift = contiguous(real_type(x.dtype), scale, shift)
+    scale, shift = contiguous(wide(x.dtype), scale, shift)
     tensors = (grad, x, scale, shift)
     sizes = dict(rows=len(x), channels=x.shape[1])
     return launch_sums("affine_act_sums", tensors, *tensors, params=(float(negative_slope),), **sizes)
@@ -111,7 +114,7 @@ def affine_act_backward(
 ) -> Tensor:
     grad, x = contiguous(x.dtype, grad, x)
     dx = torch.empty_like(x)
-    tensors = (grad, x, *contiguous(real_type(x.dtype), scale, shift, slope, offset), dx)
+    tensors = (grad, x, *contiguous(wide(x.dtype), scale, shift, slope, offset), dx)
     args = (*tensors, float(negative_slope), *x.shape)
     launch_rows("norm", "affine_act_backward", tensors, *args, rows=len(x))
     return dx
@@ -121,15 +124,15 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
     pq, neighbors = pq.contiguous(), neighbors.contiguous()
     extremum = pq.new_empty(batch, points, channels)
-    source = torch.empty_like(extremum, dtype=torch.int32)
+    argmax = torch.empty_like(extremum, dtype=torch.int32)
     width = min(width_of(channels, pq, extremum), 4)
     lanes = lanes_of(channels, width)
     step = 4 * THREADS // lanes
     grid = batch * ceil(points, step)
     partial = pq.new_empty(grid, 2, channels, dtype=torch.float64)
-    args = (pq, neighbors, extremum, source, partial, points, k, channels, step, lanes)
+    args = (pq, neighbors, extremum, argmax, partial, points, k, channels, step, lanes)
     launch("edge", "edge_max", pq.dtype, grid, THREADS, *args, VEC=width)
-    return extremum, source, partial.sum(0)
+    return extremum, argmax, partial.sum(0)
 
 
 def edge_max_backward(
@@ -137,33 +140,33 @@ def edge_max_backward(
     pq: Tensor,
     neighbors: Tensor,
     extremum: Tensor,
-    source: Tensor,
+    argmax: Tensor,
     affine: Tensor,
     negative_slope: float,
 ) -> Tensor:
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
     grad, pq, extremum = contiguous(pq.dtype, grad, pq, extremum)
-    (affine,) = contiguous(real_type(pq.dtype), affine)
-    neighbors, source, dpq = neighbors.contiguous(), source.contiguous(), torch.empty_like(pq)
+    (affine,) = contiguous(wide(pq.dtype), affine)
+    neighbors, argmax, dpq = neighbors.contiguous(), argmax.contiguous(), torch.empty_like(pq)
     rows = batch * points
-    base = points * torch.arange(batch, device=pq.device)[:, None, None]
-    order, starts = _by_destination(neighbors + base, rows)
+    order, starts = _by_destination(flat_rows(neighbors, points), rows)
     users = order // k
     read, slope = (grad, pq, extremum, affine, dpq), float(negative_slope)
     centers = (grad, pq, neighbors, extremum, affine, dpq, slope, rows, points, k, channels)
     launch_rows("edge", "edge_max_centers", read, *centers, rows=rows)
-    others = (grad, pq, users, starts, extremum, source, affine, dpq, slope, rows, points, channels)
+    others = (grad, pq, users, starts, extremum, argmax, affine, dpq, slope, rows, points, channels)
     launch_rows("edge", "edge_max_neighbors", read, *others, rows=rows)
     return dpq
 
 
 def knn(points: Tensor, queries: Tensor, k: int) -> Tensor:
-    dtype = real_type(points.dtype)
+    dtype = wide(points.dtype)
     points, queries = points.to(dtype), queries.to(dtype)
     channels, size, count = points.shape[2], points.shape[1], queries.shape[1]
     expanded = channels > 8  # up to so many, differences cost no more than products
     if expanded:  # near zero the expanded square loses the fewest digits
         center = points.mean(1, keepdim=True)
+        center = center.where(center.isfinite(), 0)
         points, queries = points - center, queries - center
     point_norm, query_norm = points.square().sum(-1), queries.square().sum(-1)
     rounding = max(16, channels // 4) * torch.finfo(dtype).eps if expanded else 0.0
@@ -204,7 +207,7 @@ def _knn(
 
 
 def nearest_weights(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    points, queries = contiguous(real_type(queries.dtype), points, queries)
+    points, queries = contiguous(wide(queries.dtype), points, queries)
     (batch, size, _), count = points.shape, queries.shape[1]
     weight = queries.new_empty(batch, count, k)
     index = torch.empty_like(weight, dtype=torch.int64)
@@ -215,7 +218,7 @@ def nearest_weights(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Te
 
 
 def farthest_point_sample(points: Tensor, count: int) -> Tensor:
-    (points,) = contiguous(real_type(points.dtype), points)
+    (points,) = contiguous(wide(points.dtype), points)
     batch, size, _ = points.shape
     chosen = points.new_empty(batch, count, dtype=torch.int64)
     if size > _BUCKETED:
@@ -247,7 +250,7 @@ def _along_curve(points: Tensor) -> Tensor:
 
 
 def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
-    points, centers = contiguous(real_type(points.dtype), points, centers)
+    points, centers = contiguous(wide(points.dtype), points, centers)
     (batch, size, _), count = points.shape, centers.shape[1]
     index = centers.new_empty(batch, count, k, dtype=torch.int64)
     args = (points, centers, index, float(radius), size, count, k)
@@ -268,8 +271,7 @@ def group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
 
 def group_backward(grad: Tensor, index: Tensor, num_points: int) -> tuple[Tensor, Tensor]:
     batch, _, _, channels = grad.shape
-    rows = index + num_points * torch.arange(batch, device=index.device)[:, None, None]
-    order, starts = _by_destination(rows, batch * num_points)
+    order, starts = _by_destination(flat_rows(index, num_points), batch * num_points)
     dpoint = _sum_rows(grad.contiguous().view(-1, channels), order, None, starts)
     return dpoint.view(batch, num_points, channels), -grad.sum(2)
 
@@ -277,7 +279,7 @@ def group_backward(grad: Tensor, index: Tensor, num_points: int) -> tuple[Tensor
 def weighted_sum(feats: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     (batch, queries, k), (_, points, channels) = index.shape, feats.shape
     feats, weight = contiguous(feats.dtype, feats, weight)
-    rows = index + points * torch.arange(batch, device=index.device)[:, None, None]
+    rows = flat_rows(index, points)
     starts = torch.arange(batch * queries + 1, device=index.device) * k
     out = _sum_rows(feats.view(batch * points, channels), rows, weight, starts)
     return out.view(batch, queries, channels)
@@ -286,8 +288,7 @@ def weighted_sum(feats: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 def weighted_sum_backward(grad: Tensor, index: Tensor, weight: Tensor, num_points: int) -> Tensor:
     (batch, queries, k), channels = index.shape, grad.shape[2]
     grad, weight = contiguous(grad.dtype, grad, weight)
-    rows = index + num_points * torch.arange(batch, device=index.device)[:, None, None]
-    order, starts = _by_destination(rows, batch * num_points)
+    order, starts = _by_destination(flat_rows(index, num_points), batch * num_points)
     table = grad.view(batch * queries, channels)
     out = _sum_rows(table, order // k, weight.flatten()[order], starts)
     return out.view(batch, num_points, channels)

@@ -1,63 +1,10 @@
-"""Text of the CUDA kernels for a dtype and sizes, and the shapes of grids that they are launched with."""
-
-import functools
-from pathlib import Path
+"""Shapes of the grids that kernels are launched with."""
 
 import torch
 from torch import Tensor
 
-_TYPES = {
-    torch.float32: ("float", "float"),
-    torch.float64: ("double", "double"),
-    torch.bfloat16: ("__nv_bfloat16", "float"),
-    torch.float16: ("__half", "float"),
-}
-_HEADERS = {torch.bfloat16: "#include <cuda_bf16.h>\n", torch.float16: "#include <cuda_fp16.h>\n"}
-NVCC_OPTIONS = ["-std=c++17", "-fmad=false"]
-THREADS = 256  # of common.cuh
-
-Sizes = tuple[tuple[str, int], ...]
-
-
-@functools.cache
-def source_text(file: str, dtype: torch.dtype, sizes: Sizes, header: str | None = None) -> str:
-    """Text of ``<file>.cu`` for a dtype and its compile-time sizes, ready to compile.
-
-    Args:
-        file: Name without suffix.
-        dtype: That of the floating point tensors.
-        sizes: Names and values of the constants that the file wants, ``VEC`` among them.
-        header: What declares the half types; None: the CUDA toolkit's.
-
-    Raises:
-        TypeError: No kernel takes the dtype.
-    """
-    if dtype not in _TYPES:
-        raise TypeError(f"the CUDA kernels take {', '.join(map(str, _TYPES))}, got {dtype}")
-    scalar, real = _TYPES[dtype]
-    lines = [
-        _HEADERS.get(dtype, "") if header is None else header,
-        f"typedef {scalar} Scalar;\ntypedef {real} Real;\n",
-        f"#define EPSILON Real({torch.finfo(real_type(dtype)).eps})\n",
-        *(f"#define {name} {value}\n" for name, value in sizes),
-    ]
-    folder = Path(__file__).parent
-    return "".join(lines) + "".join((folder / name).read_text() for name in ("common.cuh", f"{file}.cu"))
-
-
-def run(
-    file: str,
-    name: str,
-    dtype: torch.dtype,
-    sizes: Sizes,
-    grid: int,
-    threads: int,
-    *args: Tensor | int | float,
-) -> None:
-    """Run a kernel on the current stream of the tensors' device; sizes as in ``source_text``."""
-    from . import runtime
-
-    runtime.run(file, name, dtype, sizes, grid, threads, *args)
+from .device import run
+from .source import THREADS
 
 
 def launch(
@@ -87,11 +34,6 @@ def ceil(a: int, b: int) -> int:
 
 def contiguous(dtype: torch.dtype, *tensors: Tensor) -> list[Tensor]:
     return [tensor.to(dtype).contiguous() for tensor in tensors]
-
-
-def real_type(dtype: torch.dtype) -> torch.dtype:
-    """What the kernels compute in."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def width_of(channels: int, *tensors: Tensor) -> int:

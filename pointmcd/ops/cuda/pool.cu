@@ -5,10 +5,10 @@ constexpr int AHEAD = 4;  // points whose loads are under way at once
 constexpr int WIDTH = 32 * VEC;
 constexpr int POINTS = 128;  // points to a block in the backward
 
-// out, source (B, VIEWS, C) from feats (B, M, C) and masks (B, M): see _pool in visibility_pool.py.
+// out, argmax (B, VIEWS, C) from feats (B, M, C) and masks (B, M): see _pool in visibility_pool.py.
 extern "C" __global__ void __launch_bounds__(32 * SLICES)
     visibility_pool(const Scalar* __restrict__ feats, const int* __restrict__ masks, Scalar* __restrict__ out,
-                    int* __restrict__ source, Int points, Int channels, Int floored) {
+                    int* __restrict__ argmax, Int points, Int channels, Int floored) {
     const Int parts = (channels + WIDTH - 1) / WIDTH, b = blockIdx.x / parts;
     const int lane = threadIdx.x % 32, slice = threadIdx.x / 32;
     const Int c = blockIdx.x % parts * WIDTH + lane * VEC;
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(32 * SLICES)
                 if (mask[a] >> v & 1)
 #pragma unroll
                     for (int i = 0; i < VEC; ++i)
-                        if (!(x[a].at[i] <= best[v][i])) {
+                        if (beats(x[a].at[i], best[v][i]) || (v >= floored && from[v][i] < 0)) {
                             best[v][i] = x[a].at[i];
                             from[v][i] = static_cast<int>(n) + a;
                         }
@@ -62,13 +62,13 @@ extern "C" __global__ void __launch_bounds__(32 * SLICES)
             for (int s = 1; s < SLICES; ++s) {
                 const Real other = values[v % 2][s][lane * VEC + i];
                 const int at = indices[v % 2][s][lane * VEC + i];
-                if (at >= 0 && !(other <= value.at[i])) {
+                if (at >= 0 && (index < 0 || beats(other, value.at[i]))) {
                     value.at[i] = other;
                     index = at;
                 }
             }
             if (index < 0) value.at[i] = 0;
-            source[to + i] = index;
+            argmax[to + i] = index;
         }
         store(out + to, value);
     }
@@ -77,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(32 * SLICES)
 // dfeats (B, M, C): a block writes POINTS rows of WIDTH channels once, zeros first. Of several views that took the same
 // point, the first adds up all their gradients.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    visibility_pool_backward(const Scalar* __restrict__ grad, const int* __restrict__ source, Scalar* dfeats, Int points,
+    visibility_pool_backward(const Scalar* __restrict__ grad, const int* __restrict__ argmax, Scalar* dfeats, Int points,
                              Int channels) {
     const Int parts = (channels + WIDTH - 1) / WIDTH, ranges = (points + POINTS - 1) / POINTS;
     const Int c0 = blockIdx.x % parts * WIDTH, b = blockIdx.x / parts / ranges;
@@ -94,7 +94,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         int at[VIEWS];
 #pragma unroll
         for (int v = 0; v < VIEWS; ++v) {
-            at[v] = source[(b * VIEWS + v) * channels + own];
+            at[v] = argmax[(b * VIEWS + v) * channels + own];
             g[v] = static_cast<Real>(grad[(b * VIEWS + v) * channels + own]);
         }
 #pragma unroll

@@ -29,6 +29,8 @@ __device__ inline Farthest farthest_of(const Farthest& mine) {
     return best;
 }
 
+__device__ inline bool all_finite(Real x, Real y, Real z) { return (x - x) + (y - y) + (z - z) == 0; }
+
 __device__ inline Real square_distance(Real dx, Real dy, Real dz) { return dx * dx + dy * dy + dz * dz; }
 
 // out (B, count) from points (B, N, 3), N at most BLOCK * EACH: a thread holds EACH points in registers.
@@ -42,7 +44,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
         x[e] = i < n ? cloud[i * 3] : Real(0);
         y[e] = i < n ? cloud[i * 3 + 1] : Real(0);
         z[e] = i < n ? cloud[i * 3 + 2] : Real(0);
-        distance[e] = i < n ? Real(INFINITY) : Real(-1);  // no filler is ever the farthest
+        // no filler is ever the farthest; a point that is nowhere is as one that is chosen already
+        distance[e] = i >= n ? Real(-1) : all_finite(x[e], y[e], z[e]) ? Real(INFINITY) : Real(0);
     }
     Int last = 0;
     for (Int s = 0; s < count; ++s) {
@@ -74,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     __shared__ int active;
     __shared__ Farthest found[BLOCK];
     for (Int i = threadIdx.x; i < n; i += BLOCK) {
-        distance[i] = INFINITY;
+        distance[i] = all_finite(points[i * 3], points[i * 3 + 1], points[i * 3 + 2]) ? Real(INFINITY) : Real(0);
         if (order[i] == 0) start = i;
     }
     for (Int u = threadIdx.x; u < buckets; u += BLOCK) {
@@ -105,7 +108,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
                 reach += d * d;
             }
             // rounding must not lift the bound above a point's distance
-            if (!(reach * (1 - 8 * EPSILON) >= farthest[u].distance)) reached[atomicAdd(&active, 1)] = u;
+            if (s == 0 || !(reach * (1 - 8 * EPSILON) >= farthest[u].distance)) reached[atomicAdd(&active, 1)] = u;
         }
         __syncthreads();
         for (int round = 0; round < active; round += GROUPS) {

@@ -35,7 +35,7 @@ class PointDecoder(nn.Module):
         # The global feature is the same for all points: it is multiplied once a cloud.
         per_point, per_cloud = self.first.linear.weight.split([local.shape[-1], whole.shape[-1]], 1)
         x = F.linear(local, per_point) + F.linear(whole, per_cloud).unsqueeze(1)
-        return self.second(self.first.norm(x, self.first.negative_slope))
+        return self.second(self.first.norm_act(x))
 
 
 @MODELS.register_module()

@@ -1,8 +1,7 @@
-"""The pycuda backend: compiles kernels at first use for the device at hand, launches them on torch's stream.
+"""The CUDA device by pycuda: compiles kernels at first use, launches them in order with torch's stream.
 
-Importing fails with ``ImportError`` where pycuda, a CUDA device or nvcc is missing. pycuda shares each device
-with torch through its primary context, current for as long as pycuda works; compiled kernels stay in pycuda's
-own disk cache.
+pycuda shares each device with torch through its primary context, current for as long as pycuda works;
+compiled kernels stay in pycuda's own disk cache.
 """
 
 import atexit
@@ -14,26 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import launch
-from .kernels import (  # noqa: F401  what the dispatcher looks for
-    affine_act,
-    affine_act_backward,
-    affine_act_sums,
-    ball_query,
-    channel_sums,
-    edge_max,
-    edge_max_backward,
-    farthest_point_sample,
-    group,
-    group_backward,
-    knn,
-    nearest_weights,
-    pool_scatter,
-    visibility_pool,
-    visibility_pool_backward,
-    weighted_sum,
-    weighted_sum_backward,
-)
+from .source import NVCC_OPTIONS, Sizes, source_text
 
 _FORMATS = {int: "q", float: "d"}  # of struct; pointers are "P"
 
@@ -44,7 +24,8 @@ def _find_nvcc() -> str | None:
     return next(filter(None, (shutil.which("nvcc", path=place) for place in places)), None)
 
 
-def _check() -> None:
+def check() -> None:
+    """Make the driver ready; ``ImportError`` where pycuda, a CUDA device or nvcc is missing."""
     if not torch.cuda.is_available():
         raise ImportError("no CUDA device, or a torch that was built without CUDA")
     try:
@@ -56,7 +37,6 @@ def _check() -> None:
     driver.init()
 
 
-_check()
 _contexts: dict[int, Any] = {}
 _streams: dict[int, tuple[Any, torch.cuda.Stream]] = {}
 
@@ -77,19 +57,17 @@ def _context(device: int) -> Any:
 
 
 @functools.cache
-def _function(
-    device: int, file: str, name: str, dtype: torch.dtype, sizes: launch.Sizes, arguments: str
-) -> Any:
+def _function(device: int, file: str, name: str, dtype: torch.dtype, sizes: Sizes, arguments: str) -> Any:
     """The kernel for the device whose context is current."""
     return _module(device, file, dtype, sizes).get_function(name).prepare(arguments)
 
 
 @functools.cache
-def _module(device: int, file: str, dtype: torch.dtype, sizes: launch.Sizes) -> Any:
+def _module(device: int, file: str, dtype: torch.dtype, sizes: Sizes) -> Any:
     from pycuda.compiler import SourceModule
 
-    source = launch.source_text(file, dtype, sizes)
-    return SourceModule(source, nvcc=_find_nvcc(), options=launch.NVCC_OPTIONS, no_extern_c=True)
+    source = source_text(file, dtype, sizes)
+    return SourceModule(source, nvcc=_find_nvcc(), options=NVCC_OPTIONS, no_extern_c=True)
 
 
 def _side_stream(device: int) -> tuple[Any, torch.cuda.Stream]:
@@ -107,7 +85,7 @@ def run(
     file: str,
     name: str,
     dtype: torch.dtype,
-    sizes: launch.Sizes,
+    sizes: Sizes,
     grid: int,
     threads: int,
     *args: Tensor | int | float,
