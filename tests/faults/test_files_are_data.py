@@ -1,10 +1,16 @@
 """Nothing in a checkpoint is imported, called or run, wherever it is read; what is damaged is named."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from pointmcd.checkpoint import read_checkpoint
+from pointmcd.commands import export_student, extract_features, test, train
 from pointmcd.models.teachers.base import decode_settings, encode_settings
 from pointmcd.registry import MODELS
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 @pytest.mark.parametrize(
@@ -33,3 +39,52 @@ def test_settings_of_a_teacher_build_nothing():
     state = teacher.state_dict() | {"saved_settings": encode_settings(settings)}
     with pytest.raises(ValueError, match=r"was trained with trunk=.*'subprocess.Popen'.* agree"):
         teacher.load_state_dict(state)
+
+
+@pytest.fixture(scope="module")
+def trained(taught_set, tmp_path_factory):
+    """A checkpoint of one step, and the words that trained it."""
+    folder = tmp_path_factory.mktemp("hostile")
+    points = [f"{split}_dataloader.dataset.num_points=64" for split in ("train", "val", "test")]
+    options = [f"data_root={taught_set}", "train_dataloader.batch_size=24", "train_cfg.max_epochs=1", *points]
+    words = [str(CONFIGS / "baseline_pointnet_modelnet.py"), "--cfg-options", *options]
+    train.main([*words, "--work-dir", str(folder)])
+    return folder / "epoch_1.pth", words
+
+
+def exit_code(command, arguments):
+    try:
+        return command.main(arguments)
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("config", "open('ran', 'w').close()\ngpu_ids = [0]"),
+        ("cfg", "open('ran', 'w').close()\nmodel = dict(backbone=dict(type='attack.Backbone'))"),
+        ("cfg", "model = dict(backbone=dict(type=open('ran', 'w')))"),
+        ("statement", {"network": {"backbone": {"type": "attack.Backbone"}}}),
+        ("dataset_meta", {"classes": {"type": "attack.Backbone"}}),
+    ],
+    ids=["config", "cfg", "call", "statement", "dataset_meta"],
+)
+def test_what_a_checkpoint_says_is_never_run(trained, key, value, tmp_path, monkeypatch):
+    """Whether it is refused or not is another matter."""
+    checkpoint, words = trained
+    saved = read_checkpoint(checkpoint)
+    saved["meta"][key] = value
+    hostile = tmp_path / "epoch_1.pth"
+    torch.save(saved, hostile)
+    (tmp_path / "attack.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for command, arguments in (
+        (train, [*words, "train_cfg.max_epochs=2", "--resume", str(hostile), "--work-dir", "work"]),
+        (test, [words[0], str(hostile), *words[1:], "--work-dir", "work"]),
+        (export_student, [words[0], str(hostile), "student.pth", *words[1:]]),
+        (extract_features, [str(hostile), "features.npz", "--config", *words]),
+    ):
+        assert exit_code(command, arguments) != 2, "the command line is wrong"
+        assert not (tmp_path / "ran").exists(), command.__name__
