@@ -50,7 +50,7 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     }
     saved = read_checkpoint(checkpoint)
     for note in check_agreement(config, saved, checkpoint):
-        print_log(note, "current")
+        print_log(f"{note}; the student is as in its training", "current")
     state = saved.get("state_dict", {})
     student = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
     prepared, trained_with = PreparedSet(config.data_root), statement_of(saved)

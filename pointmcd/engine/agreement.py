@@ -1,6 +1,7 @@
 """What a checkpoint says of itself, compared with what a config makes of it."""
 
 import ast
+import contextlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,16 @@ NETWORK = ("backbone", "head")
 TRAINING_ONLY = {"smoothing", "loss_weight", "dropout", "tnet_reg_weight"}
 """Arguments of a network that make no difference to what a trained one says."""
 POINT_SETTINGS = ("normalization", "up")
+SAID: dict[str, type] = {
+    "network": dict,
+    "num_points": int,
+    "class_names": list,
+    "part_names": list,
+    "class_parts": list,
+    "points": dict,
+    "data_digest": str,
+}
+"""What a statement holds. It may come from anybody's file: whatever else is in it is left out."""
 
 
 def statement(config: Config) -> dict[str, Any]:
@@ -44,22 +55,21 @@ def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
     The config that a checkpoint holds as text is read, never run.
     """
-    meta = checkpoint.get("meta") or {}
+    meta = _dict(checkpoint.get("meta"))
+    said: dict[str, Any]
     if isinstance(meta.get("statement"), dict):
-        return meta["statement"]
-    if "model" in checkpoint and "class_names" in checkpoint:  # an exported student
-        names = ("class_names", "part_names", "class_parts", "points", "num_points")
-        said = {name: checkpoint[name] for name in names if name in checkpoint}
-        return {"network": _network(checkpoint["model"]), **said}
-    said = {}
-    config = _literals(meta.get("cfg", ""))
-    if isinstance(config.get("model"), dict):
-        said["network"] = _network(config["model"])
-    data = meta.get("dataset_meta") or {}
-    for name, key in (("class_names", "classes"), ("part_names", "parts"), ("class_parts", "class_parts")):
-        if data.get(key):
-            said[name] = plain(data[key])
-    return said
+        said = dict(meta["statement"])
+    elif "model" in checkpoint and "class_names" in checkpoint:  # an exported student
+        said = {"network": checkpoint["model"], **checkpoint}
+    else:
+        config, data = _literals(meta.get("cfg", "")), _dict(meta.get("dataset_meta"))
+        names = {"class_names": "classes", "part_names": "parts", "class_parts": "class_parts"}
+        said = {name: plain(data[key]) for name, key in names.items() if data.get(key)}
+        said["network"] = config.get("model")
+        with contextlib.suppress(AttributeError, KeyError, TypeError):  # not what a config looks like
+            said["num_points"] = points_seen(Config(config))
+    said = {name: said[name] for name, kind in SAID.items() if isinstance(said.get(name), kind)}
+    return said | ({"network": _network(said["network"])} if "network" in said else {})
 
 
 def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Path) -> list[str]:
@@ -112,6 +122,10 @@ def check_backbone(backbone: dict[str, Any], checkpoint: dict[str, Any], source:
         raise ValueError(f"{source} holds no backbone of this config:\n{lines}")
 
 
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def plain(value: Any) -> Any:
     """Dicts and lists for what is like them, such as a ``ConfigDict`` or a tuple."""
     if isinstance(value, dict):
@@ -134,14 +148,17 @@ def points_seen(config: Config) -> int:
 
 def _network(model: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a model's backbone and head, with their defaults."""
+    MODELS.import_from_location()
     network = {}
     for part in NETWORK:
         given = model.get(part)
         if isinstance(given, dict) and "type" in given:
-            component = MODELS.get(given["type"]) if isinstance(given["type"], str) else given["type"]
-            parameters = inspect.signature(component).parameters.values() if component else ()
+            kind = given["type"]
+            # not the registry's search, which imports what a dotted name says: this may be of anybody's file
+            component = MODELS.module_dict.get(kind) if isinstance(kind, str) else kind
+            parameters = inspect.signature(component).parameters.values() if callable(component) else ()
             defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-            name = given["type"] if isinstance(given["type"], str) else given["type"].__name__
+            name = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
             network[part] = plain({**defaults, **given, "type": name})
     return network
 
@@ -173,13 +190,13 @@ def _literals(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
         body = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, TypeError):
+    except (SyntaxError, ValueError, RecursionError, TypeError, MemoryError):
         return found
     for line in body:
         if isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name):
             try:
                 found[line.targets[0].id] = _literal(line.value)
-            except (ValueError, RecursionError):
+            except (ValueError, RecursionError, TypeError, MemoryError):
                 continue
     return found
 

@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from pointmcd.apis import export_student
+from pointmcd.checkpoint import write_checkpoint
 from pointmcd.engine import load_config
 from pointmcd.engine.agreement import check_agreement, check_backbone, statement, statement_of
+from pointmcd.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -31,9 +35,8 @@ def test_what_agrees_and_what_may_differ(tiny_set, how):
     distilled = config_of(tiny_set, name="pointmcd_dgcnn_modelnet")
     assert check_agreement(config, checkpoint_of(distilled, how), "a.pth") == []
     fewer = config_of(tiny_set, "test_dataloader.dataset.num_points=64")
-    if how == "stated":
-        (note,) = check_agreement(fewer, checkpoint_of(config, how), "a.pth")
-        assert note == "a.pth was trained on 1024 points of a shape; here it sees 64"
+    (note,) = check_agreement(fewer, checkpoint_of(config, how), "a.pth")
+    assert note == "a.pth was trained on 1024 points of a shape; here it sees 64"
     other = checkpoint_of(config, "stated")
     other["meta"]["statement"]["data_digest"] = "another"
     (note,) = check_agreement(config, other, "a.pth")
@@ -73,3 +76,38 @@ def test_the_config_in_a_checkpoint_is_read_not_run(tmp_path):
     assert statement_of({"meta": {"cfg": text}}) == {}
     assert statement_of({"meta": {"cfg": "("}}) == {}
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        None,
+        [],
+        {"cfg": 3, "dataset_meta": 3, "statement": 3},
+        {"cfg": "model = " + "[" * 10**4},
+        {"cfg": "model = dict(backbone=3)\ntest_dataloader = 4"},
+        {"statement": {"network": [], "points": "z", "class_names": 3, "num_points": "many"}},
+        {"statement": {"network": {"backbone": "DGCNN", "head": {"type": 3}}}},
+    ],
+    ids=["none", "list", "numbers", "deep", "other", "statement", "network"],
+)
+def test_what_says_nothing_that_is_known_is_not_compared(tiny_set, meta):
+    config = config_of(tiny_set, "model.head=None")
+    assert check_agreement(config, {"meta": meta}, "a.pth") == []
+
+
+def test_export_writes_what_the_training_saw(tiny_set, tmp_path):
+    config = config_of(tiny_set, "test_dataloader.dataset.num_points=64", "model.backbone.k=8")
+    saved = checkpoint_of(config, "stated") | {"state_dict": MODELS.build(config.model).state_dict()}
+    saved["meta"]["statement"]["points"]["seed"] = 7
+    write_checkpoint(tmp_path / "epoch_1.pth", saved)
+    fewer = config_of(tiny_set, "test_dataloader.dataset.num_points=32", "model.backbone.k=8")
+    exported = export_student(fewer, tmp_path / "epoch_1.pth", tmp_path / "student.pth")
+    assert (exported["num_points"], exported["points"]["seed"]) == (64, 7)
+    with pytest.raises(ValueError, match=r"model\.backbone\.k: 8 in the checkpoint, 20 here"):
+        export_student(config_of(tiny_set), tmp_path / "epoch_1.pth", tmp_path / "student.pth")
+    saved["state_dict"]["head.classifier.weight"][0, 0] = torch.nan
+    write_checkpoint(tmp_path / "epoch_2.pth", saved)
+    with pytest.raises(ValueError, match=r"not finite \(NaN or infinite\): head\.classifier\.weight"):
+        export_student(config, tmp_path / "epoch_2.pth", tmp_path / "other.pth")
+    assert not (tmp_path / "other.pth").exists()
