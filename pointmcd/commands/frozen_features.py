@@ -100,8 +100,8 @@ def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -
     kind, _, name = source.partition(":")
     if kind == "teacher" and name:
         about["feature"] = f"view descriptors of the teacher {name}"
-        features = {split: teacher_features(root, name, split) for split in splits}
-        return FeatureSet(features, prepared.class_names, about)
+        described = {split: teacher_features(root, name, split) for split in splits}
+        return FeatureSet(described, prepared.class_names, about)
     model, num_points = _encoder(args, source, config)
     about |= {
         "feature": KINDS[args.feature],

@@ -101,8 +101,10 @@ class Images:
 
 def encode_view(image: np.ndarray) -> bytes:
     """(H, W, 3) uint8 RGB to PNG: lossless, and a grey image costs one channel."""
+    import mmcv
+
     grey = (image[..., :1] == image).all()
-    return _to_png(image[..., 0] if grey else image[..., ::-1])
+    return _to_png(image[..., 0] if grey else mmcv.rgb2bgr(image))
 
 
 def decode_view(data: np.ndarray) -> np.ndarray:

@@ -129,6 +129,11 @@ class PreparedShapes(Dataset):
             "class_parts": self.prepared.class_parts,
         }
 
+    @property
+    def names(self) -> list[str]:
+        """S names, of the shapes."""
+        return [self._data.names[row] for row in self.rows]
+
     def __len__(self) -> int:
         return len(self.rows)
 

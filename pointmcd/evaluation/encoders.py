@@ -77,6 +77,7 @@ def teacher_features(data_root: str | Path, teacher: str, split: str) -> Feature
         ValueError: It has no such split, or is of other data.
     """
     dataset = PreparedShapes(str(data_root), split, num_points=1, teacher=teacher)
+    assert dataset.teacher is not None
     rows = dataset.teacher.rows(dataset.rows)["view_descriptors"].numpy()
     return features_of(dataset, rows)
 
@@ -118,12 +119,10 @@ def extract(
 
 def features_of(dataset: PreparedShapes, values: np.ndarray) -> Features:
     """Features (S, ...) of a dataset's shapes, in its order, with their labels and names."""
-    stored = "train" if dataset.split_name in ("fit", "held_out") else dataset.split_name
-    split = dataset.prepared.split(stored)
-    return Features(values, split.labels[dataset.rows], [split.names[row] for row in dataset.rows])
+    return Features(values, dataset.labels, dataset.names)
 
 
-def _features(model: nn.Module, points: Tensor, kind: str) -> Tensor:
+def _features(model: Any, points: Tensor, kind: str) -> Tensor:
     """(B, N, 3) -> (B, C)."""
     if kind == "descriptor":
         if model.head is None or model.dense:

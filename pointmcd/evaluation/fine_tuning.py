@@ -81,7 +81,7 @@ def run_config(
     )
     if batch < 2:
         raise ValueError(f"{path}: one labelled shape is too few for batch norm; give a larger fraction")
-    changed = {"train_dataloader.batch_size": batch, "train_cfg.max_epochs": epochs}
+    changed: dict[str, float] = {"train_dataloader.batch_size": batch, "train_cfg.max_epochs": epochs}
     changed |= {f"train_dataloader.dataset.{name}": value for name, value in some.items()}
     lasts = config.train_cfg.max_epochs
     config = load_config(path, [*options, *(f"{name}={value}" for name, value in changed.items())])

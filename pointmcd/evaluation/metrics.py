@@ -29,7 +29,7 @@ class Rows(NamedTuple):
 
     title: str
     columns: Sequence[str]
-    rows: list[Sequence[str]]
+    rows: Sequence[Sequence[str]]
 
 
 class Metric(BaseMetric):
@@ -280,8 +280,8 @@ class PixelMetric(Metric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of each shape, against ``data_batch['part_views']`` (B, v, H, W)."""
         for truth, sample in zip(data_batch["part_views"], data_samples, strict=True):
-            pixels = [parts.numpy(force=True).ravel() for parts in (truth, sample["part_views"])]
-            self.results.append(confusion_matrix(*pixels, self.num_parts + 1))
+            shown, predicted = (parts.numpy(force=True).ravel() for parts in (truth, sample["part_views"]))
+            self.results.append(confusion_matrix(shown, predicted, self.num_parts + 1))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Add up once all ranks have reported."""

@@ -38,24 +38,24 @@ def vote(
     """
     if votes < 1:
         raise ValueError(f"votes is {votes}, needs at least 1")
-    if is_model_wrapper(model):
-        model = model.module
-    if not isinstance(model, PointModel) or model.head is None:
+    student = model.module if is_model_wrapper(model) else model
+    if not isinstance(student, PointModel) or student.head is None:
         raise ValueError("only a student with a task head can vote over copies of its points")
-    scale = _training_scale(model)
+    scale = _training_scale(student)
     metric = copy.deepcopy(metric)
-    model.eval()
+    student.eval()
     for raw in loader:
-        batch = model.data_preprocessor(raw, False)
+        batch = student.data_preprocessor(raw, False)
         points = batch["points"]
         factors = np.stack([_factors(scale, votes, (seed, int(row))) for row in batch["index"]], 1)
-        mean: torch.Tensor | float = 0.0
+        mean = torch.zeros(())
         for copies in torch.from_numpy(factors).to(points).unsqueeze(2):
-            features = model(mode="tensor", **{**batch, "points": points * copies})
-            mean = mean + features["logits"].float().softmax(-1) / votes
+            features = student(mode="tensor", **{**batch, "points": points * copies})
+            shares = features["logits"].float().softmax(-1) / votes
+            mean = mean.to(shares) + shares
         # the head's own softmax makes these the mean probabilities again
-        metric.process(batch, model.head.predict({"logits": mean.log()}, batch))
-    return metric.evaluate(len(loader.dataset))
+        metric.process(batch, student.head.predict({"logits": mean.log()}, batch))
+    return metric.evaluate(len(loader.dataset))  # type: ignore[arg-type]
 
 
 def _training_scale(model: PointModel) -> RandomScale:
