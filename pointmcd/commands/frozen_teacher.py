@@ -1,22 +1,24 @@
 """What ``cache_teacher.py --frozen`` and ``distill.py`` share: frozen networks by the words of a command."""
 
+from __future__ import annotations
+
 import argparse
 import ast
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
 
-from pointmcd.datasets.trunk_features import TrunkFeatures
-from pointmcd.evaluation.frozen_teacher import Labels, fit_teacher, trunk_features, write_cache
-from pointmcd.models.teachers.frozen import FrozenTrunk
-from pointmcd.models.teachers.trunks import NORMALIZATIONS
+if TYPE_CHECKING:
+    from pointmcd.datasets.trunk_features import TrunkFeatures
+    from pointmcd.evaluation.frozen_teacher import Labels
+    from pointmcd.models.teachers.frozen import FrozenTrunk
 
 OF_TIMM = "timm"
 
 
-def add_trunk_arguments(parser: argparse.ArgumentParser) -> None:
+def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
     """How the networks are built; each option is given once for all of them, or once for each."""
     add = parser.add_argument
     add(
@@ -38,8 +40,8 @@ def add_trunk_arguments(parser: argparse.ArgumentParser) -> None:
         "--normalization",
         nargs="+",
         default=[OF_TIMM],
-        choices=[OF_TIMM, *NORMALIZATIONS],
-        help="statistics of the images; default: timm's of each network",
+        metavar="NAME",
+        help="statistics of the images: imagenet, symmetric or unit; default: timm's of each network",
     )
     add(
         "--trunk-options",
@@ -65,6 +67,8 @@ def build_trunks(args: argparse.Namespace, names: Sequence[str]) -> list[FrozenT
         ValueError: An option is given neither once nor once for each network, or does not fit.
         FileNotFoundError: A file of weights is not there.
     """
+    from pointmcd.models.teachers.frozen import FrozenTrunk
+
     columns = []
     for option in ("weights", "input_size", "normalization", "trunk_options"):
         values = getattr(args, option)
@@ -90,6 +94,8 @@ def build_trunks(args: argparse.Namespace, names: Sequence[str]) -> list[FrozenT
 
 def look(root: Path, trunks: Sequence[FrozenTrunk]) -> list[TrunkFeatures]:
     """The features of each network, with a bar for those that are computed now."""
+    from pointmcd.evaluation.frozen_teacher import trunk_features
+
     with Progress(transient=True) as progress:
         return [trunk_features(root, trunk, progress.track) for trunk in trunks]
 
@@ -107,6 +113,8 @@ def cache_frozen(
     Returns:
         The folders of the caches, that of ``root`` first, and its figures by split.
     """
+    from pointmcd.evaluation.frozen_teacher import fit_teacher, write_cache
+
     features = look(root, trunks)
     teacher = fit_teacher(features, labels, args.folds, args.dim, args.regularisation)
     folder, figures = write_cache(root, name, teacher, features)

@@ -136,7 +136,7 @@ def test_part_segmentation(run_on_parts, capsys):
     shown = batch["part_views"] < teacher.decoder.output.out_channels - 1
     right = 100 * float((predicted == batch["part_views"])[shown].float().mean())
     assert cache.meta["accuracy"]["test"]["pixel_accuracy"] == pytest.approx(right, rel=1e-3)
-    assert "pixel miou %" in capsys.readouterr().out
+    assert "pixel mIoU %" in capsys.readouterr().out
     assert is_picture(cache.folder / "examples.png")
 
 
