@@ -118,14 +118,14 @@ def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) ->
     if overwrite:
         return None
     manifest = PreparedSet(out).manifest
-    if differing := _differences(manifest["request"], record):
+    if differing := _differences(manifest.get("request", {}), record):
         raise PreparationError(
             f"{out} was prepared with other settings:\n{differing}\n"
             "Choose another --out, or add --overwrite (the old set stays until the new one is whole)."
         )
     if not (work / JOB).is_file() or not _differences(read_json(work / JOB), record):
         shutil.rmtree(work, ignore_errors=True)  # a run that ended while it tidied up
-    return Result(manifest["digest"], manifest["splits"], manifest["rejected"], was_ready=True)
+    return Result(manifest["digest"], manifest["splits"], manifest.get("rejected", []), was_ready=True)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:

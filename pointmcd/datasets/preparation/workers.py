@@ -73,10 +73,14 @@ class ShapeJob:
             images[f"_{kind}_sizes"] = np.asarray([len(image) for image in encoded], np.int64)
             images[f"_{kind}_data"] = np.frombuffer(b"".join(encoded), np.uint8)
         path = self._path(index, "npz")
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with open(temporary, "wb") as file:
-            np.savez(file, **images, **shape.arrays)
-        temporary.replace(path)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")  # many small files: none is flushed by itself
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(file, **images, **shape.arrays)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         return None
 
     def reject(self, index: int, reason: str) -> str:

@@ -10,7 +10,6 @@ A crop is what lies in a ball, moved and scaled to the unit ball: lengths stay c
 whatever takes prepared shapes takes crops.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,8 @@ from rich.progress import track
 from pointmcd.datasets.preparation.shape import CANDIDATES, PointSettings, Settings, shape_seed
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
-from pointmcd.files import write_json
+from pointmcd.files import read_json, write_json, written_aside
+from pointmcd.folders import check_name, replace_folder, sole_writer
 from pointmcd.geometry.correspondence import project, unproject
 from pointmcd.ops import farthest_point_sample
 
@@ -209,23 +209,37 @@ def prepare_scenes(
     Raises:
         SourceError: A scene cannot be used, or ``out`` is there.
     """
+    out = Path(os.path.realpath(out))
     if out.exists():
         raise SourceError(f"{out} is there; it is left as it is. Choose another --out, or remove it")
     work = out.with_name(f"{out.name}.partial")
     request = {"num_points": num_points, "radius": radius, **reading}
-    (work / "scenes").mkdir(parents=True, exist_ok=True)
-    if (work / JOB).is_file() and json.loads((work / JOB).read_text("utf-8")) != request:
-        raise SourceError(f"{work} is the unfinished work of a run with other settings; remove it")
-    write_json(work / JOB, request)
-    every_name = [name for names in scenes.values() for name in names]
-    for name in track(every_name, "scenes", transient=True, console=Console(stderr=True)):
-        if not (work / "scenes" / f"{name}.npz").is_file():
-            _cut(source / name, work / "scenes" / f"{name}.npz", num_points, radius, reading)
-    shutil.rmtree(work / "set", ignore_errors=True)
-    counts = {split: _assemble(work, split, names) for split, names in scenes.items()}
-    settings = Settings(PointSettings(num_points), None, None, visibility="none").to_dict()
+    every_name = [check_name(name, "a scene") for names in scenes.values() for name in names]
+    with sole_writer(work / "lock", work):
+        if (work / JOB).is_file() and read_json(work / JOB) != request:
+            raise SourceError(f"{work} is the unfinished work of a run with other settings; remove it")
+        (work / "scenes").mkdir(exist_ok=True)
+        for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
+            left.unlink()
+        write_json(work / JOB, request)
+        for name in track(every_name, "scenes", transient=True, console=Console(stderr=True)):
+            if not (work / "scenes" / f"{name}.npz").is_file():
+                _cut(source / name, work / "scenes" / f"{name}.npz", num_points, radius, reading)
+        shutil.rmtree(work / "set", ignore_errors=True)
+        counts = {split: _assemble(work, split, names) for split, names in scenes.items()}
+        seal(work / "set", _header(scenes, counts, radius, request))
+        replace_folder(work / "set", out)
+        shutil.rmtree(work)
+    return counts
+
+
+def _header(
+    scenes: dict[str, Sequence[str]], counts: dict[str, int], radius: float, request: dict[str, Any]
+) -> dict[str, Any]:
+    """What the manifest says beyond the files."""
+    settings = Settings(PointSettings(request["num_points"]), None, None, visibility="none").to_dict()
     settings["points"]["normalization"] = f"ball of {radius} m"
-    header = {
+    return {
         "source": "posed-scenes",
         "class_names": ["scene"],
         "part_names": [*SCANNET20.values(), UNLABELLED],
@@ -236,19 +250,14 @@ def prepare_scenes(
         "request": {"scenes": {split: list(names) for split, names in scenes.items()}, **request},
         "made_with": {name: version(name) for name in ("pointmcd", "numpy", "torch")},
     }
-    seal(work / "set", header)
-    (work / "set").rename(out)
-    shutil.rmtree(work)
-    return counts
 
 
 def _cut(folder: Path, path: Path, num_points: int, radius: float, reading: dict[str, Any]) -> None:
     """The crops of one scene, as one file, which is there when it is whole."""
     pieces = list(crops(read_scene(folder, **reading), num_points, radius, folder.name))
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        np.savez(file, **{key: np.stack([p.arrays[key] for p in pieces]) for key in ("points", "parts")})
-    temporary.replace(path)
+    arrays = {key: np.stack([piece.arrays[key] for piece in pieces]) for key in ("points", "parts")}
+    with written_aside(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def _assemble(work: Path, split: str, names: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
+from pointmcd.folders import BusyError, Lock
 from pointmcd.registry import DATASETS, METRICS, MODELS
 from projects.mvnet.mvnet.room import random_room, write_room
 from projects.mvnet.mvnet.scenes import SCANNET20, SceneCloud, crop_centers, crops, prepare_scenes, read_scene
@@ -145,6 +146,12 @@ def test_an_interrupted_run_goes_on(rooms, tmp_path):
     with pytest.raises(SourceError, match="room9"):
         prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room9"]}, 64, RADIUS)
     assert first.stat().st_mtime_ns == written
+    lock = Lock(out.with_name("set.partial") / "lock", out)
+    with pytest.raises(BusyError, match="another run is at work"):
+        prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room1"]}, 64, RADIUS)
+    lock.release()
+    with pytest.raises(ValueError, match=r"a scene is '\.\./room0'"):
+        prepare_scenes(rooms, out, {"train": ["../room0"]}, 64, RADIUS)
     assert set(prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room1"]}, 64, RADIUS)) == {
         "train",
         "test",
