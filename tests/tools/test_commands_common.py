@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -102,3 +104,20 @@ def test_options_given_twice_all_count():
     words = ["--cfg-options", "a=1", "b=2", "--cfg-options", "c=3"]
     assert parser.parse_args(words).cfg_options == ["a=1", "b=2", "c=3"]
     assert parser.parse_args([]).cfg_options == []
+
+
+def test_help_and_mistakes_in_words_need_no_torch():
+    """Commands import after parsing: ``--help`` of all of them in one process that never loads torch."""
+    program = (
+        "import contextlib, importlib, io, pkgutil, sys\n"
+        "import pointmcd.commands\n"
+        "for module in pkgutil.iter_modules(pointmcd.commands.__path__):\n"
+        "    command = importlib.import_module(f'pointmcd.commands.{module.name}')\n"
+        "    if not hasattr(command, 'main') or module.name == 'launch': continue\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):\n"
+        "        command.main(['--help'])\n"
+        "    assert 'usage:' in shown.getvalue(), module.name\n"
+        "    assert not {'torch', 'matplotlib', 'sklearn'} & set(sys.modules), module.name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
