@@ -35,9 +35,9 @@ import numpy as np
 
 from pointmcd.commands import common
 from pointmcd.datasets.array_cache import ArrayCache
+from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.sources import source_class, source_names
 from pointmcd.datasets.preparation.sources.walk import NAMES_SHOWN
-from pointmcd.datasets.preparation.workers import Limits
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry.cameras import rig, rig_names
 from pointmcd.registry import import_modules

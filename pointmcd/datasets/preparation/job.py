@@ -17,10 +17,11 @@ from typing import Any
 from tqdm import tqdm
 
 from pointmcd.datasets.preparation.archive import check_source, is_archive, unpack
+from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.ranks import Ranks
 from pointmcd.datasets.preparation.request import PreparationError, Request
 from pointmcd.datasets.preparation.sources import source_class
-from pointmcd.datasets.preparation.workers import Limits, ShapeJob, prepare_each
+from pointmcd.datasets.preparation.workers import ShapeJob, prepare_each
 from pointmcd.datasets.preparation.writer import SplitWriter, seal
 from pointmcd.datasets.prepared_set import MANIFEST, PreparedSet
 from pointmcd.files import read_json, write_json
@@ -79,7 +80,7 @@ def prepare(
             if ready is None:
                 held.enter_context(sole_writer(work / "lock", work))
                 _open_work_folder(request.path, work, record, overwrite, any_archive_size)
-        if ranks.told_by_first(ready is not None):
+        if ranks.broadcast(ready is not None):
             return ready
 
         options = dict(request.options)

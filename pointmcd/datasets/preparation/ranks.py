@@ -35,7 +35,7 @@ class Ranks:
         if self.world > 1:
             dist.barrier()
 
-    def told_by_first(self, flag: bool) -> bool:
+    def broadcast(self, flag: bool) -> bool:
         """What rank 0 passed, on every rank."""
         if self.world == 1:
             return flag

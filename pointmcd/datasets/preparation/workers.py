@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from pointmcd.datasets.images import KINDS
+from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.shape import Settings, prepare_shape
 from pointmcd.datasets.preparation.sources import Shape, Source
 from pointmcd.datasets.preparation.writer import EncodedShape
@@ -25,19 +26,6 @@ from pointmcd.files import write_json
 from pointmcd.geometry.mesh import MeshError
 
 KILLED = "its worker process was killed (out of memory, or a fault in a library)"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one shape may take of a worker process; beyond it the shape is rejected.
-
-    Attributes:
-        seconds: None for any time.
-        memory_gb: of the process, 1e9 bytes (RLIMIT_DATA); None for any.
-    """
-
-    seconds: float | None = 600.0
-    memory_gb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,7 @@ class ShapeJob:
     source: Source
     settings: Settings
     folder: Path
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     def done(self, index: int) -> bool:
         return self._path(index, "npz").is_file()
