@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import gc
 import os
 
 import torch
@@ -50,7 +51,12 @@ def distribute(config: Config) -> Config:
 
 
 def _leave() -> None:
-    """End the process group before the interpreter does, whose threads it would outlive."""
+    """End the process groups, and so their threads, while the interpreter lives.
+
+    A thread of gloo's that drops its last tensor later aborts the process. A group ends with the last that
+    refers to it, which are models and hooks.
+    """
     if torch.distributed.is_initialized():
+        gc.collect()
         with contextlib.suppress(Exception):  # the other ranks may be gone
             torch.distributed.destroy_process_group()

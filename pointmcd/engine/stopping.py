@@ -101,6 +101,10 @@ class WatchHook(Hook):
         if runner.world_size > 1:
             self._group = dist.new_group(backend="gloo")
 
+    def after_train(self, runner: Runner) -> None:
+        """Let go of the group."""
+        self._group = self._told = None
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
