@@ -43,7 +43,8 @@ def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
         with written_aside(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
     except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}. What was there before is as it was") from error
+        message = f"cannot write {path}: {error.strerror}. What was there before is as it was"
+        raise OSError(error.errno, message) from error
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import build_runner, load_config
+from pointmcd.engine.schedules import LENGTHS
 from pointmcd.evaluation.metrics import Metric
 from pointmcd.registry import DATASETS
 
@@ -99,7 +100,7 @@ def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
     epochs = config.train_cfg.max_epochs
     schedulers = config.get("param_scheduler") or []
     for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
-        if epochs != lasts and scheduler.get("T_max") != epochs:
+        if epochs != lasts and epochs not in [scheduler.get(name) for name in LENGTHS]:
             raise ValueError(
                 f"{path}: a fraction of the labels takes {epochs} epochs instead of {lasts}, which its "
                 f"{scheduler['type']} does not follow; use CosineAnnealingLR with T_max=None"

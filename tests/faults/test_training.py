@@ -319,3 +319,17 @@ def test_what_a_test_leaves_is_a_report_alone(tiny_set, whole):
     test_command.main([str(CONFIG), str(whole / "epoch_3.pth"), *words(tiny_set), "randomness.seed=5"])
     assert (whole / "baseline_pointnet_modelnet.py").read_text() == before
     assert "overall_accuracy" in json.loads((whole / "test_epoch_3.json").read_text())
+
+
+def test_weights_of_timm_without_a_network_name_the_way_out(tmp_path, monkeypatch):
+    """The hub is a port at which nothing listens, and the cache is empty."""
+    from huggingface_hub import constants
+
+    from pointmcd.models.teachers import trunks
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(trunks, "getproxies", dict)
+    with pytest.raises(ValueError, match=r"model\.pretrained=False model\.checkpoint=FILE"):
+        trunks.build_trunk("test_resnet", pretrained=True)
+    assert not constants.HF_HUB_OFFLINE

@@ -9,5 +9,5 @@ model = dict(
     type="PointMCD",
     neck=None,  # nothing is said view by view
     distill=[dict(type="LogitDistillationHead", temperature=1.0, loss_weight=0.1)],
-    teacher=dict(type="CachedTeacher", data_root=None, name="frozen"),
+    teacher=dict(type="CachedTeacher", data_root=None, name=None),  # the dataset names it
 )
