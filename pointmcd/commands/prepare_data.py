@@ -46,17 +46,6 @@ if TYPE_CHECKING:
     from pointmcd.datasets.preparation.job import Request, Result
 
 REJECTED = 3
-SETTINGS = (
-    "num_points",
-    "up",
-    "seed",
-    "image_size",
-    "shading",
-    "background",
-    "visibility",
-    "hpr_radius",
-    "depths",
-)
 LEAST_MEMORY_GB = 4.0
 
 
@@ -145,7 +134,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def make_request(args: argparse.Namespace) -> Request:
-    from pointmcd.datasets.preparation.job import Request
+    from pointmcd.datasets.preparation.request import DEFAULTS, Request
 
     if (args.azimuth is None) != (args.elevation is None):
         raise ValueError("--azimuth and --elevation go together")
@@ -160,7 +149,7 @@ def make_request(args: argparse.Namespace) -> Request:
         {name: getattr(args, name) for name in inspect.signature(source_class(args.kind)).parameters},
         views=not args.no_views,
         rig=None if cameras is None else rig(cameras),
-        **{name: getattr(args, name) for name in SETTINGS},
+        **{name: getattr(args, name) for name in DEFAULTS if name != "rig" and hasattr(args, name)},
     )
 
 
@@ -182,7 +171,7 @@ def remarks(prepared: PreparedSet) -> Iterator[str]:
     train = counts.get("train", np.zeros(len(prepared.class_names), int))
     for found, what in (
         (train == 0, "no shape to train on"),
-        (train == 1, "one shape to train on, so that nothing can be held out, and a batch may need more"),
+        (train == 1, "one shape to train on, so that none can be held out"),
     ):
         if found.any():
             names = [name for name, there in zip(prepared.class_names, found, strict=True) if there]
