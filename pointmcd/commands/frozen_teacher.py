@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pointmcd.evaluation.frozen_teacher import Labels
     from pointmcd.models.teachers.frozen import FrozenTrunk
 
-OF_TIMM = "timm"
+OF_TIMM, RANDOM = "timm", "random"
 
 
 def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
@@ -26,7 +26,8 @@ def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
         nargs="+",
         default=[OF_TIMM],
         metavar="FILE",
-        help=f"weights of each network as timm names them, or {OF_TIMM} for timm's own, a download (default)",
+        help=f"weights of each network as timm names them, {OF_TIMM} for timm's own, a download (default), "
+        f"or {RANDOM} for none, a control",
     )
     add(
         "--input-size",
@@ -53,6 +54,11 @@ def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
     add("--dim", type=int, default=256, help="channels of the descriptors (%(default)s)")
     add("--folds", type=int, default=5, help="of the cross-fitted logits; 0: none (%(default)s)")
     add(
+        "--no-spread",
+        action="store_true",
+        help="leave shapes without a label to the probe alone, not to those that look alike",
+    )
+    add(
         "--regularisation",
         type=float,
         metavar="C",
@@ -78,12 +84,13 @@ def build_trunks(args: argparse.Namespace, names: Sequence[str]) -> list[FrozenT
                 "or one for each"
             )
         columns.append(values * len(names) if len(values) == 1 else values)
-    if len(names) > 1 and len(args.weights) == 1 and args.weights != [OF_TIMM]:
+    if len(names) > 1 and len(args.weights) == 1 and args.weights[0] not in (OF_TIMM, RANDOM):
         raise ValueError(f"--weights has one file for {len(names)} networks; give one for each")
     return [
         FrozenTrunk(
             name,
-            checkpoint=None if weights == OF_TIMM else weights,
+            checkpoint=None if weights in (OF_TIMM, RANDOM) else weights,
+            random_weights=weights == RANDOM,
             input_size=size,
             normalization=None if normalization == OF_TIMM else normalization,
             trunk_options=_options(words),
@@ -116,7 +123,7 @@ def cache_frozen(
     from pointmcd.evaluation.frozen_teacher import fit_teacher, write_cache
 
     features = look(root, trunks)
-    teacher = fit_teacher(features, labels, args.folds, args.dim, args.regularisation)
+    teacher = fit_teacher(features, labels, args.folds, args.dim, args.regularisation, not args.no_spread)
     folder, figures = write_cache(root, name, teacher, features)
     folders = [folder]
     for other in further:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmengine.device import get_device
 from scipy.linalg import eigh
+from scipy.special import softmax
 from torch.utils.data import DataLoader
 
 from pointmcd.batch import TeacherRows
@@ -23,6 +24,7 @@ from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.datasets.trunk_features import TrunkFeatures
 from pointmcd.evaluation.classification import accuracies, confusion_matrix
+from pointmcd.evaluation.label_spreading import spread_labels
 from pointmcd.evaluation.probe import (
     REGULARISATIONS,
     Probe,
@@ -83,9 +85,8 @@ class FrozenTeacher(NamedTuple):
     standardizer: Standardizer
     projection: Projection
     probe: Probe
-    labelled: np.ndarray  # (L,) rows of train
-    numbers: np.ndarray  # (L,) their folds
-    cross_fitted: np.ndarray  # (L, K), NaN in no fold
+    own_rows: np.ndarray  # (R,) rows of train of which it speaks otherwise than by the probe
+    own_logits: np.ndarray  # (R, K), NaN where it may say nothing
     record: dict[str, Any]  # for meta.json
 
 
@@ -126,17 +127,20 @@ def fit_teacher(
     folds: int = 5,
     channels: int = 256,
     regularisation: float | None = None,
+    spread: bool = True,
 ) -> FrozenTeacher:
     """Fit projection, probe and cross-fitted logits to what a student may know of ``train``.
 
     Args:
         features: Of one network or of several, of one set.
-        labels: Which labels are seen. Shift, scale and projection, which need none, see all shapes of the
-            split.
+        labels: Which labels are seen. Shift, scale, projection and neighbourhoods, which need none, see all
+            shapes of the split.
         folds: K; 0 for none, so that the probe speaks of the shapes that it was trained on.
         channels: D of the descriptors.
         regularisation: C of the probe; None chooses among ``REGULARISATIONS`` by the cross-entropy of the
             folds left out.
+        spread: Let the shapes of the split without a label take the classes of those that look alike
+            (``spread_labels``), from the labels and the probe's probabilities on.
 
     Raises:
         ValueError: The split or the fraction is none, or there are labels of one class alone.
@@ -153,26 +157,48 @@ def fit_teacher(
     projection = Projection.of(
         of_rows.reshape(-1, of_rows.shape[-1]), [one.meta["channels"] for one in features], channels
     )
-    standardizer = Standardizer.of(of_rows.mean(1))
-    x, y = standardizer(views[labelled].mean(1)), truth[labelled]
-    numbers = fold_numbers(y, folds or 5, labels.seed)
+    standardizer = Standardizer.of(pooled(of_rows))
+    looks = standardizer(pooled(views))
+    x, y = looks[labelled], truth[labelled]
+    numbers = fold_numbers(y, folds, labels.seed) if folds else np.full(len(y), -1)
     tried = REGULARISATIONS if regularisation is None else (regularisation,)
     logits = cross_fitted_logits(x, y, numbers, num_classes, tried)
     chosen = choose_regularisation(logits, y, tried)
     in_folds = numbers >= 0
-    _log_small_classes(y[~in_folds], prepared.class_names, folds)
+    probe = fit_probe(x, y, num_classes, tried[chosen])
+    rest = np.setdiff1d(rows, labelled)
+    spread = spread and len(rest) > 0
     record = {
         "labels": labels_record(prepared.digest, labels.split, labelled, labels.fraction, labels.seed),
         "probe": {
             "regularisation": tried[chosen],
             "cross_fitted_accuracy": _accuracy(logits[chosen][in_folds], y[in_folds]),
             "folds": [_fold_record(labelled, numbers, fold) for fold in range(folds)],
-            "in_no_fold": int((~in_folds).sum()) if folds else len(y),
+            "in_no_fold": int((~in_folds).sum()),
+            "spread": spread,
         },
     }
-    probe = fit_probe(x, y, num_classes, tried[chosen])
-    cross_fitted = logits[chosen] if folds else probe.logits(x)
-    return FrozenTeacher(standardizer, projection, probe, labelled, numbers, cross_fitted, record)
+    said = logits[chosen] if folds else probe.logits(x)
+    if folds:
+        _log_small_classes(y[~in_folds], prepared.class_names, folds)
+    if spread:
+        start = softmax(probe.logits(looks), 1)
+        start[labelled] = np.eye(num_classes)[y]
+        wider = np.log(spread_labels(looks[rows], start[rows])[np.isin(rows, rest)] + 1e-4)
+        return FrozenTeacher(
+            standardizer,
+            projection,
+            probe,
+            np.concatenate([labelled, rest]),
+            np.concatenate([said, wider]),
+            record,
+        )
+    return FrozenTeacher(standardizer, projection, probe, labelled, said, record)
+
+
+def pooled(views: np.ndarray) -> np.ndarray:
+    """Features (S, V, C) of views as (S, 2 C) of shapes: the mean over views, and the maximum."""
+    return np.concatenate([views.mean(1), views.max(1)], -1)
 
 
 def write_cache(
@@ -189,17 +215,17 @@ def write_cache(
 
     Returns:
         The folder of the cache, and the accuracies by split. Those of ``train`` and ``fit`` are of the
-        logits that are written, cross-fitted where the label was seen.
+        logits that are written: cross-fitted where the label was seen, spread where it was not.
     """
     prepared, figures = features[0].prepared, {}
     with TeacherCacheWriter(root, name) as writer:
         for split in prepared.splits:
             views = read_views(features, split)
-            logits = teacher.probe.logits(teacher.standardizer(views.mean(1)))
+            logits = teacher.probe.logits(teacher.standardizer(pooled(views)))
             spoken = np.ones(len(views), bool)
             if home and split == "train":
-                logits[teacher.labelled] = np.nan_to_num(teacher.cross_fitted)
-                spoken[teacher.labelled] = ~np.isnan(teacher.cross_fitted[:, 0])
+                logits[teacher.own_rows] = np.nan_to_num(teacher.own_logits)
+                spoken[teacher.own_rows] = ~np.isnan(teacher.own_logits[:, 0])
             writer.write_split(split, _batches(teacher.projection, views, logits, spoken))
             truth = np.asarray(prepared.split(split).labels)
             parts = {split: np.arange(len(truth))}

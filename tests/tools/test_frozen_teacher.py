@@ -113,6 +113,21 @@ def test_a_student_of_other_labels_is_refused(root, run):
         PreparedShapes(str(root), "train", label_fraction=0.3, unlabelled="rest", **options)
 
 
+def test_what_looks_alike_is_of_one_class(root, run):
+    """Spreading changes what is said of shapes without a label, and of no other."""
+    words = ("--split", "fit", "--labels", "60")
+    spread, plain = (
+        run(*words, *more).split("train").rows(np.arange(24))["logits"] for more in ((), ("--no-spread",))
+    )
+    labels = PreparedSet(root).split("train").labels
+    seen = labelled_rows(labels, "fit", 0.6)
+    rest = np.setdiff1d(rows_of_split(labels, "fit"), seen)
+    same = np.setdiff1d(np.arange(24), rest)
+    assert torch.equal(spread[same], plain[same])
+    assert (spread[rest] != plain[rest]).any(1).all()
+    torch.testing.assert_close(spread[rest].exp().sum(1), torch.ones(len(rest)), atol=1e-3, rtol=0)
+
+
 def test_small_classes_keep_their_hard_labels_alone(root, run, caplog):
     cache = run("--labels", "34")  # 2 of each class, but 3 folds
     rows = cache.split("train").rows(np.arange(24))

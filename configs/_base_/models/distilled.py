@@ -8,6 +8,6 @@ _base_ = "baseline.py"
 model = dict(
     type="PointMCD",
     neck=None,  # nothing is said view by view
-    distill=[dict(type="LogitDistillationHead", temperature=1.0, loss_weight=0.1)],
+    distill=[dict(type="LogitDistillationHead", temperature=1.0, loss_weight=0.2)],
     teacher=dict(type="CachedTeacher", data_root=None, name=None),  # the dataset names it
 )
