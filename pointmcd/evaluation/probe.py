@@ -116,11 +116,11 @@ def choose_regularisation(logits: np.ndarray, labels: np.ndarray, regularisation
     Args:
         logits: (R, S, K) of ``cross_fitted_logits``.
         labels: (S,).
-        regularisations: The R values; the one nearest to 0.1 where no shape is in a fold.
+        regularisations: The R values; the one nearest to 0.03 where no shape is in a fold.
     """
     known = ~np.isnan(logits[0, :, 0])
     if not known.any():
-        return int(np.argmin(np.abs(np.log(np.asarray(regularisations) / 1e-1))))
+        return int(np.argmin(np.abs(np.log(np.asarray(regularisations) / 3e-2))))
     losses = [cross_entropy(one[known], labels[known]) for one in logits]
     return int(np.argmin(losses))
 
