@@ -16,6 +16,9 @@ ZIP, ZIP_END = b"PK\x03\x04", b"PK\x05\x06"
 ZIP_END_SIZE = 22  # of the record that ends an archive without a comment, whose last two bytes are its length
 HASH_MARK = b"pointmcd sha256 "
 HASH_SIZE = len(HASH_MARK) + 64
+NOT_PLAIN = "it is no whole file of tensors and plain values alone"
+MOST_TIMES = 10
+"""How much more than it has bytes a file may hold in values, each counted as often as it is reached."""
 
 
 def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
@@ -60,15 +63,49 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         _check_hash(Path(path))
         _check_size(Path(path))
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise _damaged(path, error) from error
+    try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    # what damaged bytes make of a pickle is not foreseeable
+    # what damaged bytes make of a pickle is not foreseeable, and torch advises to run what it refuses
     except (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise _damaged(path, error) from error
-    except (pickle.UnpicklingError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, NOT_PLAIN) from error
+    except (pickle.UnpicklingError, NotImplementedError, MemoryError) as error:
+        raise _damaged(path, NOT_PLAIN) from error
     if not isinstance(saved, dict):
         raise _damaged(path, f"it holds a {type(saved).__name__}, not a dict")
+    try:
+        unfolded = _unfolded_size(saved, {})
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "its values hold themselves, or are nested without end") from error
+    if unfolded > MOST_TIMES * Path(path).stat().st_size:
+        raise _damaged(path, "its values repeat each other without end")
     return saved
+
+
+def check_tensors(state: Any) -> None:
+    """Check that a state dict of anybody's file is one: tensors by their names, all of their values finite.
+
+    Raises:
+        ValueError: It is none, or claims more than is stored, or a value is NaN or infinite.
+    """
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise ValueError("its state_dict is no dict of tensors by their names")
+    if strange := [key for key, value in state.items() if not _is_plain_tensor(value)]:
+        raise ValueError(f"its state_dict holds what is no plain tensor: {_some(strange)}")
+    # a tensor can repeat one stored number without end, and would take its whole size when it is copied
+    stored = {
+        value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()
+    }
+    if sum(value.nbytes for value in state.values()) > 4 * sum(stored.values()):
+        raise ValueError("its weights claim more than the file holds")
+    if broken := [key for key, value in state.items() if not bool(torch.isfinite(value).all())]:
+        raise ValueError(f"its weights are not finite (NaN or infinite): {_some(broken)}")
+
+
+def _is_plain_tensor(value: Any) -> bool:
+    plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided
+    return plain and value.device.type != "meta" and not value.is_quantized
 
 
 def load_weights(module: nn.Module, state: dict[str, Tensor], refusal: str) -> None:
@@ -80,8 +117,10 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], refusal: str) -> N
         refusal: How the error begins.
 
     Raises:
-        ValueError: Names are missing or unexpected, or of another shape; nothing was loaded.
+        ValueError: Names are missing or unexpected, or tensors of another shape or kind, or not finite;
+            nothing was loaded.
     """
+    check_tensors(state)
     expected = module.state_dict()
     both = sorted(state.keys() & expected.keys())
     faults = {
@@ -92,6 +131,12 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], refusal: str) -> N
             for key in both
             if state[key].shape != expected[key].shape
         ],
+        "of another kind of number": [
+            f"{key} {state[key].dtype} instead of {expected[key].dtype}"
+            for key in both
+            if state[key].is_floating_point() != expected[key].is_floating_point()
+            or state[key].is_complex() != expected[key].is_complex()
+        ],
     }
     if any(faults.values()):
         lines = [f"{what}: {_some(keys)}" for what, keys in faults.items() if keys]
@@ -101,7 +146,7 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], refusal: str) -> N
 
 def _some(names: list[str], most: int = 6) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(name[:100] for name in names[:most]) + more
 
 
 def _check_hash(path: Path) -> None:
@@ -129,6 +174,24 @@ def _check_hash(path: Path) -> None:
                 raise ValueError(f"{entry} in it is not as it was written (CRC-32)")
 
 
+def _unfolded_size(value: Any, known: dict[int, int]) -> int:
+    """How many values there are, in time that those cost which are stored.
+
+    A list can name another ten times, which names a third ten times: whoever walks such a file would not
+    come to an end.
+    """
+    if not isinstance(value, dict | list | tuple):
+        return 1
+    if (size := known.get(id(value))) is None:
+        known[id(value)] = -1  # until it is known
+        children = value.values() if isinstance(value, dict) else value
+        size = 1 + sum(_unfolded_size(child, known) for child in children)
+        known[id(value)] = size
+    elif size == -1:
+        raise ValueError("a value holds itself")
+    return size
+
+
 def _check_size(path: Path) -> None:
     """Refuse an archive that a few bytes would make fill the memory; ``torch.save`` does not compress."""
     if zipfile.is_zipfile(path):
@@ -146,15 +209,22 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """
     if Path(path).suffix != ".safetensors":
         saved = read_checkpoint(path)
-        return saved.get("state_dict", saved)
+        state = saved.get("state_dict", saved)
+        try:
+            check_tensors(state)
+        except ValueError as error:
+            raise _damaged(path, error) from error
+        return state
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     _check(path)
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        state = load_file(path)
+        check_tensors(state)
+    except (SafetensorError, ValueError) as error:
         raise _damaged(path, error) from error
+    return state
 
 
 def _check(path: str | Path) -> None:

@@ -5,12 +5,13 @@ import io
 import os
 import resource
 import signal
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from pointmcd.checkpoint import read_checkpoint, write_checkpoint
+from pointmcd.checkpoint import load_weights, read_checkpoint, read_state_dict, write_checkpoint
 from pointmcd.engine.pretrained import load_backbone
 
 
@@ -104,3 +105,77 @@ def test_a_damaged_checkpoint_gives_no_backbone(tmp_path):
     with pytest.raises(ValueError, match="is damaged"):
         load_backbone(layer, path)
     assert torch.equal(layer.weight, before)
+
+
+def nested(depth, width=10):
+    value = ["x"] * width
+    for _ in range(depth):
+        value = [value] * width
+    return value
+
+
+def holding_itself():
+    value = {"type": "PointNet"}
+    value["backbone"] = value
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (nested(12), "repeat each other without end"),
+        (holding_itself(), "hold themselves"),
+        (nested(2000, 1), "nested without end"),
+    ],
+    ids=["repeated", "cycle", "deep"],
+)
+def test_values_without_end_are_refused_before_anybody_walks_them(value, reason, tmp_path):
+    path = tmp_path / "epoch_1.pth"
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(20_000)  # for whoever writes such a file
+        torch.save(content() | {"meta": {"statement": value}}, path)
+    finally:
+        sys.setrecursionlimit(limit)
+    with pytest.raises(ValueError, match=f"epoch_1.pth is damaged, or holds no weights: .*{reason}"):
+        read_checkpoint(path)
+
+
+def test_values_that_are_shared_are_none_of_these(tmp_path):
+    names = ["x"] * 1000
+    torch.save(content() | {"meta": {"first": names, "second": names}}, tmp_path / "epoch_1.pth")
+    assert read_checkpoint(tmp_path / "epoch_1.pth")["meta"]["second"] == names
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ([1], "no dict of tensors"),
+        ({5: torch.zeros(3)}, "no dict of tensors"),
+        ({"a": 5}, "no plain tensor: a"),
+        ({"a": torch.zeros(3, device="meta")}, "no plain tensor: a"),
+        ({"a": torch.eye(3).to_sparse()}, "no plain tensor: a"),
+        ({"a": torch.zeros(1).expand(10**12)}, "claim more than the file holds"),
+        ({"a": torch.tensor([1.0, float("nan")])}, "not finite .*: a"),
+    ],
+    ids=["list", "number", "no tensor", "meta", "sparse", "endless", "NaN"],
+)
+def test_what_is_no_state_dict_is_named(state, reason, tmp_path):
+    torch.save({"state_dict": state}, tmp_path / "epoch_1.pth")
+    with pytest.raises(ValueError, match=f"epoch_1.pth is damaged, or holds no weights: .*{reason}"):
+        read_state_dict(tmp_path / "epoch_1.pth")
+
+
+def test_integers_are_no_weights(tmp_path):
+    layer = torch.nn.Linear(2, 2)
+    state = {key: value.to(torch.int64) for key, value in layer.state_dict().items()}
+    with pytest.raises(ValueError, match=r"refused:\nof another kind of number: bias torch.int64 instead of"):
+        load_weights(layer, state, "refused")
+
+
+def test_nobody_is_advised_to_run_a_file(tmp_path):
+    path = tmp_path / "epoch_1.pth"
+    path.write_bytes(b"csubprocess\nPopen\n.")
+    with pytest.raises(ValueError, match="no whole file of tensors and plain values") as caught:
+        read_checkpoint(path)
+    assert "weights_only" not in str(caught.value)
