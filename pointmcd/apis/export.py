@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from pointmcd.apis.student_file import FORMAT, check_student
 from pointmcd.checkpoint import read_checkpoint, write_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.engine.agreement import check_agreement, points_seen, statement_of
+from pointmcd.engine.agreement import check_agreement, network_of, points_seen, statement_of
 from pointmcd.registry import MODELS
 
 STUDENT_KEYS = ("backbone.", "head.")
@@ -43,11 +43,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
             f"the model of this config, {config.model.type}, has no point backbone and so no student to "
             "export; give the baseline_* or pointmcd_* config of the checkpoint"
         )
-    model = {
-        "type": "PointModel",
-        "backbone": _plain(config.model.backbone),
-        "head": _plain(config.model.get("head")),
-    }
+    # with the defaults of today, so that a student stays what it is when they change
+    model = {"type": "PointModel", "head": None, **network_of(config.model)}
     saved = read_checkpoint(checkpoint)
     for note in check_agreement(config, saved, checkpoint):
         print_log(f"{note}; the student is as in its training", "current")
@@ -73,12 +70,3 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         ) from error
     write_checkpoint(out, exported)
     return exported
-
-
-def _plain(value: Any) -> Any:
-    """A ``ConfigDict`` as dicts and lists, which ``weights_only=True`` loads."""
-    if isinstance(value, dict):
-        return {key: _plain(child) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(child) for child in value]
-    return value

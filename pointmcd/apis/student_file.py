@@ -18,6 +18,7 @@ from torch import nn
 
 from pointmcd.checkpoint import check_tensors
 from pointmcd.datasets.preparation.shape import PointSettings
+from pointmcd.engine.agreement import with_older_defaults
 from pointmcd.engine.check_config import accepted_arguments
 from pointmcd.models import PointModel
 from pointmcd.models.backbones import PointBackbone
@@ -45,7 +46,7 @@ def check_student(exported: Mapping[str, Any]) -> None:
     for key in ("model", "state_dict", "class_names", "num_points", "points"):
         if key not in exported:
             raise ValueError(f"it has no {key}")
-    model = exported["model"]
+    model = with_older_defaults(exported["model"])
     if not isinstance(model, dict) or model.keys() != {"type", "backbone", "head"}:
         raise ValueError("its model does not consist of a backbone and a head")
     if model["type"] != "PointModel":
@@ -68,7 +69,7 @@ def build_student(exported: Mapping[str, Any]) -> PointModel:
         ValueError: As ``check_student``.
     """
     check_student(exported)
-    model = exported["model"]
+    model = with_older_defaults(exported["model"])
     built = PointModel(model["backbone"], model["head"])
     built.load_state_dict(exported["state_dict"])
     return built.eval()

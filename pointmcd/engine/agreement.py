@@ -10,9 +10,11 @@ from typing import Any
 from mmengine.config import Config
 
 from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.models.backbones.pointnet2_seg import SEG_MSG
 from pointmcd.registry import MODELS
 
 NETWORK = ("backbone", "head")
+PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 TRAINING_ONLY = {"smoothing", "loss_weight", "dropout", "tnet_reg_weight"}
 """Arguments of a network that make no difference to what a trained one says."""
 POINT_SETTINGS = ("normalization", "up")
@@ -36,7 +38,7 @@ def statement(config: Config) -> dict[str, Any]:
         ``num_points``, what the network sees of a shape; of the prepared set ``class_names``,
         ``part_names``, ``class_parts``, ``points`` (how it was prepared) and ``data_digest``.
     """
-    said: dict[str, Any] = {"network": _network(config.model), "num_points": points_seen(config)}
+    said: dict[str, Any] = {"network": network_of(config.model), "num_points": points_seen(config)}
     root = config.get("data_root")
     if root is not None and Path(root).is_dir():
         prepared = PreparedSet(root)
@@ -65,11 +67,11 @@ def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
         config, data = _literals(meta.get("cfg", "")), _dict(meta.get("dataset_meta"))
         names = {"class_names": "classes", "part_names": "parts", "class_parts": "class_parts"}
         said = {name: plain(data[key]) for name, key in names.items() if data.get(key)}
-        said["network"] = config.get("model")
+        said["network"] = with_older_defaults(config.get("model"))
         with contextlib.suppress(AttributeError, KeyError, TypeError):  # not what a config looks like
             said["num_points"] = points_seen(Config(config))
     said = {name: said[name] for name, kind in SAID.items() if isinstance(said.get(name), kind)}
-    return said | ({"network": _network(said["network"])} if "network" in said else {})
+    return said | ({"network": network_of(said["network"])} if "network" in said else {})
 
 
 def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Path) -> list[str]:
@@ -116,7 +118,7 @@ def check_backbone(backbone: dict[str, Any], checkpoint: dict[str, Any], source:
         ValueError: The text names both sides.
     """
     theirs = statement_of(checkpoint).get("network", {})
-    faults = _differences(_network({"backbone": backbone}), theirs)
+    faults = _differences(network_of({"backbone": backbone}), theirs)
     if faults:
         lines = "\n".join(f"  {what}: {there} in the checkpoint, {here} here" for what, there, here in faults)
         raise ValueError(f"{source} holds no backbone of this config:\n{lines}")
@@ -146,8 +148,18 @@ def points_seen(config: Config) -> int:
     return config.train_dataloader.dataset.num_points
 
 
-def _network(model: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a model's backbone and head, with their defaults."""
+def with_older_defaults(model: Any) -> Any:
+    """The model of a file that states no defaults, where they were others when it was made."""
+    backbone = _dict(_dict(model).get("backbone"))
+    if backbone.get("type") != "PointNet2SegMSG" or "scales" in backbone:
+        return model
+    first, *others = plain(SEG_MSG)
+    before = [{**scale, "k": k} for scale, k in zip(first, (16, 32, 128), strict=True)]
+    return {**model, "backbone": {**backbone, "scales": [before, *others]}}
+
+
+def network_of(model: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a model's backbone and head, with those of their defaults that are plain values."""
     MODELS.import_from_location()
     network = {}
     for part in NETWORK:
@@ -157,7 +169,7 @@ def _network(model: dict[str, Any]) -> dict[str, Any]:
             # not the registry's search, which imports what a dotted name says: this may be of anybody's file
             component = MODELS.module_dict.get(kind) if isinstance(kind, str) else kind
             parameters = inspect.signature(component).parameters.values() if callable(component) else ()
-            defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+            defaults = {p.name: p.default for p in parameters if isinstance(p.default, PLAIN)}
             name = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
             network[part] = plain({**defaults, **given, "type": name})
     return network

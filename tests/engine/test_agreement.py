@@ -111,3 +111,14 @@ def test_export_writes_what_the_training_saw(tiny_set, tmp_path):
     with pytest.raises(ValueError, match=r"not finite \(NaN or infinite\): head\.classifier\.weight"):
         export_student(config, tmp_path / "epoch_2.pth", tmp_path / "other.pth")
     assert not (tmp_path / "other.pth").exists()
+
+
+def test_defaults_of_before_are_those_of_a_checkpoint_of_before(parts_set):
+    """PointNet2SegMSG had fewer neighbours at its first level; the weights fit both."""
+    config = config_of(parts_set, "model.backbone.type=PointNet2SegMSG", name="baseline_dgcnn_shapenetpart")
+    before = {"meta": {"cfg": "model = dict(backbone=dict(type='PointNet2SegMSG'))"}}
+    with pytest.raises(ValueError, match=r"backbone\.scales: .*'k': 16.* in the checkpoint, .*'k': 32"):
+        check_agreement(config, before, "a.pth")
+    config.model.backbone.scales = statement_of(before)["network"]["backbone"]["scales"]
+    assert check_agreement(config, before, "a.pth") == []
+    assert check_agreement(config, checkpoint_of(config, "stated"), "a.pth") == []
