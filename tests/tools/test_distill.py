@@ -1,0 +1,78 @@
+"""distill.py: the table is that of its runs, a second call trains nothing, and a weak teacher is named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from pointmcd.apis import load_student
+from pointmcd.commands import distill
+from pointmcd.models.teachers.trunks import build_trunk
+
+SIDES = ("baseline", "pointmcd")
+
+
+@pytest.fixture(scope="module")
+def place(tiny_set, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distill")
+    torch.manual_seed(0)
+    torch.save(build_trunk("test_resnet").state_dict(), folder / "weights.pth")
+    shutil.copytree(tiny_set, folder / "set")
+    return folder
+
+
+def run(place, *words):
+    distill.main(
+        [
+            str(place / "set"),
+            *("--backbone", "PointNet", "--trunk", "test_resnet", "--labels", "60", "--folds", "3"),
+            *("--weights", str(place / "weights.pth"), "--input-size", "0", "--seeds", "0", "1"),
+            *("--epochs", "1", "--out", str(place / "out"), *words),
+            *("--cfg-options", "train_dataloader.batch_size=8", "train_dataloader.dataset.num_points=32"),
+            "test_dataloader.dataset.num_points=32",
+        ]
+    )
+
+
+def test_from_a_prepared_set_to_a_student(place, capsys):
+    run(place, "--anyway")
+    out = place / "out"
+    report = json.loads((out / "distill.json").read_text())
+    gains = []
+    for seed in (0, 1):
+        sides = [json.loads((out / f"{side}_train_s{seed}/result.json").read_text()) for side in SIDES]
+        right = [np.equal(side["predictions"], side["labels"]) for side in sides]
+        gains.append(100 * (right[1].mean() - right[0].mean()))
+    assert report["difference"]["mean"] == pytest.approx(np.mean(gains))
+    assert report["difference"]["low"] <= report["difference"]["mean"] <= report["difference"]["high"]
+    assert len(load_student(out / "student.pth").classify(np.random.default_rng(0).normal(size=(99, 3)))) == 4
+    steps = {torch.load(out / f"{side}_train_s0/epoch_1.pth")["meta"]["iter"] for side in SIDES}
+    assert steps == {24 // 8}  # as many on both sides, however many labels
+    shown = capsys.readouterr().out
+    assert "distilled less alone" in shown
+    assert "minutes left" in shown
+    before = (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns
+    run(place, "--anyway")
+    assert (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns == before
+
+
+def test_a_teacher_that_is_not_better_is_named(place, capsys):
+    """The student alone is said to be right on all held-out shapes."""
+    out = place / "out"
+    result = out / "baseline_fit_s0/result.json"
+    kept = result.read_text()
+    result.write_text(json.dumps({**json.loads(kept), "overall_accuracy": 100.0}))
+    with pytest.raises(SystemExit, match="nothing was distilled; --anyway does it"):
+        run(place)
+    result.write_text(kept)
+    shown = capsys.readouterr().out
+    assert "No: the teacher is right on" in shown
+    assert "--input-size" in shown
+    assert "more than 4 views" in shown
+
+
+def test_runs_of_other_settings_are_kept(place):
+    with pytest.raises(SystemExit, match="holds a run with another epochs"):
+        run(place, "--anyway", "--epochs", "2")
