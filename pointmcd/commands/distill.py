@@ -63,9 +63,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors("the same command goes on from here")
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    from pointmcd.datasets.prepared_set import PreparedSet
     from pointmcd.registry import import_modules
 
     import_modules(args.imports)
+    prepared = PreparedSet(args.data)
+    if missing := {"train", "test"} - set(prepared.splits):
+        raise ValueError(f"{args.data} has no split {' and '.join(sorted(missing))}, which the table is of")
+    if not prepared.has_views:
+        raise ValueError(f"{args.data} was prepared without views, which the teacher looks at")
     if not 0 < args.labels <= 100:
         raise ValueError(f"--labels is a percentage above 0, at most 100, not {args.labels:g}")
     Distillation(args).run()

@@ -22,6 +22,7 @@ MISTAKES = {
         "compare_runs": (["--first", "none.json", "--second", "none.json"], "none.json: No such file"),
         "convert_official": (["none.pth", "out.pth"], NO_CHECKPOINT),
         "demo": (["--work-dir", "a_file"], "a_file: File exists"),
+        "distill": (["none", "--trunk", "test_resnet"], NO_DATA),
         "export_student": ([CONFIG, "none.pth", "out.pth"], NO_CHECKPOINT),
         "extract_features": (["none.pth", "out.txt"], "features are saved as .npz, not as out.txt"),
         "few_shot": (["none.npz"], "none.npz: No such file"),
