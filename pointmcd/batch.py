@@ -1,7 +1,7 @@
-"""The one batch that datasets make and models take.
+"""The one batch that datasets make and models take, and the features that models make of it.
 
 Shape letters of the whole project: B batch, N points in, M points kept, V views, v views loaded, C student
-channels, D teacher channels, K classes, P parts, H W image.
+channels, L local channels, D teacher channels, E embedding channels, K classes, P parts, H W image.
 """
 
 from typing import TypedDict
@@ -34,3 +34,29 @@ class Batch(TypedDict, total=False):
     part_views: Tensor  # (B, v, H, W) int64 part of each pixel of the views, P for the background
     depths: Tensor  # (B, v, H, W) float32 along the camera's axis, in bounding radii; inf for nothing
     teacher: TeacherRows
+
+
+class HeadOutput(TypedDict, total=False):
+    """What a task head makes of features; those of students and of teachers hold the same keys."""
+
+    descriptor: Tensor  # (B, E) what the classifier reads; not in part segmentation
+    logits: Tensor  # (B, K), or (B, N, P) of every point in part segmentation
+
+
+class PointFeatures(HeadOutput, total=False):
+    """What a student makes of points: the backbone first, then neck and head; float of the model's type."""
+
+    hidden: Tensor  # (B, M, I) input of the backbone's last layer, ``fusion``
+    point_index: Tensor | None  # (B, M) int64 rows of ``points`` that the M are; None: all N in order
+    point_feats: Tensor  # (B, M, C) at least 0; absent where they feed pools only
+    levels: list[tuple[Tensor, Tensor]]  # PointNet++: x, y, z (B, m, 3) and features (B, m, c), finest first
+    losses: dict[str, Tensor]  # the backbone's own weighted terms, scalars
+    global_feats: Tensor  # (B, C) maximum over the points
+    view_feats: Tensor  # (B, V, C) maximum over the points that each view sees; where there is a neck
+    local_feats: Tensor  # (B, N, L) in the order of ``points``; where the head is dense
+
+
+class ViewFeatures(TeacherRows, total=False):
+    """What an image teacher makes of views: the rows that students learn from, and what its loss reads."""
+
+    levels: list[Tensor]  # feature pyramid of the B * v images, each (B * v, c, h, w), finest first

@@ -6,15 +6,16 @@ recomputed (the official training does the same), so a transform that moves poin
 Random numbers come from torch's global generator, which ``SeedHook`` seeds by iteration.
 """
 
-from typing import Any
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from pointmcd.batch import Batch
 from pointmcd.registry import TRANSFORMS
 
-Batch = dict[str, Any]
-PER_POINT = ("points", "normals", "visibility", "parts")
+PerPoint = Literal["points", "normals", "visibility", "parts"]
+PER_POINT: tuple[PerPoint, ...] = get_args(PerPoint)
 
 
 def _uniform(points: Tensor, low: float, high: float, width: int = 3) -> Tensor:
@@ -74,8 +75,11 @@ class RandomRotate:
         angle = _uniform(points, -self.max_rad, self.max_rad, 1)[:, 0, 0]
         cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
         rotation = torch.stack([cos, sin, zero, -sin, cos, zero, zero, zero, one], -1).view(-1, 3, 3)
-        turned = {key: batch[key] @ rotation for key in ("points", "normals") if key in batch}
-        return {**batch, **turned}
+        turned = batch.copy()
+        for key in ("points", "normals"):
+            if key in batch:
+                turned[key] = batch[key] @ rotation
+        return turned
 
 
 @TRANSFORMS.register_module()
@@ -115,7 +119,11 @@ class RandomSubset:
             raise ValueError(f"RandomSubset: num_points is {self.num_points}, but a shape has {count} points")
         order = torch.rand(size, count, device=batch["points"].device).argsort(1)[:, : self.num_points]
         rows = torch.arange(size, device=order.device).unsqueeze(1)
-        return {**batch, **{key: batch[key][rows, order] for key in PER_POINT if key in batch}}
+        kept = batch.copy()
+        for key in PER_POINT:
+            if key in batch:
+                kept[key] = batch[key][rows, order]
+        return kept
 
 
 @TRANSFORMS.register_module()
@@ -133,8 +141,8 @@ class RandomFlipViews:
     def __call__(self, batch: Batch) -> Batch:
         views = batch["views"]
         flip = torch.rand(len(views), 1, 1, 1, device=views.device) < self.probability
-        flipped = {"views": torch.where(flip.unsqueeze(-1), views.flip(-1), views)}
+        flipped: Batch = {**batch, "views": torch.where(flip.unsqueeze(-1), views.flip(-1), views)}
         for name in ("part_views", "depths"):
             if name in batch:
                 flipped[name] = torch.where(flip, batch[name].flip(-1), batch[name])
-        return {**batch, **flipped}
+        return flipped

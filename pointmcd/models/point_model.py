@@ -1,10 +1,11 @@
 """A point network for one task: backbone and head."""
 
-from typing import Any
+from typing import Any, Unpack
 
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from pointmcd.batch import Batch, PointFeatures
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.registry import MODELS
 
@@ -39,7 +40,7 @@ class PointModel(BaseModel):
         self.dense = head is not None and getattr(MODELS.get(head["type"]), "dense", False)
         if head is None:
             return
-        widths = {"in_channels": self.backbone.out_channels}
+        widths: dict[str, int | None] = {"in_channels": self.backbone.out_channels}
         if self.dense:
             widths["local_channels"] = self.backbone.local_channels
             if widths["local_channels"] is None:
@@ -49,7 +50,7 @@ class PointModel(BaseModel):
                 )
         self.head = MODELS.build({**head, **widths})
 
-    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
+    def forward(self, mode: str = "tensor", **batch: Unpack[Batch]) -> Any:
         """One pass over a batch (``pointmcd.batch.Batch``).
 
         Args:
@@ -69,11 +70,11 @@ class PointModel(BaseModel):
             return features
         raise ValueError(f"mode is {mode!r}; choose loss, predict or tensor")
 
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task loss and the backbone's own, each weighted."""
         return self._task_losses(self.student_features(batch["points"], batch.get("label")), batch)
 
-    def student_features(self, points: Tensor, label: Tensor | None = None) -> dict[str, Any]:
+    def student_features(self, points: Tensor, label: Tensor | None = None) -> PointFeatures:
         """What the backbone says of points, and what the head makes of it.
 
         Args:
@@ -100,7 +101,7 @@ class PointModel(BaseModel):
         """
         return not (self.dense and self.backbone.local_needs_point_feats)
 
-    def _decode(self, features: dict[str, Any], label: Tensor | None) -> dict[str, Any]:
+    def _decode(self, features: PointFeatures, label: Tensor | None) -> PointFeatures:
         """Add local features, where they are asked for, and what the head makes of all."""
         if self.dense:
             features["local_feats"] = self.backbone.local_feats(features)
@@ -108,6 +109,6 @@ class PointModel(BaseModel):
             features.update(self.head(features, label) if self.dense else self.head(features))
         return features
 
-    def _task_losses(self, features: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+    def _task_losses(self, features: PointFeatures, batch: Batch) -> dict[str, Tensor]:
         task = {} if self.head is None else self.head.loss(features, batch)
         return {**task, **features["losses"]}

@@ -2,10 +2,13 @@
 2207.03128).
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from torch import Tensor, nn
 
+from pointmcd.batch import Batch, PointFeatures
+from pointmcd.models.heads.distillation import DistillationHead
 from pointmcd.models.point_model import PointModel
 from pointmcd.registry import MODELS
 
@@ -41,7 +44,7 @@ class PointMCD(PointModel):
         self.neck = None if neck is None else MODELS.build(neck)
         self.teacher = MODELS.build(teacher).requires_grad_(False).eval()
         widths = {"in_channels": self.backbone.out_channels, "teacher_channels": self.teacher.out_channels}
-        self.distill = nn.ModuleList(MODELS.build({**config, **widths}) for config in distill)
+        self.distill = nn.ModuleList(_distillation_head(config, widths) for config in distill)
         self.register_state_dict_post_hook(_without_teacher)
         self.register_load_state_dict_post_hook(_teacher_not_missing)
 
@@ -51,18 +54,18 @@ class PointMCD(PointModel):
         self.teacher.eval()
         return self
 
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task loss, the distillation losses and the backbone's own, each weighted."""
         features = self.training_features(batch["points"], batch.get("visibility"), batch.get("label"))
-        said = self.teacher.describe(batch)
+        rows = self.teacher.describe(batch)
         losses = self._task_losses(features, batch)
-        for head in self.distill:
-            losses.update(head.loss(features, said))
+        for head in cast(Iterable[DistillationHead], self.distill):
+            losses.update(head.loss(features, rows))
         return losses
 
     def training_features(
         self, points: Tensor, visibility: Tensor | None = None, label: Tensor | None = None
-    ) -> dict[str, Any]:
+    ) -> PointFeatures:
         """``student_features`` and, where there is a neck, ``view_feats`` (B, V, C), pooled in one pass.
 
         Args:
@@ -87,6 +90,12 @@ class PointMCD(PointModel):
             pooled = self.neck(features["point_feats"], visibility, features["point_index"], with_global=True)
         features["view_feats"], features["global_feats"] = pooled[:, :-1], pooled[:, -1]
         return self._decode(features, label)
+
+
+def _distillation_head(config: dict[str, Any], widths: dict[str, int]) -> nn.Module:
+    """Build a head of its config, with the widths that it projects from and to where it does."""
+    projects = getattr(MODELS.get(config["type"]), "projects", True)
+    return MODELS.build({**config, **(widths if projects else {})})
 
 
 def _without_teacher(module: nn.Module, state: dict, prefix: str, local_metadata: dict) -> None:

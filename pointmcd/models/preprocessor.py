@@ -1,9 +1,8 @@
 """What happens to a batch between the dataset and the network: device, then augmentation."""
 
-from typing import Any
-
 from mmengine.model import BaseDataPreprocessor
 
+from pointmcd.batch import Batch
 from pointmcd.registry import MODELS, TRANSFORMS
 
 
@@ -20,9 +19,9 @@ class PointPreprocessor(BaseDataPreprocessor):
         super().__init__()
         self.transforms = [TRANSFORMS.build(config) for config in transforms or []]
 
-    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+    def forward(self, data: Batch, training: bool = False) -> Batch:
         """The batch on the device; a new dict, augmented where ``training``."""
-        batch = dict(self.cast_data(data))
+        batch: Batch = {**self.cast_data(data)}
         if training:
             for transform in self.transforms:
                 batch = transform(batch)

@@ -42,7 +42,7 @@ def test_descriptor_and_logit_losses(features, said):
     head = DescriptorDistillationHead(8, 6, distance="mse").eval()
     expected = F.mse_loss(head.align(features["global_feats"]), said["descriptor"])
     torch.testing.assert_close(head.loss(features, said)["loss_descriptor"], expected)
-    logit_head = LogitDistillationHead(8, 6, temperature=3.0, loss_weight=0.5)
+    logit_head = LogitDistillationHead(temperature=3.0, loss_weight=0.5)
     expected = 0.5 * soft_kl(features["logits"], said["logits"], 3.0)
     torch.testing.assert_close(logit_head.loss(features, said)["loss_logit"], expected)
 
@@ -56,7 +56,7 @@ def test_views_that_do_not_match_are_named(features, said):
 def test_a_teacher_without_logits_is_named(features, said):
     del said["logits"]
     with pytest.raises(ValueError, match="this teacher has no logits"):
-        LogitDistillationHead(8, 6).loss(features, said)
+        LogitDistillationHead().loss(features, said)
 
 
 def test_predictions_are_probabilities(features):
@@ -70,7 +70,7 @@ def test_predictions_are_probabilities(features):
 
 
 def test_shapes_that_the_teacher_may_not_speak_of(features, said):
-    head = LogitDistillationHead(8, 6)
+    head = LogitDistillationHead()
     said["has_logits"] = torch.tensor([1.0, 0.0, 1.0, 0.0])
     features["logits"].requires_grad_()
     loss = head.loss(features, said)["loss_logit"]
@@ -102,4 +102,4 @@ def test_heads_refuse_what_is_none():
     with pytest.raises(ValueError, match="projector is 'none'; choose relu, linear, mlp"):
         ViewDistillationHead(8, 6, projector="none")
     with pytest.raises(ValueError, match="temperature is 0"):
-        LogitDistillationHead(8, 6, temperature=0)
+        LogitDistillationHead(temperature=0)

@@ -1,10 +1,10 @@
 """What every backbone is."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from torch import Tensor, nn
 
+from pointmcd.batch import PointFeatures
 from pointmcd.models.layers import LinearNormAct
 
 
@@ -39,7 +39,7 @@ class PointBackbone(nn.Module, ABC):
         return self.fusion.linear.out_features
 
     @abstractmethod
-    def encode(self, points: Tensor) -> dict[str, Any]:
+    def encode(self, points: Tensor) -> PointFeatures:
         """All but the last point-wise layer.
 
         Args:
@@ -51,13 +51,13 @@ class PointBackbone(nn.Module, ABC):
             terms; and whatever else ``local_feats`` reads.
         """
 
-    def forward(self, points: Tensor) -> dict[str, Any]:
+    def forward(self, points: Tensor) -> PointFeatures:
         """``encode`` and the last layer: ``point_feats`` (B, M, C), at least 0."""
         features = self.encode(points)
         features["point_feats"] = self.fusion(features["hidden"])
         return features
 
-    def local_feats(self, features: dict[str, Any]) -> Tensor:
+    def local_feats(self, features: PointFeatures) -> Tensor:
         """What a decoder of all points needs of each, beside the pooled feature.
 
         Args:

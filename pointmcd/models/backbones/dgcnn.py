@@ -1,11 +1,11 @@
 """DGCNN (Wang et al., Dynamic Graph CNN for Learning on Point Clouds, ACM TOG 2019; arXiv 1801.07829)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pointmcd.batch import PointFeatures
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.models.layers import EdgeConv, EdgeMLP, LinearNormAct
 from pointmcd.registry import MODELS
@@ -43,7 +43,7 @@ class DGCNN(PointBackbone):
             self.local_channels += width
         self.fusion = LinearNormAct(self.local_channels, out_channels)
 
-    def encode(self, points: Tensor) -> dict[str, Any]:
+    def encode(self, points: Tensor) -> PointFeatures:
         self.check(points)
         x, levels = points, []
         for edge_conv in self.edge_convs:
@@ -51,7 +51,7 @@ class DGCNN(PointBackbone):
             levels.append(x)
         return {"hidden": torch.cat(levels, -1), "point_index": None, "losses": {}}
 
-    def local_feats(self, features: dict[str, Any]) -> Tensor:
+    def local_feats(self, features: PointFeatures) -> Tensor:
         return features["hidden"]
 
 

@@ -1,11 +1,11 @@
 """PointNet (Qi et al., CVPR 2017; arXiv 1612.00593)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pointmcd.batch import PointFeatures
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.models.layers import LinearNormAct, shared_mlp
 from pointmcd.registry import MODELS
@@ -76,18 +76,18 @@ class PointNet(PointBackbone):
         self.fusion = LinearNormAct(128, out_channels)
         self.local_channels = out_channels
 
-    def encode(self, points: Tensor) -> dict[str, Any]:
+    def encode(self, points: Tensor) -> PointFeatures:
         self.check(points)
         xyz, rest = points[..., :3], points[..., 3:]
         aligned = xyz @ self.point_tnet(xyz)
         x = self.layer1(torch.cat([aligned, rest], -1))
         matrix = self.feature_tnet(x)
-        losses = {}
+        losses: dict[str, Tensor] = {}
         if self.tnet_reg_weight:
             losses["loss_tnet"] = self.tnet_reg_weight * orthogonality(matrix)
         return {"hidden": self.layer2(x @ matrix), "point_index": None, "losses": losses}
 
-    def local_feats(self, features: dict[str, Any]) -> Tensor:
+    def local_feats(self, features: PointFeatures) -> Tensor:
         return features["point_feats"]
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pointmcd.batch import PointFeatures
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.models.layers import LinearNormAct, SetAbstraction, shared_mlp
 from pointmcd.registry import MODELS
 
-Scales = Sequence[Sequence[dict]]
+Scales = Sequence[Sequence[dict[str, Any]]]
 
 SSG: Scales = (
     ({"radius": 0.2, "k": 32, "channels": (64, 64, 128)},),
@@ -63,13 +64,14 @@ class PointNet2(PointBackbone):
         self.levels = nn.ModuleList()
         width = in_channels - 3
         for count, level in zip(num_points, scales, strict=True):
-            self.levels.append(SetAbstraction(width, count, level))
-            width = self.levels[-1].out_channels
+            layer = SetAbstraction(width, count, level)
+            self.levels.append(layer)
+            width = layer.out_channels
         widths = (3 + width, *channels[:-1])
         self.point_layers = shared_mlp(*widths)
         self.fusion = LinearNormAct(widths[-1], channels[-1])
 
-    def encode(self, points: Tensor) -> dict[str, Any]:
+    def encode(self, points: Tensor) -> PointFeatures:
         self.check(points)
         levels = [(points[..., :3], points[..., 3:])]
         point_index = None

@@ -1,11 +1,11 @@
 """PointNet++ for part segmentation (Qi et al., NeurIPS 2017; arXiv 1706.02413, appendix B)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pointmcd.batch import PointFeatures
 from pointmcd.models.backbones.pointnet2 import SSG, PointNet2, Scales
 from pointmcd.models.layers import FeaturePropagation
 from pointmcd.registry import MODELS
@@ -52,7 +52,7 @@ class PointNet2Seg(PointNet2):
         propagation: Sequence[Sequence[int]] = ((256, 256), (256, 128), (128, 128, 128)),
     ) -> None:
         super().__init__(in_channels, num_points, scales, channels)
-        own = [in_channels, *(level.out_channels for level in self.levels)]
+        own = [in_channels, *(sum(scale["channels"][-1] for scale in level) for level in scales)]
         if len(propagation) != len(own):
             raise ValueError(f"propagation has {len(propagation)} levels, but num_points needs {len(own)}")
         self.propagation = nn.ModuleList()
@@ -62,7 +62,7 @@ class PointNet2Seg(PointNet2):
             coarse = widths[-1]
         self.local_channels = coarse
 
-    def local_feats(self, features: dict[str, Any]) -> Tensor:
+    def local_feats(self, features: PointFeatures) -> Tensor:
         (xyz, rest), *levels = features["levels"]
         levels = [(xyz, torch.cat([xyz, rest], -1)), *levels]
         coarse_xyz, coarse = torch.zeros_like(xyz[:, :1]), features["global_feats"].unsqueeze(1)

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pointmcd.batch import Batch, HeadOutput, PointFeatures
 from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.losses import smoothed_cross_entropy
 from pointmcd.registry import MODELS
@@ -43,23 +44,24 @@ class ClassificationHead(nn.Module):
         self.smoothing = smoothing
         self.loss_weight = loss_weight
 
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, features: PointFeatures) -> HeadOutput:
         """``global_feats`` (B, C) -> ``descriptor`` (B, channels) and ``logits`` (B, K)."""
         descriptor = self.embed(features["global_feats"])
         return {"descriptor": descriptor, "logits": self.classifier(self.dropout(descriptor))}
 
-    def loss(self, features: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, features: HeadOutput, batch: Batch) -> dict[str, Tensor]:
         """Weighted label-smoothed cross-entropy of ``features['logits']`` against ``batch['label']``."""
         loss = smoothed_cross_entropy(features["logits"], batch["label"], self.smoothing)
         return {"loss_task": self.loss_weight * loss}
 
-    def predict(self, features: dict[str, Tensor], batch: dict[str, Any]) -> list[dict[str, Any]]:
+    def predict(self, features: HeadOutput, batch: Batch) -> list[dict[str, Any]]:
         """One dict a shape: ``index``, ``scores`` (K,) probabilities, ``pred`` and, where known,
         ``label``.
         """
         scores = features["logits"].softmax(-1).float()
         rows = [{"scores": row, "pred": int(row.argmax())} for row in scores]
         for name in ("index", "label"):
-            for row, value in zip(rows, batch.get(name, ()), strict=False):
-                row[name] = int(value)
+            if name in batch:
+                for row, value in zip(rows, batch[name], strict=True):
+                    row[name] = int(value)
         return rows

@@ -1,9 +1,10 @@
 """Distillation heads: what the student says beside what the frozen teacher says."""
 
-from typing import Any
+from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
+from pointmcd.batch import PointFeatures, TeacherRows
 from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.losses import descriptor_distance, soft_kl
 from pointmcd.registry import MODELS
@@ -32,11 +33,26 @@ def make_projector(name: str, in_channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(LinearNormAct(in_channels, out_channels), nn.Linear(out_channels, out_channels))
 
 
+class DistillationHead(Protocol):
+    """What ``PointMCD`` asks of a distillation head.
+
+    Attributes:
+        projects: The head is built with ``in_channels`` (C) and ``teacher_channels`` (D), as it turns one
+            into the other; taken for granted of a head that does not say.
+    """
+
+    projects: bool
+
+    def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
+        """Weighted losses by name; the head picks what it compares from both by name."""
+
+
 class _DescriptorHead(nn.Module):
     """Compare a projected student feature with the teacher's descriptor of the same thing."""
 
-    student_key: str
-    teacher_key: str
+    projects = True
+    student_key: Literal["view_feats", "global_feats"]
+    teacher_key: Literal["view_descriptors", "descriptor"]
     loss_name: str
 
     def __init__(
@@ -53,11 +69,11 @@ class _DescriptorHead(nn.Module):
         self.loss_weight = loss_weight
         self._distance = descriptor_distance(distance)
 
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
+    def forward(self, features: PointFeatures) -> Tensor:
         """The aligned student descriptors (..., D)."""
         return self.align(features[self.student_key])
 
-    def loss(self, features: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
         """Weighted distance of the aligned student descriptors from the teacher's."""
         aligned = self(features)
         target = teacher[self.teacher_key].to(aligned.dtype)
@@ -111,20 +127,15 @@ class LogitDistillationHead(nn.Module):
     that gains with frozen, cross-fitted teachers, beside a task loss of weight 0.1 (docs/results.md).
 
     Args:
-        in_channels: Not used; every distillation head is given it.
-        teacher_channels: Not used.
         temperature: Above 0; softens both distributions.
         loss_weight: Weight of the loss.
         sharpening: Above 0; multiplies the teacher's logits alone. Above 1 it makes the teacher surer.
     """
 
+    projects = False
+
     def __init__(
-        self,
-        in_channels: int,
-        teacher_channels: int,
-        temperature: float = 1.0,
-        loss_weight: float = 0.1,
-        sharpening: float = 1.0,
+        self, temperature: float = 1.0, loss_weight: float = 0.1, sharpening: float = 1.0
     ) -> None:
         super().__init__()
         for name, value in (("temperature", temperature), ("sharpening", sharpening)):
@@ -134,7 +145,7 @@ class LogitDistillationHead(nn.Module):
         self.sharpening = sharpening
         self.loss_weight = loss_weight
 
-    def loss(self, features: dict[str, Tensor], teacher: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
         """Weighted ``soft_kl`` of ``features['logits']`` from the teacher's ``logits``."""
         if "logits" not in teacher:
             raise ValueError(

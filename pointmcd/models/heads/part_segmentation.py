@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.batch import Batch, HeadOutput, PointFeatures
 from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.losses import smoothed_cross_entropy
 from pointmcd.registry import MODELS
@@ -77,7 +78,7 @@ class PartSegmentationHead(nn.Module):
         self.smoothing = smoothing
         self.loss_weight = loss_weight
 
-    def forward(self, features: dict[str, Tensor], label: Tensor | None) -> dict[str, Tensor]:
+    def forward(self, features: PointFeatures, label: Tensor | None) -> HeadOutput:
         """Decode every point.
 
         Args:
@@ -107,7 +108,7 @@ class PartSegmentationHead(nn.Module):
             )
         return F.one_hot(label, self.num_classes).to(like.dtype)
 
-    def loss(self, features: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, features: HeadOutput, batch: Batch) -> dict[str, Tensor]:
         """Weighted label-smoothed cross-entropy of ``features['logits']`` against ``batch['parts']`` (B, N).
 
         Raises:
@@ -118,13 +119,14 @@ class PartSegmentationHead(nn.Module):
         loss = smoothed_cross_entropy(features["logits"], batch["parts"], self.smoothing)
         return {"loss_task": self.loss_weight * loss}
 
-    def predict(self, features: dict[str, Tensor], batch: dict[str, Any]) -> list[dict[str, Any]]:
+    def predict(self, features: HeadOutput, batch: Batch) -> list[dict[str, Any]]:
         """One dict a shape: ``part_scores`` (N, P) float32 probabilities and, where known, ``index``,
         ``label`` (its category) and ``parts`` (N,) int64.
         """
         scores = features["logits"].softmax(-1).float()
         rows: list[dict[str, Any]] = [{"part_scores": row} for row in scores]
         for name in ("index", "label", "parts"):
-            for row, value in zip(rows, batch.get(name, ()), strict=False):
-                row[name] = value if name == "parts" else int(value)
+            if name in batch:
+                for row, value in zip(rows, batch[name], strict=True):
+                    row[name] = value if name == "parts" else int(value)
         return rows

@@ -29,6 +29,7 @@ class BatchNorm(_BatchNorm):
     """
 
     sync: bool = False
+    num_batches_tracked: Tensor
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps=eps, momentum=momentum)

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pointmcd.batch import Batch, ViewFeatures
 from pointmcd.models.teachers.base import PyramidTeacher
 from pointmcd.models.teachers.decoders import ImageDecoder
 from pointmcd.registry import MODELS
@@ -45,24 +46,24 @@ class AutoencoderTeacher(PyramidTeacher):
         self.decoder = ImageDecoder(channels, image_size)
         self._start()
 
-    def loss(self, features: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, features: ViewFeatures, batch: Batch) -> dict[str, Tensor]:
         """Mean absolute error of the pixels of ``batch['views']``."""
         return {"loss_reconstruction": self._error(features, batch["views"]).mean()}
 
-    def predict(self, features: dict[str, Any], batch: dict[str, Any]) -> list[dict[str, Any]]:
+    def predict(self, features: ViewFeatures, batch: Batch) -> list[dict[str, Any]]:
         """One dict a shape: ``reconstruction_l1``, the mean absolute error of its views' pixels in 0..1."""
         return [
             {"reconstruction_l1": float(row.mean())} for row in self._error(features, batch["views"]).detach()
         ]
 
-    def reconstruct(self, features: dict[str, Any]) -> Tensor:
+    def reconstruct(self, features: ViewFeatures) -> Tensor:
         """The views (B, v, 3, S, S) as the decoder sees them from their descriptors; about 0..1, not
         clipped.
         """
         descriptors = features["view_descriptors"]
         return self.decoder(descriptors.flatten(0, 1)).unflatten(0, descriptors.shape[:2])
 
-    def _error(self, features: dict[str, Any], views: Tensor) -> Tensor:
+    def _error(self, features: ViewFeatures, views: Tensor) -> Tensor:
         side = self.decoder.image_size
         if views.shape[-2:] != (side, side):
             raise ValueError(

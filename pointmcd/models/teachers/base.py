@@ -3,20 +3,16 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, cast
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from pointmcd.batch import TeacherRows
+from pointmcd.batch import Batch, TeacherRows, ViewFeatures
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.models.teachers.trunks import (
-    NORMALIZATIONS,
-    build_pyramid,
-    load_trunk,
-    normalize,
-)
+from pointmcd.models.teachers.trunks import NORMALIZATIONS, TimmPyramid, build_pyramid, normalize
+from pointmcd.models.teachers.vgg import VGG11Attention
 from pointmcd.registry import MODELS
 
 MOST_BYTES = 2**16
@@ -29,7 +25,8 @@ class ImageTeacher(BaseModel):
     What a view must look like to the network (``trunk``, ``trunk_options`` with its padding,
     ``normalization``) is part of a checkpoint; loading one that disagrees with the config is an error.
 
-    A subclass gives ``features``, ``loss`` and ``predict``, and ends its construction with ``_start``.
+    A subclass gives ``features``, ``loss``, ``predict`` and ``_load_timm``, and ends its construction with
+    ``_start``.
 
     Args:
         build: Makes the trunk of a name, ``pretrained`` or not, and further options.
@@ -40,6 +37,8 @@ class ImageTeacher(BaseModel):
         normalization: One of ``NORMALIZATIONS``.
         data_preprocessor: Config of the preprocessor.
     """
+
+    trunk: nn.Module
 
     def __init__(
         self,
@@ -87,9 +86,10 @@ class ImageTeacher(BaseModel):
             raise ValueError(f"{self.checkpoint} does not fit this teacher: {error}") from error
 
     def _load_timm(self, state: dict[str, Tensor], source: str) -> None:
-        load_trunk(self.trunk, state, source)
+        """Load weights of the trunk as timm names them; ``source`` is for the error."""
+        raise NotImplementedError
 
-    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
+    def forward(self, mode: str = "tensor", **batch: Unpack[Batch]) -> Any:
         """One pass over a batch (``pointmcd.batch.Batch``).
 
         Args:
@@ -103,19 +103,19 @@ class ImageTeacher(BaseModel):
         return features if mode == "tensor" else getattr(self, mode)(features, batch)
 
     @torch.no_grad()
-    def describe(self, batch: dict[str, Any]) -> TeacherRows:
+    def describe(self, batch: Batch) -> TeacherRows:
         """What a frozen teacher says of ``batch['views']`` (B, V, 3, H, W); no gradient."""
         return teacher_rows(self.features(batch["views"]))
 
-    def features(self, views: Tensor) -> dict[str, Any]:
+    def features(self, views: Tensor) -> ViewFeatures:
         """The teacher's rows of views (B, v, 3, H, W), and what its loss and predictions need besides."""
         raise NotImplementedError
 
-    def loss(self, features: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, features: ViewFeatures, batch: Batch) -> dict[str, Tensor]:
         """The losses that the teacher is trained by."""
         raise NotImplementedError
 
-    def predict(self, features: dict[str, Any], batch: dict[str, Any]) -> list[dict[str, Any]]:
+    def predict(self, features: ViewFeatures, batch: Batch) -> list[dict[str, Any]]:
         """What the teacher's metric counts, one dict a shape."""
         raise NotImplementedError
 
@@ -162,6 +162,8 @@ class PyramidTeacher(ImageTeacher):
         data_preprocessor: Config of the preprocessor.
     """
 
+    trunk: TimmPyramid | VGG11Attention
+
     def __init__(
         self,
         trunk: str,
@@ -187,16 +189,17 @@ class PyramidTeacher(ImageTeacher):
     def _load_timm(self, state: dict[str, Tensor], source: str) -> None:
         self.trunk.load_timm(state, source)
 
-    def features(self, views: Tensor) -> dict[str, Any]:
+    def features(self, views: Tensor) -> ViewFeatures:
         """The teacher's rows of views (B, v, 3, H, W), and the ``levels`` of the B * v images."""
         levels = self._run_trunk(views)
         descriptors = levels[-1].mean((-2, -1)).unflatten(0, views.shape[:2])
         return {"levels": levels, "view_descriptors": descriptors, "descriptor": descriptors.amax(1)}
 
 
-def teacher_rows(features: dict[str, Any]) -> TeacherRows:
+def teacher_rows(features: ViewFeatures) -> TeacherRows:
     """Of a teacher's features those that students learn from."""
-    return {name: features[name] for name in TeacherRows.__annotations__ if name in features}
+    rows = {name: value for name, value in features.items() if name in TeacherRows.__annotations__}
+    return cast(TeacherRows, rows)
 
 
 def encode_settings(settings: dict[str, Any]) -> Tensor:

@@ -1,10 +1,8 @@
 """A teacher that was asked once."""
 
-from typing import Any
-
 from torch import nn
 
-from pointmcd.batch import TeacherRows
+from pointmcd.batch import Batch, TeacherRows
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import MODELS
 
@@ -39,7 +37,7 @@ class CachedTeacher(nn.Module):
         """D, width of the descriptors."""
         return self.meta["channels"]
 
-    def describe(self, batch: dict[str, Any]) -> TeacherRows:
+    def describe(self, batch: Batch) -> TeacherRows:
         """The rows of this batch.
 
         Raises:

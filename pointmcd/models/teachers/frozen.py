@@ -34,6 +34,8 @@ class FrozenTrunk(nn.Module):
         ValueError: The network or the normalisation is not known, or the weights do not fit.
     """
 
+    settings: dict[str, Any]
+
     def __init__(
         self,
         trunk: str,
@@ -66,7 +68,8 @@ class FrozenTrunk(nn.Module):
             "std": [float(value) for value in std],
             "random_weights": random_weights,
         }
-        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        self.requires_grad_(False).eval()
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
 
     @property
     def out_channels(self) -> int:

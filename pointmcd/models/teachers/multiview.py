@@ -4,11 +4,12 @@ from typing import Any
 
 from torch import Tensor
 
+from pointmcd.batch import Batch, ViewFeatures
 from pointmcd.models.heads.classification import ClassificationHead
 from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.losses import smoothed_cross_entropy
 from pointmcd.models.teachers.base import ImageTeacher
-from pointmcd.models.teachers.trunks import build_trunk
+from pointmcd.models.teachers.trunks import TimmNetwork, build_trunk, load_trunk
 from pointmcd.registry import MODELS
 
 
@@ -32,6 +33,8 @@ class MultiViewTeacher(ImageTeacher):
         smoothing: Label smoothing of both loss terms.
         data_preprocessor: Config of the preprocessor.
     """
+
+    trunk: TimmNetwork
 
     def __init__(
         self,
@@ -57,7 +60,10 @@ class MultiViewTeacher(ImageTeacher):
         """D, width of the descriptors."""
         return self.view_embed.linear.out_features
 
-    def features(self, views: Tensor) -> dict[str, Tensor]:
+    def _load_timm(self, state: dict[str, Tensor], source: str) -> None:
+        load_trunk(self.trunk, state, source)
+
+    def features(self, views: Tensor) -> ViewFeatures:
         """The teacher's rows of views (B, v, 3, H, W)."""
         descriptors = self.view_embed(self._run_trunk(views).unflatten(0, views.shape[:2]))
         return {
@@ -66,13 +72,13 @@ class MultiViewTeacher(ImageTeacher):
             **self.head({"global_feats": descriptors.amax(1)}),
         }
 
-    def loss(self, features: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, features: ViewFeatures, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the shape's logits and of each view's against ``batch['label']`` (B,)."""
         view_logits = features["view_logits"]
         labels = batch["label"].unsqueeze(1).expand(-1, view_logits.shape[1])
         view_loss = smoothed_cross_entropy(view_logits, labels, self.head.smoothing)
         return {**self.head.loss(features, batch), "loss_view": view_loss}
 
-    def predict(self, features: dict[str, Tensor], batch: dict[str, Any]) -> list[dict[str, Any]]:
+    def predict(self, features: ViewFeatures, batch: Batch) -> list[dict[str, Any]]:
         """One dict a shape, as ``ClassificationHead``."""
         return self.head.predict(features, batch)

@@ -5,6 +5,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointmcd.batch import Batch, ViewFeatures
 from pointmcd.models.teachers.base import PyramidTeacher
 from pointmcd.models.teachers.decoders import PartDecoder
 from pointmcd.registry import MODELS
@@ -47,19 +48,19 @@ class PartSegmentationTeacher(PyramidTeacher):
         self.decoder = PartDecoder(self.trunk.channels, num_classes, num_parts)
         self._start()
 
-    def loss(self, features: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, features: ViewFeatures, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy against ``batch['part_views']`` (B, v, H, W), given ``batch['label']`` (B,)."""
         logits = self.part_logits(features, batch)
         loss = F.cross_entropy(logits.flatten(0, 1), batch["part_views"].flatten(0, 1))
         return {"loss_parts": loss}
 
-    def predict(self, features: dict[str, Any], batch: dict[str, Any]) -> list[dict[str, Any]]:
+    def predict(self, features: ViewFeatures, batch: Batch) -> list[dict[str, Any]]:
         """One dict a shape: ``part_views`` (v, H, W) int64, the most likely part of each pixel; P is the
         background.
         """
         return [{"part_views": parts} for parts in self.part_logits(features, batch).argmax(2)]
 
-    def part_logits(self, features: dict[str, Any], batch: dict[str, Any]) -> Tensor:
+    def part_logits(self, features: ViewFeatures, batch: Batch) -> Tensor:
         """Logits (B, v, P + 1, H, W) of ``batch['views']``, given the categories ``batch['label']`` (B,)."""
         views = batch["views"]
         category = batch["label"].repeat_interleave(views.shape[1])

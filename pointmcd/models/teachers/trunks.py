@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -54,7 +54,33 @@ def import_timm() -> ModuleType:
     return timm
 
 
-def build_trunk(name: str, pretrained: bool = False, **options: Any) -> nn.Module:
+class TimmNetwork(nn.Module):
+    """What timm's networks have beside what a module has; a type, of which nothing is made.
+
+    Attributes:
+        pretrained_cfg: Input size, statistics and classifier that its weights go with.
+        head_hidden_size: Width of the pooled features.
+        out_channels: C, the same; set by ``build_trunk``.
+        feature_info: Of a pyramid (``features_only``): widths and strides of its levels.
+    """
+
+    pretrained_cfg: dict[str, Any]
+    head_hidden_size: int
+    out_channels: int
+    feature_info: "FeatureInfo"
+
+
+class FeatureInfo(Protocol):
+    """What timm says of a pyramid, one number a level, finest first."""
+
+    def channels(self) -> list[int]:
+        """Widths of the levels."""
+
+    def reduction(self) -> list[int]:
+        """Strides of the levels."""
+
+
+def build_trunk(name: str, pretrained: bool = False, **options: Any) -> TimmNetwork:
     """A timm network without its classifier: images (B, 3, H, W) to features (B, C), pooled as timm does.
 
     Args:
@@ -73,7 +99,7 @@ def build_trunk(name: str, pretrained: bool = False, **options: Any) -> nn.Modul
     return trunk
 
 
-def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
+def _create(name: str, pretrained: bool, **options: Any) -> TimmNetwork:
     timm = import_timm()
     if ":" not in name and not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -110,7 +136,7 @@ def _no_waiting_for_the_hub() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
-def load_trunk(trunk: nn.Module, state: dict[str, Tensor], source: str) -> None:
+def load_trunk(trunk: TimmNetwork, state: dict[str, Tensor], source: str) -> None:
     """Load a timm state dict, of which a classifier is left out.
 
     Args:
@@ -130,7 +156,9 @@ def load_trunk(trunk: nn.Module, state: dict[str, Tensor], source: str) -> None:
         raise ValueError(f"the weights of {source} do not fit this trunk: {error}") from error
 
 
-def build_pyramid(name: str, channels: int, pretrained: bool = False, **options: Any) -> nn.Module:
+def build_pyramid(
+    name: str, channels: int, pretrained: bool = False, **options: Any
+) -> "TimmPyramid | VGG11Attention":
     """A network that gives features at several resolutions: images (B, 3, H, W) to a list of levels.
 
     Args:
