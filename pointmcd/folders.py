@@ -124,7 +124,7 @@ def create_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-                    raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+                    raise OSError(error.errno, error.strerror, str(path)) from None
     return array
 
 

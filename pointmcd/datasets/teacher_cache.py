@@ -12,12 +12,13 @@ How it is written, hashed and checked: ``array_cache.py``.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pointmcd.batch import TeacherRows
 from pointmcd.datasets.array_cache import ArrayCache, ArrayCacheWriter
@@ -63,10 +64,11 @@ class TeacherSplit:
 
     def rows(self, rows: np.ndarray) -> TeacherRows:
         """The given rows (B,) as float32 tensors."""
-        return {
+        read = {
             name: torch.from_numpy(np.stack([array[row] for row in rows]).astype(np.float32))
             for name, array in self.arrays.items()
         }
+        return cast(TeacherRows, read)  # DTYPES has its names and no others
 
 
 def _opened_again(data_root: Any, name: str, identity: str, split: str) -> TeacherSplit:
@@ -151,7 +153,7 @@ class TeacherCacheWriter(ArrayCacheWriter):
         count, written = len(self.prepared.split(split)), 0
         arrays: dict[str, np.ndarray] = {}
         for batch in batches:
-            rows = {name: tensor.numpy(force=True).astype(DTYPES[name]) for name, tensor in batch.items()}
+            rows = {name: tensor.numpy(force=True).astype(DTYPES[name]) for name, tensor in cast(dict[str, Tensor], batch).items()}
             if not arrays:
                 self._channels = rows["view_descriptors"].shape[-1]
                 arrays = {
@@ -171,7 +173,7 @@ class TeacherCacheWriter(ArrayCacheWriter):
         self._splits.append(split)
         return arrays
 
-    def finish(self, meta: dict[str, Any]) -> Path:
+    def finish(self, meta: Mapping[str, Any]) -> Path:
         """As `ArrayCacheWriter.finish`.
 
         Args:

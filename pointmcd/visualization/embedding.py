@@ -69,12 +69,12 @@ def draw_embedding(
     legend = columns * (0.4 + 0.065 * max(len(names[label]) for label in classes))
     figure = Figure(figsize=(WIDTH + legend, WIDTH), dpi=150, facecolor="white")
     axes = figure.add_axes((0.01, 0.03, (WIDTH - 0.1) / (WIDTH + legend), 0.96))
-    colors = colormaps["tab20"].colors
+    colors = [colormaps["tab20"](place) for place in range(20)]
     for number, label in enumerate(classes):
-        chosen = places[labels == label]
+        x, y = places[labels == label].T
         marker = MARKERS[number // len(colors) % len(MARKERS)]
         color = colors[number % len(colors)]
-        axes.scatter(*chosen.T, s=14, color=color, marker=marker, linewidths=0, label=names[label], alpha=0.8)
+        axes.scatter(x, y, s=14, color=color, marker=marker, linewidths=0, label=names[label], alpha=0.8)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -69,10 +69,10 @@ def draw_parts(shapes: Sequence[SegmentedShape], part_names: Sequence[str], colu
     return figure
 
 
-def part_colors(parts: np.ndarray, category_parts: Sequence[int]) -> np.ndarray:
+def part_colors(parts: np.ndarray, category_parts: Sequence[int] | np.ndarray) -> np.ndarray:
     """(N, 3) RGB in [0, 1] of parts (N,): by their place among the category's; black for any other's."""
     count = len(category_parts)
-    palette = PALETTE
+    palette: Sequence | np.ndarray = PALETTE
     if count > len(palette):
         palette = matplotlib.colormaps["turbo"](np.linspace(0, 1, count))[:, :3]
     colors = np.tile(to_rgb(FOREIGN), (len(parts), 1))
@@ -136,7 +136,8 @@ def _scatter(
     colors = colors + (1 - colors) * paleness[:, None]
     area = 2 * (axes.figure.bbox.width / axes.figure.dpi * axes.get_position().width) ** 2
     size = min(area, area * 1024 / len(points)) * (depth.mean() / depth) ** 2
-    axes.scatter(*pixels[order].T, s=size[order], c=colors[order], linewidths=0)
+    x, y = pixels[order].T
+    axes.scatter(x, y, s=size[order], c=colors[order], linewidths=0)
     axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
     axes.set_axis_off()
     if title:

@@ -1,6 +1,7 @@
 """Pictures of prepared shapes: the views, and under each the points that it sees."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,7 +116,7 @@ class _Canvas:
         axes.set_axis_off()
         return axes
 
-    def text(self, x: float, y: float, text: str, **style: object) -> None:
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
         self.figure.text(x / self.width, 1 - y / self.height, text, ha="center", va="center", **style)
 
 
@@ -144,4 +145,5 @@ def _scatter(
     for chosen, color, scale in ((order[~seen[order]], HIDDEN, 0.8), (order[seen[order]], SEEN, 1.3)):
         if colors is not None:
             color = colors[chosen] if color == SEEN else 1 - PALE * (1 - colors[chosen])
-        axes.scatter(*pixels[chosen].T, s=scale * size[chosen], c=color, linewidths=0)
+        x, y = pixels[chosen].T
+        axes.scatter(x, y, s=scale * size[chosen], c=color, linewidths=0)

@@ -1,12 +1,12 @@
 """Pictures of what image teachers make of views: reconstructions, and part images beside the truth."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from pointmcd.batch import Batch
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
 from pointmcd.visualization.parts import part_colors
@@ -59,13 +59,16 @@ def draw_part_views(teacher: PartSegmentationTeacher, dataset: PreparedShapes, c
     return _draw(rows, [info["classes"][label] for label in labels])
 
 
-def _examples(dataset: PreparedShapes, count: int) -> dict[str, Any]:
+def _examples(dataset: PreparedShapes, count: int) -> Batch:
     """A batch of shapes evenly spaced over the split, with one view of each, in turn."""
     shapes = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
-    batch = dict(dataset.__getitems__(shapes))
+    batch = dataset.__getitems__(shapes.tolist())
     places = torch.arange(len(shapes))
     views = places * batch["views"].shape[1] // len(shapes)
-    return batch | {key: batch[key][places, views, None] for key in ("views", "part_views") if key in batch}
+    for key in ("views", "part_views"):
+        if key in batch:
+            batch[key] = batch[key][places, views, None]
+    return batch
 
 
 def _colored(parts: np.ndarray, category_parts: Sequence[int], background: int) -> np.ndarray:

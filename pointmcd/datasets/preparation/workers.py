@@ -64,7 +64,7 @@ class ShapeJob:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")  # many small files: none is flushed by itself
         try:
             with open(temporary, "wb") as file:
-                np.savez(file, **images, **shape.arrays)
+                np.savez(file, **images, **shape.arrays)  # type: ignore[arg-type]  # allow_pickle is none of them
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

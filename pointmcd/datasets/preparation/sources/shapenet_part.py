@@ -103,6 +103,7 @@ class ShapeNetPart(Source):
         )
 
     def load(self, item: Item) -> Shape:
+        normals: np.ndarray | None
         if self.normals:
             rows = read_rows(self.root / item.file, "x y z nx ny nz part")
             points, normals, parts = rows[:, :3], rows[:, 3:6], rows[:, 6]

@@ -41,7 +41,7 @@ def legs(
         if rng.random() < 0.5:
             yield "leg", slab(foot * polygon(24), 0, 0.7 * thick, 0.2 * thick)
         else:
-            for corner in 1.2 * foot * polygon(rng.integers(4, 6), rng.uniform(0, 2)):
+            for corner in 1.2 * foot * polygon(int(rng.integers(4, 6)), rng.uniform(0, 2)):
                 yield "leg", bar((0, 0, 1.5 * thick), (*corner, 0.4 * thick), section, (1.1, 0.6))
         if joined:
             ring = np.insert(0.75 * foot * polygon(24), 2, level, axis=1)

@@ -98,7 +98,8 @@ def dresser(rng: np.random.Generator) -> Iterator[Part]:
     yield from feet
     yield from _body(rng, center, size)
     rows = max(3, round(size[2] / rng.uniform(0.3, 0.5)))
-    yield from _fronts(rng, center, size, rng.integers(1, 3), rows, "drawer", rng.choice(["bar", "knob"]))
+    columns, handle = int(rng.integers(1, 3)), rng.choice(["bar", "knob"])
+    yield from _fronts(rng, center, size, columns, rows, "drawer", handle)
 
 
 def wardrobe(rng: np.random.Generator) -> Iterator[Part]:

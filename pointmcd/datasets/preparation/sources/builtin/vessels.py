@@ -19,7 +19,7 @@ def _section(rng: np.random.Generator) -> np.ndarray:
         return polygon(28)
     if draw < 0.85:
         return outline(1.8, 1.8, 0.5)
-    return polygon(rng.integers(6, 9), rng.uniform(0, 1))
+    return polygon(int(rng.integers(6, 9)), rng.uniform(0, 1))
 
 
 def _wide(rng: np.random.Generator, height: float) -> np.ndarray:
