@@ -153,7 +153,10 @@ class TeacherCacheWriter(ArrayCacheWriter):
         count, written = len(self.prepared.split(split)), 0
         arrays: dict[str, np.ndarray] = {}
         for batch in batches:
-            rows = {name: tensor.numpy(force=True).astype(DTYPES[name]) for name, tensor in cast(dict[str, Tensor], batch).items()}
+            rows = {
+                name: tensor.numpy(force=True).astype(DTYPES[name])
+                for name, tensor in cast(dict[str, Tensor], batch).items()
+            }
             if not arrays:
                 self._channels = rows["view_descriptors"].shape[-1]
                 arrays = {

@@ -134,9 +134,7 @@ class LogitDistillationHead(nn.Module):
 
     projects = False
 
-    def __init__(
-        self, temperature: float = 1.0, loss_weight: float = 0.1, sharpening: float = 1.0
-    ) -> None:
+    def __init__(self, temperature: float = 1.0, loss_weight: float = 0.1, sharpening: float = 1.0) -> None:
         super().__init__()
         for name, value in (("temperature", temperature), ("sharpening", sharpening)):
             if value <= 0:

@@ -12,9 +12,19 @@ from .base import Item, Shape, Source, SourceError
 from .hdf5 import open_hdf5
 
 # In the order of the labels.
-CLASSES = tuple(
-    "bag bin box cabinet chair desk display door shelf table bed pillow sink sofa toilet".split()
+CLASSES: tuple[str, ...] = (
+    "bag",
+    "bin",
+    "box",
+    "cabinet",
+    "chair",
+    "desk",
+    "display",
+    "door",
+    "shelf",
+    "table",
 )
+CLASSES += ("bed", "pillow", "sink", "sofa", "toilet")
 FILES = {
     "OBJ_ONLY": ("main_split_nobg", "objectdataset.h5"),
     "OBJ_BG": ("main_split", "objectdataset.h5"),
