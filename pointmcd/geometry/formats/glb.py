@@ -11,7 +11,7 @@ from .content import Content, MeshError, triangles
 
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC3": 3}
-_MOST_ZEROS = 10_000_000  # rows that a file may ask for without holding them
+_MOST_FREE = 10_000_000  # rows that a file may ask for without holding them
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 
 # Extensions that a file may require and that leave the geometry as it is, or are read.
@@ -29,7 +29,7 @@ def read_glb(data: bytes) -> Content:
     """
     header, binary = _chunks(data)
     _check_extensions(header)
-    vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
+    vertices, faces, count, rows = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0, 0
     for mesh, transform in _placed(header):
         for primitive in header["meshes"][mesh]["primitives"]:
             mode = primitive.get("mode", _TRIANGLES)
@@ -37,11 +37,17 @@ def read_glb(data: bytes) -> Content:
                 continue
             points = _accessor(header, binary, primitive["attributes"]["POSITION"]).astype(np.float64)
             if "indices" in primitive:
-                corners = _accessor(header, binary, primitive["indices"]).reshape(-1).astype(np.int64)
+                corners = _accessor(header, binary, primitive["indices"]).reshape(-1)
+                if corners.dtype.kind != "u":
+                    raise MeshError(f"its corners are {corners.dtype}, no unsigned integers")
+                corners = corners.astype(np.int64)
             else:
                 corners = np.arange(len(points))
             if len(corners) and not corners.max() < len(points):
                 raise MeshError(f"vertices 0 to {len(points) - 1} exist, the faces name {corners.max()}")
+            rows += len(points) + len(corners)
+            if rows > max(len(data), _MOST_FREE):  # each takes a byte at least where nothing is repeated
+                raise MeshError(f"its scene repeats its meshes to more than {_MOST_FREE} vertices and corners")
             vertices.append(points @ transform[:3, :3].T + transform[:3, 3])
             faces.append(_triangles(corners, mode) + count)
             count += len(points)
@@ -127,7 +133,7 @@ def _accessor(header: dict[str, Any], binary: bytes, index: int) -> NDArray:
     if "bufferView" in accessor:
         view = accessor["bufferView"], accessor.get("byteOffset", 0)
         values = _values(header, binary, *view, kind, count, width)
-    elif "sparse" in accessor and count <= _MOST_ZEROS:
+    elif "sparse" in accessor and count <= _MOST_FREE:
         values = np.zeros((count, width), kind)
     else:
         raise MeshError(f"accessor {index} has no data (compressed by an extension?)")
@@ -151,6 +157,8 @@ def _values(
     begin, length = found.get("byteOffset", 0), found["byteLength"]
     row = kind.itemsize * width
     step = found.get("byteStride", row)
+    if step < row:
+        raise MeshError(f"buffer view {view} has a stride of {step} bytes for values of {row}")
     if min(begin, offset, count, length) < 0 or begin + length > len(binary):
         raise MeshError(f"buffer view {view} ends beyond the {len(binary)} bytes of the buffer")
     if count and offset + step * (count - 1) + row > length:
