@@ -65,8 +65,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     report = read_json(path)
-    if "labels" not in report:
+    if not isinstance(report, dict) or not isinstance(report.get("labels"), list) or not report["labels"]:
         raise ValueError(f"{path} is no report of tools/test.py on a student")
+    if not any(isinstance(report.get(one), int | float) for one in CLASSIFICATION + PART_SEGMENTATION):
+        raise ValueError(f"{path} is no report of tools/test.py on a student: it has no figures")
+    try:
+        shape_scores(report)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return report
 
 
@@ -78,4 +84,8 @@ def check(reports: list[dict[str, Any]]) -> tuple[str, str]:
         raise ValueError(f"these reports do not compare: {' and '.join(tasks)}")
     if any(report["labels"] != reports[0]["labels"] for report in reports):
         raise ValueError("these reports are not of one test split")
-    return CLASSIFICATION if protocols == {None} else PART_SEGMENTATION
+    metrics = CLASSIFICATION if protocols == {None} else PART_SEGMENTATION
+    for metric in metrics:
+        if not all(isinstance(report.get(metric), int | float) for report in reports):
+            raise ValueError(f"one of these reports has no {in_words(metric)}")
+    return metrics

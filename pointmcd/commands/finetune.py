@@ -10,7 +10,6 @@ run is tested once, at its last epoch, and has a folder of its own; the same com
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from rich.console import Console
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
 from pointmcd.evaluation.statistics import in_words, mean_and_std, plus_minus
-from pointmcd.files import file_sha256, write_json
+from pointmcd.files import file_sha256, read_json, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -149,13 +148,15 @@ def finished_run(
         "epochs": epochs,
     }
     if (folder / "settings.json").is_file():
-        before = json.loads((folder / "settings.json").read_text())
+        before = read_json(folder / "settings.json")
+        if not isinstance(before, dict):
+            raise ValueError(f"{folder}/settings.json is damaged: delete the folder to train the run anew")
         if changed := [name for name in settings if before.get(name) != settings[name]]:
             raise ValueError(
                 f"{folder} holds a run with another {', '.join(changed)}; give another --out, or delete it"
             )
     if (folder / "result.json").is_file():
-        return json.loads((folder / "result.json").read_text())
+        return read_result(folder / "result.json")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "settings.json", settings)
     config.log_level = "ERROR"  # the curves are in each folder's scalars.json
@@ -169,6 +170,21 @@ def finished_run(
         "iterations": iterations,
     }
     write_json(folder / "result.json", result)
+    return result
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The result of a run that was done before."""
+    remedy = f"delete {path.parent} to train the run anew"
+    try:
+        result = read_json(path)
+        shape_scores(result)
+        metrics = [result.get(name) for name in METRICS if name in result]
+        numbers = [*metrics, result.get("labelled_shapes"), result.get("iterations")]
+        if not metrics or not all(isinstance(number, int | float) for number in numbers):
+            raise ValueError(f"{path} is damaged: a figure is missing")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no result of a run ({error}); {remedy}") from error
     return result
 
 

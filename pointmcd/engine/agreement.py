@@ -18,6 +18,8 @@ PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 TRAINING_ONLY = {"smoothing", "loss_weight", "dropout", "tnet_reg_weight"}
 """Arguments of a network that make no difference to what a trained one says."""
 POINT_SETTINGS = ("normalization", "up")
+MOST_TEXT = 2**20
+"""Above the length of any config's text; a parser takes hundreds of bytes for each character."""
 SAID: dict[str, type] = {
     "network": dict,
     "num_points": int,
@@ -70,7 +72,11 @@ def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
         said["network"] = with_older_defaults(config.get("model"))
         with contextlib.suppress(AttributeError, KeyError, TypeError):  # not what a config looks like
             said["num_points"] = points_seen(Config(config))
-    said = {name: said[name] for name, kind in SAID.items() if isinstance(said.get(name), kind)}
+    said = {
+        name: plain(said[name])
+        for name, kind in SAID.items()
+        if isinstance(said.get(name), kind) and not isinstance(said[name], bool)
+    }
     return said | ({"network": network_of(said["network"])} if "network" in said else {})
 
 
@@ -129,12 +135,12 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Dicts and lists for what is like them, such as a ``ConfigDict`` or a tuple."""
+    """Dicts and lists for what is like them, such as a ``ConfigDict`` or a tuple; text for the rest."""
     if isinstance(value, dict):
         return {str(key): plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [plain(child) for child in value]
-    return value
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def points_seen(config: Config) -> int:
@@ -200,6 +206,8 @@ def _short(names: Any) -> str:
 def _literals(text: str) -> dict[str, Any]:
     """The assignments in a config's text of literals and calls of ``dict``; others are left out."""
     found: dict[str, Any] = {}
+    if not isinstance(text, str) or len(text) > MOST_TEXT:
+        return found
     try:
         body = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, TypeError, MemoryError):
@@ -207,20 +215,25 @@ def _literals(text: str) -> dict[str, Any]:
     for line in body:
         if isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name):
             try:
-                found[line.targets[0].id] = _literal(line.value)
+                found[line.targets[0].id] = literal(line.value)
             except (ValueError, RecursionError, TypeError, MemoryError):
                 continue
     return found
 
 
-def _literal(node: ast.expr) -> Any:
+def literal(node: ast.expr) -> Any:
+    """The value of an expression of literals and calls of ``dict``; nothing is called.
+
+    Raises:
+        ValueError: It is none.
+    """
     if isinstance(node, ast.Call):
         if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
             raise ValueError("only calls of dict are read")
-        return {str(word.arg): _literal(word.value) for word in node.keywords}
+        return {str(word.arg): literal(word.value) for word in node.keywords}
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return {ast.literal_eval(key): _literal(value) for key, value in pairs if key is not None}
+        return {ast.literal_eval(key): literal(value) for key, value in pairs if key is not None}
     if isinstance(node, ast.List | ast.Tuple):
-        return [_literal(child) for child in node.elts]
+        return [literal(child) for child in node.elts]
     return ast.literal_eval(node)

@@ -12,12 +12,15 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.engine.agreement import literal
 from pointmcd.engine.check_config import check_config, check_override
 from pointmcd.engine.schedules import fill_lengths
 
 FROM_MANIFEST = ("num_classes", "num_views", "num_parts", "class_parts", "image_size")
 NAMES = {"data_root", "work_dir", "load_from", "checkpoint", "teacher", "name", "split", "trunk"}
 """Keys whose values are text even where they look like a number, as the folder 2024 does."""
+COUNTS = {"batch_size": 1, "num_workers": 0, "max_epochs": 1, "max_iters": 1, "val_interval": 1, "seed": 0}
+"""Keys that are whole numbers, with the least they may be."""
 LACKING = {"num_parts": "parts", "class_parts": "parts", "image_size": "views"}
 
 
@@ -47,6 +50,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
         raise FileNotFoundError(f"there is no config {path}; configs/ holds those that come with pointmcd")
     try:
         config = Config.fromfile(str(path))
+        dict(config.items())  # MMEngine puts off the imports of some
     except ImportError as error:
         reason: BaseException = error
         while reason.__context__ is not None:  # MMEngine's own words are a list of folders
@@ -54,10 +58,17 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
         raise ValueError(
             f"{path}: {reason}; the folders of modules in custom_imports must be on PYTHONPATH"
         ) from error
+    except OSError:
+        raise
+    except Exception as error:  # a config is code, and may raise what it likes
+        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     for key, value in _parsed(overrides).items():
         check_override(config, key)
         config.merge_from_dict({key: value})
+    if not isinstance(config.get("model"), dict):
+        raise ValueError(f"{path} has no model: it is no config of a training")
     check_config(config)
+    _check_numbers(config._cfg_dict, "")
     fill_lengths(config)
     _fill_teacher(config)
     if config.get("data_root") is not None:
@@ -80,15 +91,33 @@ def _parsed(overrides: dict[str, Any] | list[str] | None) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """``1e-3``, ``[1, 2]``, ``None`` and ``'x'`` as Python reads them, ``true`` and ``false`` too, else
-    the text.
+    """``1e-3``, ``[1, 2]``, ``None``, ``'x'`` and ``dict(a=1)`` as Python reads them, ``true`` and
+    ``false`` too, else the text.
     """
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        return literal(ast.parse(text.strip(), mode="eval").body)
+    except (ValueError, SyntaxError) as error:
+        if text.lstrip().startswith(("[", "(", "{", "dict(")):
+            raise ValueError(f"--cfg-options: {text!r} is no value in Python's notation") from error
         return text
+
+
+def _check_numbers(node: Any, where: str) -> None:
+    """Refuse counts that are none, and text for a learning rate, whoever would stumble over them."""
+    if isinstance(node, list | tuple):
+        for number, child in enumerate(node):
+            _check_numbers(child, f"{where}.{number}")
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        place = f"{where}.{key}" if where else str(key)
+        if value is not None and key in COUNTS and (type(value) is not int or value < COUNTS[key]):
+            raise ValueError(f"{place} is {value!r}, needs a whole number, {COUNTS[key]} at least")
+        if key == "lr" and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
+            raise ValueError(f"{place} is {value!r}, needs a number, 0 at least")
+        _check_numbers(value, place)
 
 
 def _fill(node: Any, name: str, value: Any) -> None:

@@ -26,15 +26,23 @@ def shape_scores(report: Mapping[str, Any]) -> np.ndarray:
         report: With ``ious``, or with ``labels`` and ``predictions``, as metrics write them.
 
     Raises:
-        ValueError: It has neither.
+        ValueError: It has neither, or not one for each label.
     """
-    if "ious" in report:
-        return np.asarray(report["ious"], np.float64)
-    if "predictions" not in report:
+    scores = report.get("ious", report.get("predictions"))
+    if scores is None:
         raise ValueError(
             "this report does not say what was made of each shape: it has no predictions or ious"
         )
-    return np.equal(report["labels"], report["predictions"]).astype(np.float64)
+    labels = np.asarray(report["labels"] if "predictions" in report else report.get("labels", scores))
+    try:
+        scores = np.asarray(scores, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"what this report says of each shape is no number: {error}") from error
+    if scores.ndim != 1 or labels.shape != scores.shape:
+        raise ValueError("this report does not have one label and one prediction or IoU for each shape")
+    if not np.isfinite(scores).all():
+        raise ValueError("what this report says of each shape is not finite")
+    return scores if "ious" in report else np.equal(labels, scores).astype(np.float64)
 
 
 def paired_difference(

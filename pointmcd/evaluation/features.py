@@ -1,13 +1,15 @@
 """Features of shapes, which every protocol on frozen features starts from: held, saved, loaded."""
 
 import json
-import os
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from pointmcd.files import written_aside
 
 KINDS = {
     "max": "maximum of the backbone's point features",
@@ -110,11 +112,8 @@ class FeatureSet:
             arrays[f"{split}/values"] = np.asarray(features.values, np.float32)
             arrays[f"{split}/labels"] = np.asarray(features.labels, np.int64)
             arrays[f"{split}/names"] = np.asarray(features.names, np.str_)
-        temporary = Path(f"{path}.{os.getpid()}.tmp")
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with written_aside(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "FeatureSet":
@@ -133,8 +132,26 @@ class FeatureSet:
                     )
                     for name in names
                 }
-                return cls(splits, file["class_names"].tolist(), json.loads(str(file["about"])))
-        except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                found = cls(splits, file["class_names"].tolist(), json.loads(str(file["about"])))
+            found._check()
+        except (ValueError, TypeError, KeyError, EOFError, RecursionError, MemoryError) as error:
             raise ValueError(
                 f"{path} is no file of features ({error}); tools/extract_features.py writes one"
             ) from error
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is no file of features ({error}); tools/extract_features.py writes one"
+            ) from error
+        return found
+
+    def _check(self) -> None:
+        """Refuse what a file may say and no encoder does."""
+        if not self.splits or not isinstance(self.about, dict):
+            raise ValueError("it has no splits, or does not say what made them")
+        for name, features in self.splits.items():
+            if features.values.dtype.kind != "f" or features.labels.dtype.kind not in "iu":
+                raise ValueError(f"{name} needs features of floats and labels of integers")
+            if features.labels.ndim != 1 or not isinstance(self.class_names, list):
+                raise ValueError(f"{name} needs one label a shape, and a list of classes")
+            if not ((features.labels >= 0) & (features.labels < len(self.class_names))).all():
+                raise ValueError(f"{name} has labels outside 0 to {len(self.class_names) - 1}")

@@ -53,9 +53,13 @@ def linear_svm(
         folds: Number of folds, at least 2.
 
     Raises:
-        ValueError: There is one class alone, or no class has two shapes, so that nothing can be
-            cross-validated.
+        ValueError: There is one class alone, or no class has two shapes, or a single fold, so that nothing
+            can be cross-validated; or a value of C is not above 0.
     """
+    if folds < 2:
+        raise ValueError(f"cross-validation needs 2 folds at least, not {folds}")
+    if not all(0 < c < np.inf for c in grid):
+        raise ValueError(f"values of C are above 0 and finite, not {list(grid)}")
     labels = np.asarray(labels)
     counts = np.unique(labels, return_counts=True)[1]
     if len(counts) < 2 or counts.max() < 2:

@@ -1,5 +1,6 @@
 """Nothing in a checkpoint is imported, called or run, wherever it is read; what is damaged is named."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.commands import export_student, extract_features, test, train
+from pointmcd.engine.agreement import statement_of
 from pointmcd.models.teachers.base import decode_settings, encode_settings
 from pointmcd.registry import MODELS
 
@@ -88,3 +90,25 @@ def test_what_a_checkpoint_says_is_never_run(trained, key, value, tmp_path, monk
     ):
         assert exit_code(command, arguments) != 2, "the command line is wrong"
         assert not (tmp_path / "ran").exists(), command.__name__
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"network": {"backbone": {"type": "PointNet", "k": torch.zeros(3)}}},
+        {"network": {"backbone": {"type": torch.zeros(3)}}},
+        {"class_names": [torch.zeros(3)]},
+        {"points": {"up": torch.zeros(2)}},
+    ],
+    ids=["argument", "type", "names", "points"],
+)
+def test_what_a_checkpoint_says_in_tensors_is_compared_as_text(said):
+    plain = statement_of({"meta": {"statement": said}})
+    assert "tensor([0., 0." in json.dumps(plain)
+
+
+def test_long_text_of_a_config_is_not_parsed():
+    """Of six megabytes a parser makes gigabytes."""
+    text = "model = dict(backbone=dict(type='PointNet'))\n"
+    assert statement_of({"meta": {"cfg": text}})["network"]["backbone"]["type"] == "PointNet"
+    assert "network" not in statement_of({"meta": {"cfg": text + "#" * 2**20}})

@@ -330,6 +330,7 @@ def test_glb_of_every_form():
         ({"nodes": [{"children": [0]}]}, "are no tree"),
         ({"bufferViews": [{"buffer": 0, "byteLength": 4800}]}, "ends beyond the 56 bytes"),
         ({"bufferViews": [{"buffer": 0, "byteLength": 40}]}, "shorter than its accessor promises"),
+        ({"bufferViews": [{"buffer": 0, "byteLength": 48, "byteStride": 0}]}, "a stride of 0 bytes"),
         ({"scenes": [{"nodes": [4]}]}, "unreadable GLB"),
         ({"scenes": 4}, "unreadable GLB"),
     ],
@@ -338,6 +339,25 @@ def test_broken_glb_says_why(change, reason):
     header, binary = square()
     with pytest.raises(MeshError, match=reason):
         read(glb(header | change, binary), "glb")
+
+
+@pytest.mark.parametrize("kind", [5122, 5126], ids=["signed", "floats"])
+def test_corners_of_glb_are_unsigned(kind):
+    header, binary = square(indices=1)
+    header["accessors"][1] |= {"componentType": kind, "count": 8 // np.dtype("hf"[kind == 5126]).itemsize}
+    with pytest.raises(MeshError, match="no unsigned integers"):
+        read(glb(header, binary), "glb")
+
+
+def test_glb_repeats_its_meshes_within_bounds():
+    """A few kilobytes could ask for any amount of memory."""
+    header, binary = square()
+    header["nodes"] = [{"mesh": 0}] * 3000
+    header["scenes"] = [{"nodes": list(range(3000))}]
+    assert read(glb(header, binary), "glb").area == pytest.approx(3000)
+    header["meshes"][0]["primitives"] *= 1000
+    with pytest.raises(MeshError, match="repeats its meshes to more than 10000000 vertices"):
+        read(glb(header, binary), "glb")
 
 
 @pytest.mark.parametrize("kind", ["off", "obj", "ply", "stl", "glb"])

@@ -47,7 +47,9 @@ def read_glb(data: bytes) -> Content:
                 raise MeshError(f"vertices 0 to {len(points) - 1} exist, the faces name {corners.max()}")
             rows += len(points) + len(corners)
             if rows > max(len(data), _MOST_FREE):  # each takes a byte at least where nothing is repeated
-                raise MeshError(f"its scene repeats its meshes to more than {_MOST_FREE} vertices and corners")
+                raise MeshError(
+                    f"its scene repeats its meshes to more than {_MOST_FREE} vertices and corners"
+                )
             vertices.append(points @ transform[:3, :3].T + transform[:3, 3])
             faces.append(_triangles(corners, mode) + count)
             count += len(points)

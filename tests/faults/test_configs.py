@@ -1,0 +1,67 @@
+"""What is wrong in a config or in an override is one message that names the place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pointmcd.engine import load_config
+from pointmcd.evaluation.linear_svm import linear_svm
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs/baseline_pointnet_modelnet.py"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train_cfg.max_epochs=1.5", r"max_epochs is 1.5, needs a whole number, 1 at least"),
+        ("train_cfg.max_epochs=0", r"max_epochs is 0, needs"),
+        ("train_dataloader.batch_size=x", r"train_dataloader.batch_size is 'x', needs"),
+        ("train_dataloader.num_workers=-1", r"num_workers is -1, needs a whole number, 0 at least"),
+        ("randomness.seed=x", r"randomness.seed is 'x', needs"),
+        ("optim_wrapper.optimizer.lr=fast", r"optimizer.lr is 'fast', needs a number"),
+        ("optim_wrapper.optimizer.lr=-1", r"optimizer.lr is -1, needs a number, 0 at least"),
+        ("custom_hooks=[dict(type=EMAHook)]", r"is no value in Python's notation"),
+        ("custom_hooks=[print(1)]", r"is no value in Python's notation"),
+    ],
+)
+def test_values_that_are_none_are_named(override, message, tiny_set):
+    with pytest.raises(ValueError, match=message):
+        load_config(CONFIG, [f"data_root={tiny_set}", override])
+
+
+def test_components_can_be_overrides(tiny_set):
+    config = load_config(
+        CONFIG, [f"data_root={tiny_set}", "custom_hooks=[dict(type='EMAHook', momentum=0.1)]"]
+    )
+    assert config.custom_hooks == [{"type": "EMAHook", "momentum": 0.1}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("cut.py", "model = (\n", "cut.py cannot be run: SyntaxError"),
+        ("fails.py", "raise KeyError('x')\n", "fails.py cannot be run: KeyError: 'x'"),
+        (
+            "imports.py",
+            "import no_such_module\nmodel = dict(type='PointModel')\n",
+            "imports.py: No module named 'no_such_module'",
+        ),
+        ("empty.json", "{}", "empty.json has no model"),
+        ("list.json", "[1]", "list.json"),
+    ],
+)
+def test_configs_that_are_none_are_named(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_config(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"folds": 1}, "2 folds at least"), ({"grid": [1.0, -1.0]}, "above 0"), ({"grid": [np.nan]}, "above 0")],
+    ids=["one fold", "negative", "NaN"],
+)
+def test_cross_validation_that_chooses_nothing_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        linear_svm(np.eye(4), np.array([0, 0, 1, 1]), np.eye(4), **arguments)
