@@ -127,8 +127,8 @@ class Distillation:
         prepared = PreparedSet(self.args.data)
         hints = []
         for trunk in self.trunks:
-            size = trunk.network.pretrained_cfg["input_size"][-1]
-            if min(trunk.settings["input_size"] or prepared.image_size or 0, size) < size:
+            size = trunk.trained_size
+            if (trunk.settings["input_size"] or prepared.image_size or size) < size:
                 hints.append(f"--input-size {size}: what {trunk.settings['trunk']} was trained with")
         if prepared.image_size and prepared.image_size < 112:
             hints.append(f"larger views than {prepared.image_size} pixels (prepare_data.py --image-size 224)")

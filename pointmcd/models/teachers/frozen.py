@@ -28,6 +28,7 @@ class FrozenTrunk(nn.Module):
         random_weights: Go without weights: a control, which shows what the weights are worth.
 
     Attributes:
+        trained_size: Side of the images that the network was trained with, as timm says.
         settings: What the features depend on, plain values.
 
     Raises:
@@ -59,10 +60,11 @@ class FrozenTrunk(nn.Module):
             load_trunk(self.network, own or state, checkpoint)
         known = self.network.pretrained_cfg
         mean, std = NORMALIZATIONS[normalization] if normalization else (known["mean"], known["std"])
-        self.settings = {
+        self.trained_size: int = known["input_size"][-1]
+        self.settings: dict[str, Any] = {
             "trunk": trunk,
             "trunk_options": dict(trunk_options or {}),
-            "input_size": known["input_size"][-1] if input_size is None else input_size,
+            "input_size": self.trained_size if input_size is None else input_size,
             "enlarge_only": input_size is None,
             "mean": [float(value) for value in mean],
             "std": [float(value) for value in std],
