@@ -250,7 +250,7 @@ def test_a_cache_says_what_the_network_says(cached_set):
 
 
 def test_a_cache_of_other_data_is_refused(cached_set, tiny_set, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no finished cache .*cache_maps.py CONFIG --name absent"):
+    with pytest.raises(FileNotFoundError, match=r"no finished cache .*cache_maps CONFIG --name absent"):
         MapCache(cached_set, "absent")
     other = tmp_path / "set"
     shutil.copytree(tiny_set, other)
