@@ -143,12 +143,12 @@ class PreparedShapes(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """The batch of these shapes; the loader's ``collate_fn`` has nothing left to do."""
-        indices = np.asarray(indices, np.int64)
-        rows, count = self.rows[indices], self.num_points
+        index = np.asarray(indices, np.int64)
+        rows, count = self.rows[index], self.num_points
         batch: Batch = {
-            "index": torch.from_numpy(indices),
+            "index": torch.from_numpy(index),
             "points": _tensor(self._data.points, rows, count),
-            "label": torch.from_numpy(self.labels[indices]),
+            "label": torch.from_numpy(self.labels[index]),
         }
         if self.with_normals:
             batch["normals"] = _tensor(self._data.normals, rows, count)
@@ -156,7 +156,7 @@ class PreparedShapes(Dataset):
             batch["visibility"] = _tensor(self._data.visibility, rows, count).view(torch.int32)
         if self.with_parts:
             batch["parts"] = _tensor(self._data.parts, rows, count).long()
-            batch["parts"][~torch.from_numpy(self.labelled[indices])] = -1
+            batch["parts"][~torch.from_numpy(self.labelled[index])] = -1
         if self.views:
             chosen = self._choose_views(len(rows))
             batch["view_index"] = chosen
@@ -177,7 +177,8 @@ class PreparedShapes(Dataset):
         return torch.rand(count, total).argsort(1)[:, : self.views].sort(1).values
 
 
-def _tensor(array: np.ndarray, rows: np.ndarray, count: int) -> torch.Tensor:
+def _tensor(array: np.ndarray | None, rows: np.ndarray, count: int) -> torch.Tensor:
+    assert array is not None  # the dataset was refused where the set has none
     return torch.from_numpy(np.stack([array[row, :count] for row in rows]))
 
 

@@ -74,7 +74,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         """Tidy away what a training left that was killed between storing and deleting."""
         super().before_train(runner)
         if self.max_keep_ckpts <= 0:
-            self.keep_ckpt_ids = deque()
+            self.keep_ckpt_ids: deque[int] = deque()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         kept = [number for number in self.keep_ckpt_ids if number != step] + [step]
@@ -114,11 +114,11 @@ class CheckpointHook(MMEngineCheckpointHook):
         if not self.save_best:
             return
         older = self._best()
-        for place in (vars(self), vars(self).get("best_ckpt_path_dict", {})):
+        for place in (self.__dict__, self.__dict__.get("best_ckpt_path_dict", {})):
             place.update(dict.fromkeys(place.keys() & older.keys()))
         super()._save_best_checkpoint(runner, metrics)
         for name, path in older.items():
-            place = vars(self) if name == "best_ckpt_path" else self.best_ckpt_path_dict
+            place = self.__dict__ if name == "best_ckpt_path" else self.best_ckpt_path_dict
             if place[name] is None:
                 place[name] = path
             elif path is not None and path != place[name] and is_main_process():
@@ -195,7 +195,7 @@ class PretrainedBackboneHook(Hook):
         """Load once, when a training begins."""
         if not self.loaded and isinstance(runner.optim_wrapper, OptimWrapper):
             check_backbone(runner.cfg.model.backbone, read_checkpoint(self.checkpoint), self.checkpoint)
-            load_backbone(_bare(runner).backbone, self.checkpoint)
+            load_backbone(_bare(runner).get_submodule("backbone"), self.checkpoint)
             runner.logger.info(f"the backbone starts from {self.checkpoint}")
             self.loaded = True
 

@@ -62,6 +62,9 @@ class Runner(mmengine.runner.Runner):
     """
 
     _timestamps: ClassVar[set[str]] = set()
+    _timestamp: str
+    _load_from: str | None
+    _has_loaded: bool
 
     def setup_env(self, env_cfg: dict) -> None:
         """Give each Runner of a process a time stamp of its own: loggers and folders are named by it."""
@@ -256,7 +259,7 @@ class Runner(mmengine.runner.Runner):
 
 
 def _bare(model: torch.nn.Module) -> torch.nn.Module:
-    return model.module if is_model_wrapper(model) else model
+    return model.get_submodule("module") if is_model_wrapper(model) else model
 
 
 def _check_finite(state: dict[str, torch.Tensor], filename: str) -> None:
@@ -272,11 +275,11 @@ def _check_steps(name: str, loader: DataLoader, ranks: int) -> None:
     """Refuse a loader of no batches."""
     if len(loader):
         return
-    shapes = len(loader.sampler)
+    shapes, batch_size = len(loader.sampler), loader.batch_size or 1  # type: ignore[arg-type]  # ours have a length
     if not shapes:
         raise ValueError(f"{name} has no shapes")
     raise ValueError(
-        f"{name} has {shapes * ranks} shapes, fewer than its batch of {loader.batch_size * ranks}, and drops "
+        f"{name} has {shapes * ranks} shapes, fewer than its batch of {batch_size * ranks}, and drops "
         f"what does not fill one (drop_last): no step would be made. Give --cfg-options "
         f"{name}.batch_size={shapes * ranks}"
     )

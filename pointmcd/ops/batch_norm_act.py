@@ -1,5 +1,7 @@
 """Batch norm and (leaky) ReLU in one, for rows (..., C)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -51,7 +53,7 @@ def batch_norm_act(
 
 class _BatchNormAct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, norm):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: Norm) -> Tensor:
         sums = channel_sums(x) if norm.training else None
         mean, inv, count = norm.statistics(sums, len(x))
         scale, shift = norm.affine(mean, inv, x.dtype)
@@ -60,7 +62,7 @@ class _BatchNormAct(torch.autograd.Function):
         return affine_act(x, scale, shift, norm.negative_slope)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, mean, inv = ctx.saved_tensors
         norm = ctx.norm
         sums = affine_act_sums(grad, x, scale, shift, norm.negative_slope)

@@ -1,12 +1,14 @@
 """EdgeConv with one linear layer, rewritten so that nothing is stored per edge (exact)."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_count, check_index, check_rows, wide
 from .dispatch import kernel
-from .norm import Group, affine_act, affine_act_sums, check_norm, positive_norm, through_act
+from .norm import Group, Norm, affine_act, affine_act_sums, check_norm, positive_norm, through_act
 from .rows import as_rows, bag_max, check_range, chunks, flat_rows, has_odd
 
 
@@ -73,7 +75,18 @@ def edge_conv(
 
 class _EdgeConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, center, both, bias, norm_weight, norm_bias, neighbors, norm, sign):
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        center: Tensor,
+        both: Tensor,
+        bias: Tensor,
+        norm_weight: Tensor,
+        norm_bias: Tensor,
+        neighbors: Tensor,
+        norm: Norm,
+        sign: Tensor,
+    ) -> Tensor:
         pq = F.linear(x - center, both, bias)
         extremum, argmax, sums = edge_max(pq, neighbors)
         mean, inv, count = norm.signed_statistics(sums, neighbors.numel(), sign)
@@ -84,7 +97,7 @@ class _EdgeConv(torch.autograd.Function):
         return affine_act(as_rows(extremum), scale, shift, norm.negative_slope).view(extremum.shape)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         with torch.autocast(grad.device.type, enabled=False):
             x, center, both, pq, neighbors, extremum, argmax, scale, shift, mean, inv = ctx.saved_tensors
             norm = ctx.norm
@@ -99,7 +112,7 @@ class _EdgeConv(torch.autograd.Function):
             return dx, None, dboth, dbias, dweight, dshift, None, None, None
 
 
-def _fake_edge_max(pq, neighbors):
+def _fake_edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, ...]:
     batch, points, both = pq.shape
     shape = (batch, points, both // 2)
     return (

@@ -1,5 +1,7 @@
 """Ball query, and grouping."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -112,13 +114,13 @@ def _group_backward(grad: Tensor, index: Tensor, num_points: int) -> tuple[Tenso
     return per_point.view(batch, num_points, channels), -grad.sum(2)
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     per_point, _, index = inputs
     ctx.save_for_backward(index)
     ctx.num_points = per_point.shape[1]
 
 
-def _backward(ctx, grad):
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return *_group_backward(grad, ctx.saved_tensors[0], ctx.num_points), None
 
 

@@ -1,5 +1,7 @@
 """Interpolation of features between points by inverse distance."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -41,7 +43,7 @@ def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> T
     return _weighted_sum(values, index, weight.to(values.dtype)).to(feats.dtype)
 
 
-def _fake_nearest(points, queries, k):
+def _fake_nearest(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, ...]:
     shape = (*queries.shape[:2], k)
     return queries.new_empty(shape, dtype=torch.int64), queries.new_empty(shape)
 
@@ -87,13 +89,13 @@ def _weighted_sum_backward(grad: Tensor, index: Tensor, weight: Tensor, num_poin
     return out.view(batch, num_points, channels)
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     feats, index, weight = inputs
     ctx.save_for_backward(index, weight)
     ctx.num_points = feats.shape[1]
 
 
-def _backward(ctx, grad):
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return _weighted_sum_backward(grad, *ctx.saved_tensors, ctx.num_points), None, None
 
 

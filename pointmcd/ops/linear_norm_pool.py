@@ -4,13 +4,23 @@ reads.
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .checks import check_count, check_index, check_rows, computable, wide
 from .dispatch import kernel
-from .norm import Group, affine_act, affine_act_sums, channel_sums, check_norm, positive_norm, through_act
+from .norm import (
+    Group,
+    Norm,
+    affine_act,
+    affine_act_sums,
+    channel_sums,
+    check_norm,
+    positive_norm,
+    through_act,
+)
 from .rows import as_rows, flat_rows
 from .visibility_pool import add_global_view, check_views, masked_max
 
@@ -81,7 +91,17 @@ def linear_norm_pool(
 
 class _LinearNormPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, norm_weight, norm_bias, masks, views, norm, sign):
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        norm_weight: Tensor,
+        norm_bias: Tensor,
+        masks: Tensor,
+        views: int,
+        norm: Norm,
+        sign: Tensor,
+    ) -> Tensor:
         pooled, argmax, sums = linear_pool(x, weight.to(x.dtype), masks, views, norm.training)
         mean, inv, count = norm.signed_statistics(sums, x.shape[0] * x.shape[1], sign)
         scale, shift = norm.affine(mean, inv, x.dtype)
@@ -94,12 +114,12 @@ class _LinearNormPool(torch.autograd.Function):
         return out.masked_fill_(lost, 0)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         with torch.autocast(grad.device.type, enabled=False):
             return _LinearNormPool.gradients(ctx, grad)
 
     @staticmethod
-    def gradients(ctx, grad):
+    def gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, pooled, argmax, scale, shift, mean, inv = ctx.saved_tensors
         norm = ctx.norm
         grad, rows = grad.masked_fill(argmax < 0, 0), as_rows(x)

@@ -48,13 +48,14 @@ class Norm(NamedTuple):
     negative_slope: float
     group: Group
 
-    def statistics(self, sums: Tensor, count: int) -> tuple[Tensor, Tensor, int]:
+    def statistics(self, sums: Tensor | None, count: int) -> tuple[Tensor, Tensor, int]:
         """Mean, 1 / std and rows over the group, from the sums of x and x * x here; updates the running ones.
 
         In training the argument ``sums`` (2, C) float64 is summed over the group, else it is not looked at.
         """
         if not self.training:
             return self.running_mean.double(), (self.running_var.double() + self.eps).rsqrt(), count
+        assert sums is not None
         sums, count = sum_over(self.group, sums, count)
         if count < 2:
             raise ValueError(f"batch norm in training needs at least two rows, got {count}")

@@ -1,5 +1,7 @@
 """Visibility pooling: one descriptor a view from the points that it sees (PointMCD's VAFP)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -55,7 +57,7 @@ def add_global_view(visibility: Tensor, num_views: int) -> Tensor:
     return visibility | (bit if bit < 2**31 else bit - 2**32)
 
 
-def _fake_pool(feats, visibility, num_views, floored):
+def _fake_pool(feats: Tensor, visibility: Tensor, num_views: int, floored: bool) -> tuple[Tensor, ...]:
     shape = (feats.shape[0], num_views, feats.shape[2])
     return feats.new_empty(shape), feats.new_empty(shape, dtype=torch.int32)
 
@@ -103,13 +105,13 @@ def _pool_backward(grad: Tensor, argmax: Tensor, num_points: int) -> Tensor:
     return out.scatter_add_(1, argmax.masked_fill(lost, 0).long(), grad.masked_fill(lost, 0))
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(output[1])
     ctx.num_points = inputs[0].shape[1]
     ctx.mark_non_differentiable(output[1])
 
 
-def _backward(ctx, grad, _):
+def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
     return _pool_backward(grad, ctx.saved_tensors[0], ctx.num_points), None, None, None
 
 

@@ -55,6 +55,7 @@ def draw_shapes(
         if missing := [number for number in chosen if not 0 <= number < count]:
             raise ValueError(f"there is no {what} {missing[0]}: split '{split}' has {what}s 0 to {count - 1}")
 
+    part_names = prepared.part_names or []
     has_images, has_labels = prepared.has_views, prepared.has_part_views
     gap = GAP if shapes.parts is None else NAMES
     shape_height = PANEL * (1 + has_images + has_labels) + gap
@@ -69,8 +70,11 @@ def draw_shapes(
         name, label = shapes.names[index].rsplit("/", 1)[-1], prepared.class_names[shapes.labels[index]]
         title = name if name.startswith(label) else f"{label} · {name}"
         canvas.text(LEFT / 2, top + (shape_height - gap) / 2, title, fontsize=8, color="#303030", rotation=90)
-        own = None if shapes.parts is None else prepared.class_parts[shapes.labels[index]]
-        colors = None if own is None else part_colors(shapes.parts[index], own)
+        own: list[int] = []
+        colors = None
+        if shapes.parts is not None and prepared.class_parts is not None:
+            own = prepared.class_parts[shapes.labels[index]]
+            colors = part_colors(shapes.parts[index], own)
         points = shapes.points[index]
         pixels, depth = rig.project(points, 1)
         for column, view in enumerate(views):
@@ -79,7 +83,7 @@ def draw_shapes(
             if image is not None:
                 canvas.panel(left, below).imshow(image, extent=FRAME)
                 below += PANEL
-            if has_labels:
+            if image is not None and has_labels:
                 labels = shapes.part_views.read(index, view)
                 canvas.panel(left, below).imshow(_tinted(image, labels, own), extent=FRAME)
                 below += PANEL
@@ -90,10 +94,10 @@ def draw_shapes(
             if shapes.visibility is not None:
                 seen = (shapes.visibility[index] >> np.uint32(view)) & 1 == 1
             _scatter(axes, pixels[view], depth[view], seen, colors)
-        for place, part in enumerate(own or ()):
+        for place, part in enumerate(own):
             color = part_colors(np.array([part]), own)[0]
             x, y = LEFT + (place + 0.5) * (canvas.width - LEFT) / len(own), top + shape_height - gap + 0.1
-            canvas.text(x, y, prepared.part_names[part], fontsize=6, color=color)
+            canvas.text(x, y, part_names[part], fontsize=6, color=color)
     if prepared.has_visibility and shapes.parts is None:
         bottom = canvas.height - BOTTOM / 2
         canvas.text(LEFT + 0.5, bottom, "● seen by the view", fontsize=7, color=SEEN)

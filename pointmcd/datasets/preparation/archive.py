@@ -125,12 +125,15 @@ def _regular_files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                     yield _checked_text(member.name, archive), content
 
 
+NAMES_OF_METHODS: dict[int, str] = getattr(zipfile, "compressor_names", {})  # not in its documentation
+
+
 def _zip_name(info: zipfile.ZipInfo, archive: Path) -> str:
     """The name of a member that can be read."""
     if info.flag_bits & ENCRYPTED:
         raise SourceError(f"{archive} is encrypted; {INSTEAD}")
     if info.compress_type not in READ_METHODS:
-        method = zipfile.compressor_names.get(info.compress_type, f"method {info.compress_type}")
+        method = NAMES_OF_METHODS.get(info.compress_type, f"method {info.compress_type}")
         raise SourceError(f"{archive} is compressed by {method}, which is not read; {INSTEAD}")
     name = info.filename
     if not info.flag_bits & UTF8_NAME and not name.isascii():

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,7 +136,18 @@ class Settings:
     @property
     def depth_range(self) -> tuple[float, float]:
         """Depths of the unit ball's nearest and farthest points."""
-        return self.rig.distance - 1, self.rig.distance + 1
+        return self.cameras.distance - 1, self.cameras.distance + 1
+
+    @property
+    def cameras(self) -> CameraRig:
+        """``rig``, of settings that have views or masks.
+
+        Raises:
+            ValueError: they have neither.
+        """
+        if self.rig is None:
+            raise ValueError("views and masks need a camera rig")
+        return self.rig
 
 
 @dataclass(frozen=True)
@@ -160,9 +172,13 @@ class Sample:
     cloud_normals: np.ndarray | None = None
     rows: np.ndarray | None = None
 
+    @cached_property
     def surface(self) -> RayScene | Splats:
         """What is rendered and hides points."""
-        return Splats(self.cloud, self.cloud_normals) if self.mesh is None else RayScene(self.mesh)
+        if self.mesh is not None:
+            return RayScene(self.mesh)
+        assert self.cloud is not None
+        return Splats(self.cloud, self.cloud_normals)
 
 
 def prepare_points(
@@ -197,13 +213,9 @@ def prepare_shape(shape: Shape, settings: Settings, name: str) -> EncodedShape:
         arrays["normals"] = sample.normals
     if sample.parts is not None:
         arrays["parts"] = sample.parts.astype(np.uint16)
-    surface = views = None
-    if settings.image_size is not None or settings.visibility == "ray":
-        surface = sample.surface()
-    if settings.image_size is not None:
-        views = _render(surface, settings)
+    views = None if settings.image_size is None else _render(sample.surface, settings, settings.image_size)
     if settings.visibility != "none":
-        arrays["visibility"] = _visible(sample, surface, views, settings, name)
+        arrays["visibility"] = _visible(sample, views, settings, name)
     parts = shape.point_parts if shape.mesh is None else shape.face_parts
     return EncodedShape(arrays, {} if views is None else _encode(views, parts, settings))
 
@@ -221,18 +233,19 @@ def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:
         order = _farthest_first(points, settings.num_points)
         parts = None if shape.face_parts is None else shape.face_parts[face[order]]
         return Sample(points[order], normals[order], parts, mesh=mesh)
+    assert shape.points is not None
     cloud = normalize(to_z_up(shape.points, settings.up))[0].astype(np.float32)
     drawn = np.arange(len(cloud))
     if len(cloud) > draw:
         drawn = np.random.default_rng(seed).choice(len(cloud), draw, replace=False)
     rows = drawn[_farthest_first(cloud[drawn], settings.num_points)]
-    normals = None if shape.normals is None else to_z_up(shape.normals, settings.up).astype(np.float32)
+    cloud_normals = None if shape.normals is None else to_z_up(shape.normals, settings.up).astype(np.float32)
     return Sample(
         cloud[rows],
-        None if normals is None else normals[rows],
+        None if cloud_normals is None else cloud_normals[rows],
         None if shape.point_parts is None else shape.point_parts[rows],
         cloud=cloud,
-        cloud_normals=normals,
+        cloud_normals=cloud_normals,
         rows=rows,
     )
 
@@ -260,25 +273,24 @@ def _encode(views: Views, parts: np.ndarray | None, settings: Settings) -> dict[
     return images
 
 
-def _render(surface: RayScene | Splats, settings: Settings) -> Views:
+def _render(surface: RayScene | Splats, settings: Settings, image_size: int) -> Views:
     if isinstance(surface, Splats):
-        return splat_views(surface, None, settings.rig, settings.image_size, settings.background)
-    return render_views(surface, settings.rig, settings.image_size, settings.shading, settings.background)
+        return splat_views(surface, None, settings.cameras, image_size, settings.background)
+    return render_views(surface, settings.cameras, image_size, settings.shading, settings.background)
 
 
-def _visible(
-    sample: Sample, surface: RayScene | Splats | None, views: Views | None, settings: Settings, name: str
-) -> np.ndarray:
+def _visible(sample: Sample, views: Views | None, settings: Settings, name: str) -> np.ndarray:
     """(P,) masks."""
-    points, cameras = sample.points, settings.rig
     if settings.visibility == "hpr":
         return _visible_by_hpr(sample, settings, shape_seed(name, settings.points.seed))
-    if sample.mesh is None:
-        if settings.visibility == "ray":
-            return visible_by_splats(surface, cameras, sample.rows)
-        return visible_by_depth(points, cameras, views.depth, eps=SPLAT_EPS * surface.spacing)
+    points, cameras, surface = sample.points, settings.cameras, sample.surface
     if settings.visibility == "ray":
+        if isinstance(surface, Splats):
+            return visible_by_splats(surface, cameras, sample.rows)
         return visible_by_ray(surface, points, cameras, sample.normals)
+    assert views is not None  # or the settings were refused
+    if isinstance(surface, Splats):
+        return visible_by_depth(points, cameras, views.depth, eps=SPLAT_EPS * surface.spacing)
     return visible_by_depth(points, cameras, views.depth, views.face, surface)
 
 
@@ -289,9 +301,11 @@ def _visible_by_hpr(sample: Sample, settings: Settings, seed: int) -> np.ndarray
         extra = sample_surface(sample.mesh, HPR_POINTS, (seed, 1))[0]
         cloud, rows = np.concatenate([sample.points, extra]), np.arange(len(sample.points))
     else:
+        assert sample.cloud is not None
+        assert sample.rows is not None
         cloud, rows = sample.cloud, sample.rows
         if len(cloud) < 4:
             raise MeshError(f"{len(cloud)} points; hidden-point removal needs 4")
         if radius != "pointvst":
             radius = max(1.0, radius * (len(cloud) / HPR_POINTS) ** 0.5)
-    return visible_by_hpr(cloud, settings.rig, radius)[rows]
+    return visible_by_hpr(cloud, settings.cameras, radius)[rows]

@@ -141,15 +141,15 @@ def _in_pool(
             while todo and len(flying) < 2 * workers:
                 future = pool.schedule(_run_in_worker, (todo[0],), timeout=job.limits.seconds)
                 flying[future] = todo.popleft()
-            for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                index = flying[future]
+            for finished in wait(flying, return_when=FIRST_COMPLETED).done:
+                index = flying[finished]
                 try:
-                    reason = future.result()
+                    reason = finished.result()
                 except TimeoutError:
                     reason = job.reject(index, f"took longer than {job.limits.seconds:g} s (--shape-seconds)")
                 except ProcessExpired:
                     reason = job.reject(index, KILLED)
-                del flying[future]
+                del flying[finished]
                 yield index, reason
     except BrokenProcessPool:  # all of its processes died while they had nothing to do
         return deque([*flying.values(), *todo])

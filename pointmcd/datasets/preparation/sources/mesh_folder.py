@@ -193,7 +193,7 @@ class MeshFolder(Source):
         parts, polygons = read_parts(path), mesh.metadata["polygons"]
         if len(parts) != polygons:
             raise MeshError(f"{path.name} has {len(parts)} parts, the mesh has {polygons} faces")
-        own = np.searchsorted(self._own_parts[item.label], parts[mesh.face_attributes["polygon"]])
+        own = np.searchsorted(self._own_parts[item.label], parts[np.asarray(mesh.face_attributes["polygon"])])
         return Shape(mesh=mesh, face_parts=np.asarray(self.class_parts[item.label])[own])
 
     def _part_file(self, item: Item) -> Path:

@@ -62,6 +62,7 @@ class ShapeNetPart(Source):
     }
 
     surfaces, up, rig = False, "y", "rings2x8"
+    class_parts: list[list[int]]
 
     def __init__(self, source: Path) -> None:
         if not source.is_dir():
