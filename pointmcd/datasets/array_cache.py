@@ -109,10 +109,13 @@ class ArrayCache:
         return result
 
     def _meta_text(self) -> bytes:
+        path = self.folder / META
         try:
-            return (self.folder / META).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise FileNotFoundError(f"there is no finished cache {self.folder}; {self.remedy}") from None
+            if path.is_file():  # and no pipe, which would be waited for
+                return path.read_bytes()
+        except FileNotFoundError:
+            pass
+        raise FileNotFoundError(f"there is no finished cache {self.folder}; {self.remedy}")
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         path = self.folder / META

@@ -18,6 +18,7 @@ the manifest's digest, the files' sizes and the arrays' headers; ``verify`` read
 
 import json
 import os
+import reprlib
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -178,11 +179,10 @@ class PreparedSet:
         self._text = self._manifest_text()
         self.manifest: dict[str, Any] = self._parse(self._text)
         try:
+            _check_values(self.manifest, self.root / MANIFEST)
             check_sizes(self.root, self.manifest["files"])
             if not isinstance(self.manifest["splits"], dict) or not self.manifest["splits"]:
                 raise DamagedError(f"{self.root / MANIFEST} is damaged: it names no splits")
-            if self.has_views and not isinstance(self.image_size, int):
-                raise DamagedError(f"{self.root / MANIFEST} is damaged: its images have no size")
             self._splits = {name: PreparedSplit(self, name) for name in self.manifest["splits"]}
         except DamagedError as error:
             self.check_unchanged()
@@ -195,10 +195,13 @@ class PreparedSet:
         self.check_unchanged()
 
     def _manifest_text(self) -> bytes:
+        path = self.root / MANIFEST
         try:
-            return (self.root / MANIFEST).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise PreparedSetError(_how_to_prepare(self.root)) from None
+            if path.is_file():  # and no pipe, which would be waited for
+                return path.read_bytes()
+        except FileNotFoundError:
+            pass
+        raise PreparedSetError(_how_to_prepare(self.root))
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         path = self.root / MANIFEST
@@ -312,6 +315,34 @@ class PreparedSet:
             check_hashes(self.root, self.manifest["files"])
         except DamagedError as error:
             raise PreparedSetError(f"{error}.\n{self.remedy}") from None
+
+
+def _check_values(manifest: dict[str, Any], path: Path) -> None:
+    """Refuse names that are none and sizes below 1; the digest tells damage, and not who wrote the file."""
+    classes, parts, of_classes = (manifest.get(key) for key in ("class_names", "part_names", "class_parts"))
+    faults = {
+        "class_names": not _are_names(classes) or len(set(classes)) < len(classes),
+        "part_names": parts is not None and not _are_names(parts),
+        "class_parts": of_classes is not None and not _are_parts(of_classes),
+        "num_views": type(manifest["num_views"]) is not int or manifest["num_views"] < 0,
+        "points": type(manifest["points"]["num_points"]) is not int or manifest["points"]["num_points"] < 1,
+        "views": manifest["views"] is not None
+        and (type(manifest["views"]["size"]) is not int or manifest["views"]["size"] < 1),
+    }
+    if wrong := [key for key, is_wrong in faults.items() if is_wrong]:
+        raise DamagedError(f"{path} is damaged: its {wrong[0]} cannot be {reprlib.repr(manifest[wrong[0]])}")
+
+
+def _are_names(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _are_parts(values: Any) -> bool:
+    return (
+        isinstance(values, list)
+        and all(isinstance(numbers, list) for numbers in values)
+        and all(type(number) is int and number >= 0 for numbers in values for number in numbers)
+    )
 
 
 def _how_to_prepare(root: Path) -> str:

@@ -76,7 +76,10 @@ def test_damaged_images_and_names_are_said_when_read(root):
     assert len(kept) == 12
 
 
-@pytest.mark.parametrize("key", ["class_names", "splits", "points", "files", "views", "num_views"])
+@pytest.mark.parametrize(
+    "key",
+    ["class_names", "splits", "points", "files", "views", "num_views", "part_names"],
+)
 def test_manifests_that_are_nonsense_but_for_their_digest(root, key):
     path = root / MANIFEST
     manifest = json.loads(path.read_text())
@@ -84,13 +87,41 @@ def test_manifests_that_are_nonsense_but_for_their_digest(root, key):
     for value in (None, 7, [], "x", {"x": "y"}, [[]]):
         changed = manifest | {key: value}
         path.write_text(json.dumps(changed | {"digest": manifest_digest(changed)}))
-        if (key, value) not in (("views", None), ("class_names", "x")):
+        if (key, value) not in (("views", None), ("part_names", None), ("part_names", [])):
             with pytest.raises(PreparedSetError):
                 read_all(root)
     for text in ("[]", "null", "[" * 100_000, "{}", ""):
         path.write_text(text)
         with pytest.raises(PreparedSetError):
             PreparedSet(root)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("class_names", ["chair", "chair", "table"]),
+        ("class_names", ["chair", ["lamp"], None]),
+        ("class_parts", [[0], [1], [-1]]),
+        ("class_parts", [[0], [1], ["0"]]),
+        ("views", {"size": 0}),
+        ("num_views", True),
+    ],
+)
+def test_manifests_of_others_are_checked_value_by_value(root, key, value):
+    path = root / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["manifest_sha256"]
+    changed = manifest | {key: value}
+    path.write_text(json.dumps(changed | {"digest": manifest_digest(changed)}))
+    with pytest.raises(PreparedSetError, match=f"its {key} cannot be"):
+        PreparedSet(root)
+
+
+def test_a_pipe_is_not_waited_for(root):
+    (root / MANIFEST).unlink()
+    os.mkfifo(root / MANIFEST)
+    with pytest.raises(PreparedSetError, match=r"there is no manifest\.json"):
+        PreparedSet(root)
 
 
 def test_a_file_outside_the_set_is_none_of_it(root):
