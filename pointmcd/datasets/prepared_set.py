@@ -104,7 +104,7 @@ class PreparedSplit:
         return Images(self.folder, kind, (self._count, self.prepared.num_views), decode)
 
     def __reduce__(self) -> tuple:
-        return _opened_again, (self.prepared.root, self.prepared.digest, self.name)
+        return _reopened, (self.prepared.root, self.prepared.digest, self.name)
 
     def __len__(self) -> int:
         return self._count
@@ -153,7 +153,7 @@ class PreparedSplit:
         return self._depths
 
 
-def _opened_again(root: Path, digest: str, split: str | None = None) -> "PreparedSet | PreparedSplit":
+def _reopened(root: Path, digest: str, split: str | None = None) -> "PreparedSet | PreparedSplit":
     """What another process, such as a loader's worker, opens: the same set or none."""
     prepared = PreparedSet(root)
     if prepared.digest != digest:
@@ -244,7 +244,7 @@ class PreparedSet:
         return f"Prepare it again: python tools/prepare_data.py SOURCE --out {self.root} --overwrite"
 
     def __reduce__(self) -> tuple:
-        return _opened_again, (self.root, self.digest)
+        return _reopened, (self.root, self.digest)
 
     @property
     def digest(self) -> str:

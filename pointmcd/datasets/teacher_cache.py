@@ -60,7 +60,7 @@ class TeacherSplit:
             raise ValueError(f"{cache.folder} holds nothing of {name}; {cache.remedy}")
 
     def __reduce__(self) -> tuple:
-        return _opened_again, (self.cache.data_root, self.cache.name, self.cache.identity, self.name)
+        return _reopened, (self.cache.data_root, self.cache.name, self.cache.identity, self.name)
 
     def rows(self, rows: np.ndarray) -> TeacherRows:
         """The given rows (B,) as float32 tensors."""
@@ -71,7 +71,7 @@ class TeacherSplit:
         return cast(TeacherRows, read)  # DTYPES has its names and no others
 
 
-def _opened_again(data_root: Any, name: str, identity: str, split: str) -> TeacherSplit:
+def _reopened(data_root: Any, name: str, identity: str, split: str) -> TeacherSplit:
     """What another process, such as a loader's worker, opens: the same cache or none."""
     cache = TeacherCache(data_root, name)
     if cache.identity != identity:

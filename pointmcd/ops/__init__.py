@@ -16,11 +16,11 @@ import os
 from .batch_norm_act import batch_norm_act
 from .dispatch import available, backends, runs_on, use_backend
 from .edge_conv import edge_conv
+from .farthest_point_sample import farthest_point_sample
 from .group import ball_query, group
 from .interpolate import interpolate
 from .knn import knn
 from .linear_norm_pool import linear_norm_pool
-from .sample import farthest_point_sample
 from .visibility_pool import visibility_pool
 
 # torch then asks Linux for huge pages for large CPU tensors: page faults were a quarter of a PointNet++ step.

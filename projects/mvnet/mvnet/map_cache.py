@@ -61,7 +61,7 @@ class MapCache(ArrayCache):
         }
 
     def __reduce__(self) -> tuple:
-        return _opened_again, (self.root, self.name, self.identity)
+        return _reopened, (self.root, self.name, self.identity)
 
     def read(self, split: str, rows: np.ndarray, views: Tensor) -> list[Tensor]:
         """The maps of shapes ``rows`` (B,), of each its ``views`` (B, v): (B, v, h, h, D) float16 a level."""
@@ -69,7 +69,7 @@ class MapCache(ArrayCache):
         return [torch.from_numpy(level[chosen]) for level in self.levels[split]]
 
 
-def _opened_again(root: Path, name: str, identity: str) -> MapCache:
+def _reopened(root: Path, name: str, identity: str) -> MapCache:
     """What another process, such as a loader's worker, opens: the same cache or none."""
     cache = MapCache(root, name)
     if cache.identity != identity:
