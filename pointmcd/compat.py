@@ -1,5 +1,6 @@
-"""What MMEngine lacks on today's torch, mended in one place."""
+"""What dependencies lack beside today's torch, mended in one place."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from pointmcd.registry import OPTIM_WRAPPERS
+
+_torchvision_schemas: list[torch.library.Library] = []  # a schema lives as long as its library object
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -61,3 +64,23 @@ def from_plain(value: Any) -> Any:
             return HistoryBuffer(value["history_buffer"], value["counts"], value["max_length"])
         return {key: from_plain(child) for key, child in value.items()}
     return value
+
+
+def mend_torchvision() -> None:
+    """Make ``import torchvision`` work where its own operators do not load (a CUDA build beside a CPU torch).
+
+    torchvision registers fake kernels for ``nms`` and ``qnms`` when it is imported and fails if the operators
+    are not there. timm and parts of MMEngine import it but use neither, so that declaring the two is enough.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _torchvision_schemas.append(library)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]  # half imported
+        import torchvision  # noqa: F401

@@ -18,14 +18,13 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from pointmcd.checkpoint import load_weights, read_checkpoint, write_checkpoint
-from pointmcd.compat import from_plain, to_plain
+from pointmcd.compat import from_plain, mend_torchvision, to_plain
 from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.dist import distribute
 from pointmcd.engine.loops import TrainLoop
 from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
 from pointmcd.engine.work_dir import INTERRUPTED, newest_checkpoint, note_last, sole_training
-from pointmcd.models.teachers.trunks import mend_torchvision
 
 ALWAYS = ("SeedHook", "TeacherMetricsHook")
 """Hooks that every Runner has, whatever ``custom_hooks`` lists."""

@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import socket
-import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ from urllib.request import getproxies
 import torch
 from torch import Tensor, nn
 
+from pointmcd.compat import mend_torchvision
 from pointmcd.models.layers import LinearNormAct
 from pointmcd.models.teachers.vgg import VGG11Attention
 
@@ -22,28 +22,6 @@ NORMALIZATIONS: dict[str, tuple[list[float], list[float]]] = {
     "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
 }
 """Mean and standard deviation by which images in 0..1 are normalised; ``unit`` leaves them (official)."""
-
-_torchvision_schemas: list[torch.library.Library] = []  # a schema lives as long as its library object
-
-
-def mend_torchvision() -> None:
-    """Make ``import torchvision`` work where its own operators do not load (a CUDA build beside a CPU torch).
-
-    torchvision registers fake kernels for ``nms`` and ``qnms`` when it is imported and fails if the operators
-    are not there. timm and parts of MMEngine import it but use neither, so that declaring the two is enough.
-    """
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "torchvision::nms does not exist" not in str(error):
-            raise
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _torchvision_schemas.append(library)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]  # half imported
-        import torchvision  # noqa: F401
 
 
 def import_timm() -> ModuleType:
