@@ -8,6 +8,7 @@ model = dict(
     type="AutoencoderTeacher",
     image_size=None,
     trunk="vgg11_attention",
+    normalization="unit",
     pretrained=True,  # ImageNet weights through timm; or checkpoint="path/to/vgg11_bn.pth", or neither
 )
 train_dataloader = dict(batch_size=55, num_workers=2, sampler=dict(num_samples=55_000))

@@ -4,7 +4,13 @@ _base_ = ["_base_/datasets/single_views.py", "_base_/schedules/adamw_views.py", 
 
 data_root = "data/unlabelled"
 
-model = dict(type="AutoencoderTeacher", image_size=None, trunk="mobilenetv2_100", pretrained=True)
+model = dict(
+    type="AutoencoderTeacher",
+    image_size=None,
+    trunk="mobilenetv2_100",
+    pretrained=True,
+    normalization="timm",
+)
 train_dataloader = dict(sampler=dict(num_samples=4_800))
 # At the full rate the trunk forgets what it knew of things: its descriptors tell classes apart worse than the
 # ImageNet weights do.

@@ -7,6 +7,7 @@ model = dict(
     data_preprocessor=dict(type="PointPreprocessor", transforms=[dict(type="RandomFlipViews")]),
     trunk="mobilenetv2_100",
     pretrained=True,
+    normalization="timm",
     num_classes=None,
 )
 train_dataloader = dict(batch_size=24, dataset=dict(num_points=1, views=4))

@@ -8,6 +8,7 @@ model = dict(
     type="MultiViewTeacher",
     trunk="mobilenetv2_100",
     pretrained=True,  # ImageNet weights through timm; or checkpoint="path/to/weights.safetensors", or neither
+    normalization="unit",
     num_classes=None,
 )
 train_dataloader = dict(batch_size=48, num_workers=2, dataset=dict(num_points=1, views="all"))

@@ -10,6 +10,7 @@ model = dict(
     num_parts=None,
     trunk="mobilenetv2_100",
     pretrained=True,
+    normalization="timm",
 )
 train_dataloader = dict(sampler=dict(num_samples=3_200), dataset=dict(part_views=True))
 val_dataloader = dict(dataset=dict(part_views=True))

@@ -11,6 +11,7 @@ model = dict(
     num_classes=None,
     num_parts=None,
     trunk="vgg11_attention",
+    normalization="unit",
     checkpoint="work_dirs/teacher_autoencoder_shapenetpart/epoch_100.pth",
 )
 train_dataloader = dict(num_workers=2, dataset=dict(part_views=True))

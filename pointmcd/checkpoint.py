@@ -118,7 +118,7 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], refusal: str) -> N
 
     Raises:
         ValueError: Names are missing or unexpected, or tensors of another shape or kind, or not finite;
-            nothing was loaded.
+            nothing was loaded. Text (1-D uint8) may have any length: it is for the module to judge.
     """
     check_tensors(state)
     expected = module.state_dict()
@@ -129,7 +129,7 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], refusal: str) -> N
         "of another shape": [
             f"{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}"
             for key in both
-            if state[key].shape != expected[key].shape
+            if state[key].shape != expected[key].shape and not _are_text(state[key], expected[key])
         ],
         "of another kind of number": [
             f"{key} {state[key].dtype} instead of {expected[key].dtype}"
@@ -142,6 +142,10 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], refusal: str) -> N
         lines = [f"{what}: {_some(keys)}" for what, keys in faults.items() if keys]
         raise ValueError(f"{refusal}:\n" + "\n".join(lines))
     module.load_state_dict(state, strict=False)  # a frozen teacher's weights are not part of a checkpoint
+
+
+def _are_text(*tensors: Tensor) -> bool:
+    return all(tensor.dtype == torch.uint8 and tensor.ndim == 1 for tensor in tensors)
 
 
 def _some(names: list[str], most: int = 6) -> str:

@@ -92,7 +92,7 @@ def build_trunks(args: argparse.Namespace, names: Sequence[str]) -> list[FrozenT
             checkpoint=None if weights in (OF_TIMM, RANDOM) else weights,
             random_weights=weights == RANDOM,
             input_size=size,
-            normalization=None if normalization == OF_TIMM else normalization,
+            normalization=normalization,
             trunk_options=_options(words),
         )
         for name, weights, size, normalization, words in zip(names, *columns, strict=True)

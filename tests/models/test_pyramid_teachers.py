@@ -182,6 +182,17 @@ def test_parts_start_from_an_autoencoder(tmp_path, batch):
         teacher(PartSegmentationTeacher, normalization="imagenet", trunk="test_vit", checkpoint=path)
 
 
+def test_the_normalization_of_an_autoencoder_goes_on_in_the_parts(tmp_path, batch):
+    autoencoder = teacher(AutoencoderTeacher, normalization="unit").eval()
+    model = teacher(
+        PartSegmentationTeacher, normalization="timm", checkpoint=saved(autoencoder, tmp_path)
+    ).eval()
+    assert torch.equal(model.describe(batch)["descriptor"], autoencoder.describe(batch)["descriptor"])
+    assert teacher(AutoencoderTeacher, normalization="timm").settings["normalization"] == "symmetric"
+    with pytest.raises(ValueError, match="VGG11Attention is no network of timm's; choose unit"):
+        teacher(AutoencoderTeacher, trunk="vgg11_attention", normalization="timm")
+
+
 def test_own_checkpoint(tmp_path, batch):
     model = teacher(PartSegmentationTeacher).eval()
     with torch.no_grad():

@@ -2,15 +2,20 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from safetensors.torch import load_file
 
+from pointmcd.checkpoint import load_weights
 from pointmcd.datasets.teacher_cache import TeacherCache, TeacherCacheWriter
 from pointmcd.models import CachedTeacher, MultiViewTeacher
-from pointmcd.models.teachers.trunks import NORMALIZATIONS
+from pointmcd.models.teachers.trunks import NORMALIZATIONS, import_timm
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def teacher(**options):
@@ -104,8 +109,56 @@ def test_checkpoint_carries_the_settings(tmp_path, views):
     assert torch.equal(model(views=views)["logits"], again(views=views)["logits"])
     with pytest.raises(ValueError, match=r"normalization='imagenet'.*normalization='unit'"):
         teacher(checkpoint=str(path))
+    with pytest.raises(ValueError, match=r"normalization='imagenet'.*normalization='unit'"):
+        load_weights(teacher(), model.state_dict(), "it does not fit")
     with pytest.raises(ValueError, match=r"trunk='test_resnet'.*trunk='test_vit'"):
         teacher(normalization="imagenet", trunk="test_vit", checkpoint=str(path))
+
+
+@pytest.mark.parametrize("trunk", ["test_resnet", "mobilenetv2_100"])
+def test_timm_says_the_statistics(trunk, views):
+    known = import_timm().get_pretrained_cfg(trunk)
+    model, seen = teacher(normalization="timm", trunk=trunk), []
+    assert (
+        model.settings["normalization"] == {"test_resnet": "symmetric", "mobilenetv2_100": "imagenet"}[trunk]
+    )
+    model.trunk.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    model(views=views)
+    mean, std = (torch.tensor(value, dtype=torch.double).view(3, 1, 1) for value in (known.mean, known.std))
+    torch.testing.assert_close(seen[0], ((views.double() / 255 - mean) / std).flatten(0, 1))
+
+
+@pytest.mark.parametrize("by", ["construction", "loading", "the runner"])
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_a_checkpoint_keeps_its_normalization_under_timm(name, by, tmp_path, views):
+    model, path = teacher(normalization=name), tmp_path / "teacher.pth"
+    torch.save({"state_dict": model.state_dict()}, path)
+    again = teacher(normalization="timm", checkpoint=str(path) if by == "construction" else None)
+    if by == "loading":
+        again.load_state_dict(model.state_dict())
+    elif by == "the runner":
+        load_weights(again, model.state_dict(), "it does not fit")
+    assert again.settings == model.settings
+    assert torch.equal(again.saved_settings, model.saved_settings)
+    assert torch.equal(model(views=views)["logits"], again(views=views)["logits"])
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("teacher_mobilenetv2_*.py")), ids=lambda path: path.stem)
+def test_the_official_recipe_takes_images_as_they_are(path):
+    expected = "unit" if path.stem.endswith("_modelnet") else "timm"
+    assert Config.fromfile(path).model.normalization == expected
+
+
+def test_statistics_without_a_name_travel_as_numbers(views):
+    """CLIP's networks have statistics of their own."""
+    options = {"trunk_options": {"pretrained_cfg_overlay": {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}}}
+    model = teacher(normalization="timm", **options)
+    assert model.settings["normalization"] == [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]
+    again = teacher(normalization="timm", **options)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(model(views=views)["logits"], again(views=views)["logits"])
+    with pytest.raises(ValueError, match=r"normalization=\[\[0.1, .*normalization='symmetric'"):
+        teacher(normalization="timm").load_state_dict(model.state_dict())
 
 
 def test_trunk_weights_from_a_file(tmp_path, shared):
@@ -123,7 +176,7 @@ def test_trunk_weights_from_a_file(tmp_path, shared):
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"no model 'mobilnetv2_100'; did you mean .*mobilenetv2_100"):
         teacher(trunk="mobilnetv2_100")
-    with pytest.raises(ValueError, match="normalization is 'zero'; choose unit, symmetric, imagenet"):
+    with pytest.raises(ValueError, match="normalization is 'zero'; choose unit, symmetric, imagenet, timm"):
         teacher(normalization="zero")
     with pytest.raises(ValueError, match="choose one"):
         teacher(pretrained=True, checkpoint="x.pth")

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from pointmcd.batch import Batch, TeacherRows, ViewFeatures
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.models.teachers.trunks import NORMALIZATIONS, TimmPyramid, build_pyramid, normalize
+from pointmcd.models.teachers.trunks import (
+    NORMALIZATIONS,
+    OF_TIMM,
+    TimmPyramid,
+    build_pyramid,
+    in_unit_range,
+    seen_by,
+    statistics,
+)
 from pointmcd.models.teachers.vgg import VGG11Attention
 from pointmcd.registry import MODELS
 
@@ -23,7 +31,8 @@ class ImageTeacher(BaseModel):
     """An image network that describes views.
 
     What a view must look like to the network (``trunk``, ``trunk_options`` with its padding,
-    ``normalization``) is part of a checkpoint; loading one that disagrees with the config is an error.
+    ``normalization``) is part of a checkpoint; loading one that disagrees with the config is an error. Only
+    where the config leaves the normalisation to timm does the checkpoint's hold.
 
     A subclass gives ``features``, ``loss``, ``predict`` and ``_load_timm``, and ends its construction with
     ``_start``.
@@ -34,11 +43,13 @@ class ImageTeacher(BaseModel):
         trunk_options: Further arguments of ``timm.create_model``, such as ``pad_type='same'``.
         pretrained: Take the trunk's weights from timm.
         checkpoint: A ``.safetensors`` or ``.pth`` file to start from.
-        normalization: One of ``NORMALIZATIONS``.
+        normalization: One of ``NORMALIZATIONS``, or ``timm`` for what the checkpoint was trained with, and
+            else for the statistics that timm says of the trunk.
         data_preprocessor: Config of the preprocessor.
     """
 
     trunk: nn.Module
+    saved_settings: Tensor
 
     def __init__(
         self,
@@ -55,13 +66,17 @@ class ImageTeacher(BaseModel):
             raise ValueError(
                 "pretrained takes the trunk's weights from timm, checkpoint from a file; choose one"
             )
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(f"normalization is {normalization!r}; choose {', '.join(NORMALIZATIONS)}")
-        settings = {"trunk": trunk, "trunk_options": trunk_options or {}, "normalization": normalization}
+        self.checkpoint = checkpoint
+        self.trunk = build(trunk, pretrained, **(trunk_options or {}))
+        self._follows_checkpoint = normalization == OF_TIMM
+        self._statistics = statistics(normalization, self.trunk)
+        said: Any = normalization
+        if said == OF_TIMM:  # a checkpoint says what that is, which may change with timm
+            names = [name for name, known in NORMALIZATIONS.items() if known == self._statistics]
+            said = names[0] if names else self._statistics
+        settings = {"trunk": trunk, "trunk_options": trunk_options or {}, "normalization": said}
         self.register_buffer("saved_settings", encode_settings(settings))
         self.settings = decode_settings(self.saved_settings)  # as a checkpoint gives them back
-        self.checkpoint = checkpoint
-        self.trunk = build(trunk, pretrained, **self.settings["trunk_options"])
 
     def _start(self) -> None:
         """Load what ``checkpoint`` names: this teacher, the trunk of another kind, or a timm network."""
@@ -121,16 +136,18 @@ class ImageTeacher(BaseModel):
 
     def _run_trunk(self, views: Tensor) -> Any:
         """What the trunk makes of views (B, v, 3, H, W), as B * v normalised images."""
-        images = normalize(self._pixels(views.flatten(0, 1)), self.settings["normalization"])
-        return self.trunk(images.contiguous(memory_format=torch.channels_last))
+        return self.trunk(seen_by(self.trunk, views.flatten(0, 1), *self._statistics))
 
     def _pixels(self, views: Tensor) -> Tensor:
         """Views (..., 3, H, W), bytes or floats in 0..1, as floats in 0..1 of the weights' type."""
-        dtype = next(self.parameters()).dtype
-        return views.to(dtype) if views.is_floating_point() else views.to(dtype) / 255
+        return in_unit_range(views, next(self.parameters()).dtype)
 
     def _check_settings(self, saved: Tensor) -> None:
         theirs = decode_settings(saved)
+        name = theirs.get("normalization")
+        if self._follows_checkpoint and isinstance(name, str) and name in NORMALIZATIONS:
+            self.settings["normalization"], self._statistics = name, NORMALIZATIONS[name]
+            self.saved_settings = encode_settings(self.settings).to(self.saved_settings.device)
         for name, ours in self.settings.items():
             if theirs.get(name) != ours:
                 raise ValueError(
@@ -141,7 +158,8 @@ class ImageTeacher(BaseModel):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}saved_settings")
         if saved is not None:
-            self._check_settings(saved)
+            self._check_settings(saved)  # which may be a text of another length
+            self.saved_settings = torch.empty_like(saved, device=self.saved_settings.device)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -158,7 +176,8 @@ class PyramidTeacher(ImageTeacher):
         checkpoint: A file to start from: weights of the trunk as timm names them, a checkpoint of this
             teacher, or one of another whose trunk is the same.
         channels: D, width of the descriptors; 512 for ``vgg11_attention``.
-        normalization: ``unit`` for images in 0..1 (official), ``symmetric`` for -1..1, or ``imagenet``.
+        normalization: ``unit`` for images in 0..1 (official), ``symmetric`` for -1..1, ``imagenet``, or
+            ``timm``, as ``ImageTeacher``; timm knows nothing of ``vgg11_attention``.
         data_preprocessor: Config of the preprocessor.
     """
 

@@ -1,18 +1,18 @@
 """An image network as it comes: frozen, with its own statistics and input size."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.models.teachers.trunks import NORMALIZATIONS, build_trunk, load_trunk
+from pointmcd.models.teachers.trunks import OF_TIMM, build_trunk, load_trunk, seen_by, statistics
 
 
 class FrozenTrunk(nn.Module):
-    """A timm network that is never trained here: what it sees of views, and its pooled features.
+    """A timm network that is never trained here: what it sees of views, and its features.
 
     Its weights get no gradient and stay in eval mode.
 
@@ -24,15 +24,19 @@ class FrozenTrunk(nn.Module):
         input_size: Side that views are resized to (bilinear, antialiased), or 0 to take them as they are.
             None enlarges smaller ones to the size that timm says the network was trained with, and leaves
             larger ones.
-        normalization: One of ``NORMALIZATIONS``, or None for the statistics that timm says.
+        normalization: One of ``NORMALIZATIONS``, or ``timm`` for the statistics that timm says.
         random_weights: Go without weights: a control, which shows what the weights are worth.
+        levels: The network's stages (ViT: blocks), from 0, that are wanted rather than pooled features; what
+            lies above them is cut off, and is not needed of ``checkpoint``.
 
     Attributes:
+        levels: In rising order; None where there are pooled features.
         trained_size: Side of the images that the network was trained with, as timm says.
         settings: What the features depend on, plain values.
 
     Raises:
-        ValueError: The network or the normalisation is not known, or the weights do not fit.
+        ValueError: The network or the normalisation is not known, it has no such level, or the weights do
+            not fit.
     """
 
     settings: dict[str, Any]
@@ -43,24 +47,25 @@ class FrozenTrunk(nn.Module):
         checkpoint: str | None = None,
         trunk_options: dict[str, Any] | None = None,
         input_size: int | None = None,
-        normalization: str | None = None,
+        normalization: str = OF_TIMM,
         random_weights: bool = False,
+        levels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if normalization is not None and normalization not in NORMALIZATIONS:
-            raise ValueError(
-                f"normalization is {normalization!r}; choose {', '.join(NORMALIZATIONS)}, or leave it out "
-                "for timm's"
-            )
         pretrained = checkpoint is None and not random_weights
         self.network = build_trunk(trunk, pretrained, **(trunk_options or {}))
+        mean, std = statistics(normalization, self.network)
+        self.levels = None if levels is None else sorted(levels)
+        if self.levels is not None:
+            stages: Any = self.network.feature_info  # a list, of a whole network
+            if not self.levels or not all(0 <= level < len(stages) for level in self.levels):
+                raise ValueError(
+                    f"levels are {self.levels}, but {trunk} has the levels 0 to {len(stages) - 1}"
+                )
+            self.network.prune_intermediate_layers(self.levels, prune_norm=True, prune_head=True)
         if checkpoint is not None:
-            state = read_state_dict(checkpoint)
-            own = {key.removeprefix("trunk."): state[key] for key in state if key.startswith("trunk.")}
-            load_trunk(self.network, own or state, checkpoint)
-        known = self.network.pretrained_cfg
-        mean, std = NORMALIZATIONS[normalization] if normalization else (known["mean"], known["std"])
-        self.trained_size: int = known["input_size"][-1]
+            load_trunk(self.network, read_state_dict(checkpoint), checkpoint, whole=levels is None)
+        self.trained_size: int = self.network.pretrained_cfg["input_size"][-1]
         self.settings: dict[str, Any] = {
             "trunk": trunk,
             "trunk_options": dict(trunk_options or {}),
@@ -69,7 +74,7 @@ class FrozenTrunk(nn.Module):
             "mean": [float(value) for value in mean],
             "std": [float(value) for value in std],
             "random_weights": random_weights,
-        }
+        } | ({} if self.levels is None else {"levels": self.levels})
         self.requires_grad_(False).eval()
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
 
@@ -86,11 +91,12 @@ class FrozenTrunk(nn.Module):
         """Views (B, v, 3, H, H), uint8 or floats in 0..1, as B * v images that the network takes."""
         settings = self.settings
         return seen_by(
+            self.network,
             views.flatten(0, 1),
-            settings["input_size"],
-            settings["enlarge_only"],
             settings["mean"],
             settings["std"],
+            settings["input_size"],
+            settings["enlarge_only"],
         )
 
     @torch.no_grad()
@@ -104,24 +110,3 @@ class FrozenTrunk(nn.Module):
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + tensor.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()
-
-
-def seen_by(
-    images: Tensor, input_size: int, enlarge_only: bool, mean: list[float], std: list[float]
-) -> Tensor:
-    """Images (B, 3, H, H), uint8 or floats in 0..1, resized and normalised for a network.
-
-    Args:
-        images: What to resize.
-        input_size: Side, or 0 to leave the images as they are.
-        enlarge_only: Leave images that are as large or larger.
-        mean: Of each colour of images in 0..1.
-        std: Standard deviation, likewise.
-    """
-    images = images if images.is_floating_point() else images.float() / 255
-    side = images.shape[-1]
-    if input_size and side != input_size and not (enlarge_only and side > input_size):
-        images = F.interpolate(images, (input_size, input_size), mode="bilinear", antialias=True)
-    by_colour = (images.new_tensor(values).view(3, 1, 1) for values in (mean, std))
-    shift, scale = by_colour
-    return ((images - shift) / scale).contiguous(memory_format=torch.channels_last)

@@ -29,7 +29,8 @@ class MultiViewTeacher(ImageTeacher):
         checkpoint: A ``.safetensors`` or ``.pth`` file to start from: weights of the trunk as timm names
             them, or a whole teacher, as one that teaches online needs.
         channels: D, width of the descriptors.
-        normalization: ``unit`` for images in 0..1 (official), ``symmetric`` for -1..1, or ``imagenet``.
+        normalization: ``unit`` for images in 0..1 (official), ``symmetric`` for -1..1, ``imagenet``, or
+            ``timm``, as ``ImageTeacher``.
         smoothing: Label smoothing of both loss terms.
         data_preprocessor: Config of the preprocessor.
     """

@@ -3,13 +3,14 @@
 import contextlib
 import difflib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd.compat import mend_torchvision
@@ -22,6 +23,8 @@ NORMALIZATIONS: dict[str, tuple[list[float], list[float]]] = {
     "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
 }
 """Mean and standard deviation by which images in 0..1 are normalised; ``unit`` leaves them (official)."""
+OF_TIMM = "timm"
+"""Stands for the statistics that timm says a network was trained with (its ``pretrained_cfg``)."""
 
 
 def import_timm() -> ModuleType:
@@ -40,12 +43,14 @@ class TimmNetwork(nn.Module):
         head_hidden_size: Width of the pooled features.
         out_channels: C, the same; set by ``build_trunk``.
         feature_info: Of a pyramid (``features_only``): widths and strides of its levels.
+        prune_intermediate_layers: Cuts off what lies above some of its stages.
     """
 
     pretrained_cfg: dict[str, Any]
     head_hidden_size: int
     out_channels: int
     feature_info: "FeatureInfo"
+    prune_intermediate_layers: Callable[..., Any]
 
 
 class FeatureInfo(Protocol):
@@ -114,22 +119,36 @@ def _no_waiting_for_the_hub() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
-def load_trunk(trunk: TimmNetwork, state: dict[str, Tensor], source: str) -> None:
-    """Load a timm state dict, of which a classifier is left out.
+def load_trunk(trunk: TimmNetwork, state: dict[str, Tensor], source: str, whole: bool = True) -> None:
+    """Load the weights of a timm network, or those in a teacher's checkpoint; a classifier is left out.
 
     Args:
         trunk: From ``build_trunk``.
-        state: Named as timm names it.
+        state: Named as timm names it, or as a teacher does whose network is the same.
         source: Where it is from, for the error.
+        whole: The weights are of nothing else. Otherwise ``trunk`` was pruned, and what it lacks is left out.
 
     Raises:
         ValueError: It does not fit.
     """
+    prefix = next((p for p in ("trunk.body.", "trunk.") if any(key.startswith(p) for key in state)), "")
+    # timm's pyramids rename: dots become underscores, or a prefix comes before all
+    own = {key.replace(".", "_"): key for key in trunk.state_dict()}
+    weights = {}
+    for key, value in state.items():
+        if key.startswith(prefix):
+            name = key.removeprefix(prefix)
+            weights[own.get(name.removeprefix("model.").replace(".", "_"), name)] = value
     classifier = trunk.pretrained_cfg.get("classifier") or ()
     classifiers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    state = {key: value for key, value in state.items() if key.rpartition(".")[0] not in classifiers}
+    kept = set(own.values())
+    weights = {
+        key: value
+        for key, value in weights.items()
+        if key in kept or (whole and key.rpartition(".")[0] not in classifiers)
+    }
     try:
-        trunk.load_state_dict(state)
+        trunk.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"the weights of {source} do not fit this trunk: {error}") from error
 
@@ -176,6 +195,7 @@ class TimmPyramid(nn.Module):
     Attributes:
         channels: Width of each level, finest first.
         strides: How many pixels of the image a cell of each level is wide.
+        pretrained_cfg: As ``TimmNetwork``.
     """
 
     def __init__(self, name: str, channels: int, pretrained: bool = False, **options: Any) -> None:
@@ -184,6 +204,7 @@ class TimmPyramid(nn.Module):
         self.body = _create(name, pretrained, features_only=True, **options)
         self.channels = (*self.body.feature_info.channels()[:-1], channels)
         self.strides = tuple(self.body.feature_info.reduction())
+        self.pretrained_cfg = self.body.pretrained_cfg
         self.embed = LinearNormAct(self.body.feature_info.channels()[-1], channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -217,7 +238,57 @@ class TimmPyramid(nn.Module):
         self.body.load_state_dict({key: weights[name] for key, name in names.items()})
 
 
-def normalize(images: Tensor, name: str) -> Tensor:
-    """Images (..., 3, H, W) in 0..1 as one of ``NORMALIZATIONS`` has them."""
-    mean, std = (images.new_tensor(values).view(3, 1, 1) for values in NORMALIZATIONS[name])
-    return (images - mean) / std
+def statistics(normalization: str, network: nn.Module) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each colour of images in 0..1, as a network takes them.
+
+    Args:
+        normalization: One of ``NORMALIZATIONS``, or ``timm``.
+        network: Of timm, or a ``TimmPyramid``, for ``timm``.
+
+    Raises:
+        ValueError: The name is not known, or timm does not know the network.
+    """
+    if normalization in NORMALIZATIONS:
+        return NORMALIZATIONS[normalization]
+    if normalization != OF_TIMM:
+        raise ValueError(
+            f"normalization is {normalization!r}; choose {', '.join([*NORMALIZATIONS, OF_TIMM])}"
+        )
+    known = getattr(network, "pretrained_cfg", None)
+    if known is None:
+        raise ValueError(
+            f"normalization is {OF_TIMM!r}, but {type(network).__name__} is no network of timm's; choose "
+            f"{', '.join(NORMALIZATIONS)}"
+        )
+    return list(known["mean"]), list(known["std"])
+
+
+def in_unit_range(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Images of any shape, bytes or floats in 0..1, as floats in 0..1."""
+    return images.to(dtype) if images.is_floating_point() else images.to(dtype) / 255
+
+
+def seen_by(
+    network: nn.Module,
+    images: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    input_size: int = 0,
+    enlarge_only: bool = False,
+) -> Tensor:
+    """Images (B, 3, H, W), uint8 or floats in 0..1, resized and normalised, in the type of its weights.
+
+    Args:
+        network: Which is to see them.
+        images: What to resize (bilinear, antialiased).
+        mean: Of each colour of images in 0..1.
+        std: Standard deviation, likewise.
+        input_size: Side, or 0 to leave the images as they are.
+        enlarge_only: Leave images that are larger.
+    """
+    images = in_unit_range(images, next(network.parameters()).dtype)
+    square = (input_size, input_size)
+    if input_size and images.shape[-2:] != square and not (enlarge_only and images.shape[-1] > input_size):
+        images = F.interpolate(images, square, mode="bilinear", antialias=True)
+    shift, scale = (images.new_tensor(values).view(3, 1, 1) for values in (mean, std))
+    return ((images - shift) / scale).contiguous(memory_format=torch.channels_last)

@@ -3,13 +3,11 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.models.layers import LinearNormAct
-from pointmcd.models.teachers.base import NORMALIZATIONS
-from pointmcd.models.teachers.trunks import build_trunk, load_trunk
+from pointmcd.models.teachers.trunks import build_trunk, load_trunk, seen_by, statistics
 from pointmcd.registry import MODELS
 
 
@@ -23,7 +21,8 @@ class ViewEncoder(nn.Module):
         pretrained: Take the trunk's weights from timm. Training without labels starts from random ones.
         checkpoint: A ``.safetensors`` or ``.pth`` file with weights of the trunk as timm names them.
         size: Side that images are resized to, in pixels.
-        normalization: ``imagenet`` statistics, ``symmetric`` for -1..1, or ``unit`` for 0..1.
+        normalization: ``imagenet`` statistics, ``symmetric`` for -1..1, ``unit`` for 0..1, or ``timm``
+            for what timm says of the trunk.
         channels: Width of a further linear layer with batch norm and ReLU, or None for the trunk's features.
     """
 
@@ -38,8 +37,6 @@ class ViewEncoder(nn.Module):
         channels: int | None = None,
     ) -> None:
         super().__init__()
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(f"normalization is {normalization!r}; choose {', '.join(NORMALIZATIONS)}")
         if pretrained and checkpoint is not None:
             raise ValueError(
                 "pretrained takes the trunk's weights from timm, checkpoint from a file; choose one"
@@ -51,14 +48,8 @@ class ViewEncoder(nn.Module):
         self.embed = nn.Identity() if channels is None else LinearNormAct(self.trunk.out_channels, channels)
         self.out_channels = channels or self.trunk.out_channels
         self.size = size
-        self.mean, self.std = NORMALIZATIONS[normalization]
+        self.mean, self.std = statistics(normalization, self.trunk)
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, H, W), uint8 or floats in 0..1, to (n, out_channels)."""
-        dtype = next(self.trunk.parameters()).dtype
-        images = images.to(dtype) if images.is_floating_point() else images.to(dtype) / 255
-        if images.shape[-2:] != (self.size, self.size):
-            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
-        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        images = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-        return self.embed(self.trunk(images))
+        return self.embed(self.trunk(seen_by(self.trunk, images, self.mean, self.std, self.size)))

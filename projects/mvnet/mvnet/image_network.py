@@ -6,16 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd.checkpoint import read_state_dict
-from pointmcd.models.teachers.trunks import build_trunk, import_timm
+from pointmcd.models.teachers.frozen import FrozenTrunk
+from pointmcd.models.teachers.trunks import import_timm
 from pointmcd.registry import MODELS
 
 
 @MODELS.register_module()
-class ImageNetwork(nn.Module):
+class ImageNetwork(FrozenTrunk):
     """Feature maps of several levels of a frozen timm network: a ResNet's stages, a ViT's blocks.
 
-    Its weights are no part of a checkpoint, get no gradient and stay in eval mode.
+    Its weights are no part of a checkpoint.
 
     Args:
         trunk: A timm name: ``resnet50``, ``vit_small_patch14_dinov2`` ...
@@ -50,63 +50,27 @@ class ImageNetwork(nn.Module):
         mean: list[float] | None = None,
         std: list[float] | None = None,
     ) -> None:
-        super().__init__()
         if pretrained + (checkpoint is not None) + random_weights != 1:
             raise ValueError(
                 f"the image network {trunk} needs weights: give checkpoint=FILE, or pretrained=True for "
                 "timm's (a download); random_weights=True goes without, and teaches next to nothing"
             )
-        self.network = build_trunk(trunk, pretrained, **(trunk_options or {}))
-        depth = len(self.network.feature_info)
-        if not levels or not all(0 <= level < depth for level in levels):
-            raise ValueError(f"levels are {list(levels)}, but {trunk} has the levels 0 to {depth - 1}")
-        self.levels = sorted(levels)
-        self.channels = [self.network.feature_info[level]["num_chs"] for level in self.levels]
-        self.network.prune_intermediate_layers(self.levels, prune_norm=True, prune_head=True)
-        if checkpoint is not None:
-            self._load(checkpoint)
+        super().__init__(
+            trunk,
+            checkpoint,
+            trunk_options,
+            input_size=resize_to or 0,
+            random_weights=random_weights,
+            levels=levels,
+        )
+        given = {"mean": mean, "std": std}
+        self.settings.update({name: list(value) for name, value in given.items() if value is not None})
+        self.channels = [self.network.feature_info[level]["num_chs"] for level in self.settings["levels"]]
         embed = getattr(self.network, "patch_embed", None)
         fixed = isinstance(embed, import_timm().layers.PatchEmbed) and not embed.dynamic_img_pad
         self.patch_size = embed.patch_size[0] if fixed else 1  # of which a picture's side is a multiple
-        known = self.network.pretrained_cfg
-        self.settings = {
-            "trunk": trunk,
-            "levels": self.levels,
-            "trunk_options": dict(trunk_options or {}),
-            "resize_to": resize_to,
-            "mean": list(known["mean"] if mean is None else mean),
-            "std": list(known["std"] if std is None else std),
-        }
-        self.network.requires_grad_(False).eval()
         self.register_state_dict_post_hook(_leave_out)
         self.register_load_state_dict_post_hook(_not_missing)
-
-    def _load(self, checkpoint: str) -> None:
-        """The weights of the layers that are needed; what lies above them in the file is left out."""
-        state = read_state_dict(checkpoint)
-        if any(key.startswith("trunk.") for key in state):  # a teacher; one with a pyramid has trunk.body
-            prefix = "trunk.body." if any(key.startswith("trunk.body.") for key in state) else "trunk."
-            state = {
-                key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
-            }
-        # timm's pyramids rename: dots become underscores, or a prefix comes before all
-        by_name = {key.removeprefix("model.").replace(".", "_"): value for key, value in state.items()}
-        # Batch norm counts its batches only while it trains.
-        own = [key for key in self.network.state_dict() if not key.endswith("num_batches_tracked")]
-        missing = [key for key in own if key.replace(".", "_") not in by_name]
-        if missing:
-            raise ValueError(
-                f"{checkpoint} lacks {len(missing)} of the {len(own)} weights of this image network "
-                f"({missing[0]} ...)"
-            )
-        try:
-            self.network.load_state_dict({key: by_name[key.replace(".", "_")] for key in own})
-        except RuntimeError as error:
-            raise ValueError(f"the weights of {checkpoint} do not fit this image network: {error}") from error
-
-    def train(self, mode: bool = True) -> "ImageNetwork":
-        """The network stays in eval mode."""
-        return super().train(False)
 
     @torch.no_grad()
     def maps(self, batch: dict[str, Any], positions: Tensor) -> list[Tensor]:
@@ -124,19 +88,15 @@ class ImageNetwork(nn.Module):
         """
         if "views" not in batch:
             raise ValueError("the batch has no views: give the training dataset views=COUNT")
-        images = batch["views"].flatten(0, 1)
-        images = images if images.is_floating_point() else images.float() / 255
-        if (size := self.settings["resize_to"]) is not None:
-            images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+        images = self.images(batch["views"])
         side, patch = images.shape[-1], self.patch_size
         if side % patch:
             raise ValueError(
                 f"{self.settings['trunk']} sees patches of {patch} px, which do not fill images of "
                 f"{side} px: give model.teacher.resize_to={patch * round(side / patch)} or so"
             )
-        mean, std = (images.new_tensor(self.settings[name]).view(3, 1, 1) for name in ("mean", "std"))
         levels = self.network.forward_intermediates(
-            (images - mean) / std, indices=self.levels, intermediates_only=True, norm=False, stop_early=True
+            images, indices=self.levels, intermediates_only=True, norm=False, stop_early=True
         )
         v, u = torch.meshgrid(positions, positions, indexing="ij")
         nodes = (2 * torch.stack([u, v], -1) - 1).expand(len(images), -1, -1, -1)
