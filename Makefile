@@ -1,8 +1,9 @@
 # make venv: the environment. make demo: the main job on built-in shapes. make test, make lint: the checks.
+# make soak: attempts to break it, for up to 45 minutes (KILLS=200 for the long form).
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv demo test lint
+.PHONY: venv demo test lint soak
 
 venv: .venv/ready
 
@@ -23,3 +24,7 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+KILLS ?= 60
+soak: venv
+	$(BIN)/python -m tests.soak.run --kills $(KILLS)
