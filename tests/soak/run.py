@@ -57,9 +57,7 @@ def main() -> int:
 def attempts(kind: str, args: argparse.Namespace, work: Path) -> list[Tally]:
     """All attempts of one kind."""
     if kind == "operators":
-        tally = Tally("random operator calls")
-        tally.outcomes.update(operator_cases.run(args.operators, seed=0))
-        return [tally]
+        return [call_operators(args.operators)]
     if kind == "shapes":
         return [mutate_many(work / "shapes", args.shapes)]
     if kind == "kills":
@@ -71,6 +69,19 @@ def attempts(kind: str, args: argparse.Namespace, work: Path) -> list[Tally]:
     if done.returncode:
         raise RuntimeError(done.stderr)
     return damage_many(ground, work / "artefacts_work", args.artefacts)
+
+
+def call_operators(count: int, at_once: int = 25) -> Tally:
+    """Random calls, the native kernels against their plain twins; a difference is silent but for this."""
+    tally = Tally("random operator calls")
+    for seed in range(-(-count // at_once)):
+        try:
+            operator_cases.run(at_once, seed)
+        except AssertionError as error:
+            tally.add("silent", str(error), str(error.__cause__))
+        else:
+            tally.outcomes["agreed"] += at_once
+    return tally
 
 
 if __name__ == "__main__":
