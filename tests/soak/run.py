@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from tests.faults import operator_cases
 
 from pointmcd.files import write_json
+from tests.faults import operator_cases
 from tests.soak.artefacts import damage_many
 from tests.soak.disks import try_all
 from tests.soak.kills import export_words, kill_many, make_ground, run
