@@ -1,6 +1,7 @@
 """Files: written aside and renamed, JSON, hashes. Every writer of the project goes through here."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -23,7 +24,10 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f"{target.name}.tmp")
+    lock = os.open(temporary, os.O_CREAT | os.O_RDWR, 0o666)
+    if not _is_ours(temporary, lock):  # another process writes the same file: the last one to rename wins
+        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -32,7 +36,22 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(lock)
     sync_folder(target.parent)
+
+
+def _is_ours(path: Path, descriptor: int) -> bool:
+    """Take a file for this process until it closes it or ends, so that what a killed one left is used again.
+
+    Returns:
+        False where another process has it, has just renamed it, or the file system knows no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:

@@ -24,13 +24,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("input", type=Path, metavar="IN", help="state dict of the official release")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write")
     args = parser.parse_args(argv)
-    import torch
-
-    from pointmcd.checkpoint import read_state_dict
+    from pointmcd.checkpoint import read_state_dict, write_checkpoint
     from pointmcd.models.official import convert
 
     network, state = convert(read_state_dict(args.input))
-    temporary = args.output.with_name(f"{args.output.name}.tmp")
-    torch.save({"state_dict": state, "meta": {"converted_from": network}}, temporary)
-    temporary.replace(args.output)
+    write_checkpoint(args.output, {"state_dict": state, "meta": {"converted_from": network}})
     print(f"{network}: {len(state)} tensors written to {args.output}")

@@ -321,7 +321,7 @@ def _check_values(manifest: dict[str, Any], path: Path) -> None:
     """Refuse names that are none and sizes below 1; the digest tells damage, and not who wrote the file."""
     classes, parts, of_classes = (manifest.get(key) for key in ("class_names", "part_names", "class_parts"))
     faults = {
-        "class_names": not _are_names(classes) or len(set(classes)) < len(classes),
+        "class_names": not _are_names(classes) or len({*(classes or ())}) < len(classes or ()),
         "part_names": parts is not None and not _are_names(parts),
         "class_parts": of_classes is not None and not _are_parts(of_classes),
         "num_views": type(manifest["num_views"]) is not int or manifest["num_views"] < 0,

@@ -13,7 +13,7 @@ from pointmcd.files import written_aside
 
 INTERRUPTED = "interrupted.pth"
 LAST = "last_checkpoint"
-STUMP = re.compile(rf"(.*\.pth|{LAST})\.\d+\.tmp")
+STUMP = re.compile(rf"(.*\.pth|{LAST})(\.\d+)?\.tmp")
 
 
 @contextlib.contextmanager

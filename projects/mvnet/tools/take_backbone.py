@@ -6,12 +6,10 @@
 The file is what tools/finetune.py --pretrained and PretrainedBackboneHook take.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
+from pointmcd.checkpoint import write_checkpoint
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.engine import load_config
 
@@ -37,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from projects.mvnet.mvnet.transfer import take_backbone
 
     state = take_backbone(config.model.backbone, args.checkpoint, args.decoder, args.seed)
-    temporary = args.out.with_name(f"{args.out.name}.{os.getpid()}.tmp")
-    torch.save({"state_dict": state}, temporary)
-    temporary.replace(args.out)
+    write_checkpoint(args.out, {"state_dict": state})
     print(f"wrote {args.out}: {sum(value.numel() for value in state.values()) / 1e6:.2f} M values")
 
 

@@ -1,0 +1,50 @@
+"""Files written aside: what a reader finds, and what is left."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pointmcd.files import write_json, written_aside
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.txt", {"no plain value": object()})
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_what_a_killed_writer_left_is_used_again(tmp_path):
+    program = (
+        "import os, signal, sys\n"
+        "from pointmcd.files import written_aside\n"
+        "with written_aside(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.json")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json.tmp"]
+    write_json(tmp_path / "a.json", 1)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "1\n")]
+
+
+def test_two_writers_of_a_file_do_not_mix(tmp_path):
+    with written_aside(tmp_path / "a.txt") as first:
+        first.write_text("first")
+        with written_aside(tmp_path / "a.txt") as second:
+            assert second != first
+            second.write_text("second")
+        assert (tmp_path / "a.txt").read_text() == "second"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "first")]
+
+
+def test_a_link_keeps_pointing_where_it_did(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.json").symlink_to(tmp_path / "there" / "real.json")
+    write_json(tmp_path / "link.json", {"a": 1})
+    assert os.path.islink(tmp_path / "link.json")
+    assert (tmp_path / "there" / "real.json").read_text() == '{\n "a": 1\n}\n'
