@@ -11,7 +11,8 @@ from pathlib import Path
 from tests.soak.kills import REPOSITORY, TIME_LIMIT_S, Job, jobs
 from tests.soak.tally import Tally
 
-NOBODY = 65534
+# Without these even root is kept to what a folder's mode allows.
+NO_SUPERUSER = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 SIZES = (0, 2_000, 20_000)
 """Bytes that a file may grow to: a stand-in for a disk that is full, the same error at the same call."""
 
@@ -27,11 +28,11 @@ def try_all(ground: Path, work: Path) -> Tally:
             done = _run(words, lambda size=size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
             _judge(tally, f"{job.name}, files of at most {size} bytes", done)
             _goes_on(tally, job, folder, whole)
-        if os.geteuid() == 0:
-            folder = _new(work / f"{job.name}_foreign")
-            words = job.words(folder)
-            done = _run(words, lambda: os.setuid(NOBODY))
-            _judge(tally, f"{job.name}, a folder of another user", done)
+        folder = _new(work / f"{job.name}_foreign")
+        words = job.words(folder)
+        _set_mode(folder, 0o555)
+        _judge(tally, f"{job.name}, a folder that must not be written", _run(words, before=NO_SUPERUSER))
+        _set_mode(folder, 0o755)
     for job in jobs(ground):
         if job.name in ("prepare", "cache", "train"):
             _two_writers(tally, job, work)
@@ -51,8 +52,16 @@ def _finished(job: Job, folder: Path) -> Path:
     return folder
 
 
-def _run(words: list[str], first: Callable[[], object] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, f"tools/{words[0]}", *words[1:]]
+def _set_mode(folder: Path, mode: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(mode)
+
+
+def _run(
+    words: list[str], first: Callable[[], object] | None = None, before: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    command = [*before, sys.executable, f"tools/{words[0]}", *words[1:]]
     return subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=TIME_LIMIT_S,
         preexec_fn=first,
