@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.soak.kills import REPOSITORY, TIME_LIMIT_S, Job, jobs
 from tests.soak.tally import Tally
 
+HUNG = 124
+"""The exit code that stands for a command that does not end."""
 # Without these even root is kept to what a folder's mode allows.
 NO_SUPERUSER = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 SIZES = (0, 2_000, 20_000)
@@ -62,14 +64,19 @@ def _run(
     words: list[str], first: Callable[[], object] | None = None, before: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     command = [*before, sys.executable, f"tools/{words[0]}", *words[1:]]
-    return subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=TIME_LIMIT_S,
-        preexec_fn=first,
-    )  # fmt: skip
+    try:
+        return subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=TIME_LIMIT_S,
+            preexec_fn=first,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, HUNG, "", f"longer than {TIME_LIMIT_S} s")
 
 
 def _judge(tally: Tally, attempt: str, done: subprocess.CompletedProcess[str]) -> None:
-    if "Traceback" in done.stderr:
+    if done.returncode == HUNG:
+        tally.add("hang", attempt, done.stderr)
+    elif "Traceback" in done.stderr:
         tally.add("traceback", attempt, done.stderr)
     elif done.returncode < 0:
         tally.add("crash", attempt, f"signal {-done.returncode}")
