@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd import ops
+from pointmcd.batch import Batch, PointFeatures, TeacherRows
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
@@ -165,25 +166,20 @@ def interpolate(device: str, batch: int) -> Case:
 def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> Case:
     """A training step of PointMCD: backbone, VAFP, both heads, backward, SGD."""
     torch.manual_seed(0)
-    backbone = {"DGCNN": DGCNN, "PointNet++ SSG": PointNet2}[name]()
-    parts = nn.ModuleList(
-        [
-            backbone,
-            ClassificationHead(backbone.out_channels, CLASSES),
-            ViewDistillationHead(backbone.out_channels, DESCRIPTOR),
-        ]
-    ).to(device)
-    backbone, head, distill = parts
+    backbone = DGCNN() if name == "DGCNN" else PointNet2()
+    head = ClassificationHead(backbone.out_channels, CLASSES)
+    distill = ViewDistillationHead(backbone.out_channels, DESCRIPTOR)
+    parts = nn.ModuleList([backbone, head, distill]).to(device)
     neck = VAFP(VIEWS)
     optimizer = torch.optim.SGD(parts.parameters(), lr, momentum=0.9)
     points = torch.randn(batch, 1024, 3, device=device)
     points /= points.norm(dim=-1, keepdim=True)
     visible, bits = masks(batch, 1024, device)
-    data = {"label": torch.randint(0, CLASSES, (batch,), device=device)}
-    teacher = {"view_descriptors": torch.rand(batch, VIEWS, DESCRIPTOR, device=device)}
+    data: Batch = {"label": torch.randint(0, CLASSES, (batch,), device=device)}
+    teacher: TeacherRows = {"view_descriptors": torch.rand(batch, VIEWS, DESCRIPTOR, device=device)}
 
     def official_pools() -> tuple[Tensor, Tensor]:
-        if name == "DGCNN":
+        if isinstance(backbone, DGCNN):
             feats, seen = official.dgcnn(backbone, points), visible
         else:
             feats, index = official.pointnet2(backbone, points)
@@ -196,10 +192,11 @@ def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> C
         return pooled[:, :-1], pooled[:, -1]
 
     def step(pools: Callable[[], tuple[Tensor, Tensor]]) -> Tensor:
-        features = dict(zip(("view_feats", "global_feats"), pools(), strict=True))
-        features |= head(features)
+        views, whole = pools()
+        features: PointFeatures = {"view_feats": views, "global_feats": whole}
+        features.update(head(features))
         losses = head.loss(features, data) | distill.loss(features, teacher)
-        loss = sum(losses.values())
+        loss = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

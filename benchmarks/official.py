@@ -7,9 +7,11 @@ view or group member that uses it); parameters are those of our models, so that 
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from pointmcd.models.layers import LinearNormAct
+from pointmcd.models.backbones import DGCNN, PointNet2
+from pointmcd.models.layers import EdgeConv, LinearNormAct, SetAbstraction
+from pointmcd.models.layers.set_abstraction import BallMLP
 
 
 def visibility_pool(feats: Tensor, visible: Tensor) -> Tensor:
@@ -41,6 +43,7 @@ def shared(layer: LinearNormAct, x: Tensor, slope: float | None = None) -> Tenso
 
 def norm(layer: LinearNormAct, y: Tensor) -> Tensor:
     n = layer.norm
+    assert n.momentum is not None
     return F.batch_norm(y, n.running_mean, n.running_var, n.weight, n.bias, n.training, n.momentum, n.eps)
 
 
@@ -94,22 +97,27 @@ def interpolate(queries: Tensor, points: Tensor, feats: Tensor) -> Tensor:
     return (index_points(feats, index) * weight.unsqueeze(-1)).sum(2)
 
 
-def dgcnn(backbone: nn.Module, points: Tensor) -> Tensor:
+def dgcnn(backbone: DGCNN, points: Tensor) -> Tensor:
     """Point features (B, N, C) of ``pointmcd.models.backbones.DGCNN``."""
     x, levels = points, []
     for layer in backbone.edge_convs:
+        assert isinstance(layer, EdgeConv)
         x = edge_conv(x, knn(x, layer.k), layer)
         levels.append(x)
     return shared(backbone.fusion, torch.cat(levels, -1).transpose(1, 2)).transpose(1, 2)
 
 
-def pointnet2(backbone: nn.Module, points: Tensor) -> tuple[Tensor, Tensor]:
+def pointnet2(backbone: PointNet2, points: Tensor) -> tuple[Tensor, Tensor]:
     """Point features (B, M, C) of ``pointmcd.models.backbones.PointNet2`` (one scale a level), and their
     points.
     """
-    xyz, feats, kept = points, None, None
+    xyz = points
+    feats: Tensor | None = None
+    kept: Tensor | None = None
     for level in backbone.levels:
+        assert isinstance(level, SetAbstraction)
         (ball,) = level.scales
+        assert isinstance(ball, BallMLP)
         chosen = farthest_point_sample(xyz, level.num_points)
         centers = index_points(xyz, chosen)
         index = ball_query(xyz, centers, ball.radius, ball.k)
@@ -122,6 +130,8 @@ def pointnet2(backbone: nn.Module, points: Tensor) -> tuple[Tensor, Tensor]:
         feats = x.max(2).values.transpose(1, 2)
         xyz = centers
         kept = chosen if kept is None else kept.gather(1, chosen)
+    assert feats is not None
+    assert kept is not None
     x = torch.cat([xyz, feats], -1).transpose(1, 2)
     for layer in (*backbone.point_layers, backbone.fusion):
         x = shared(layer, x)

@@ -139,7 +139,7 @@ def peak_mib(run: Callable[[], object], device: str) -> float:
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        before: float = torch.cuda.memory_allocated()
         run()
         return (torch.cuda.max_memory_allocated() - before) / MIB
     release_freed()

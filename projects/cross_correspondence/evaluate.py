@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def frozen_features(
     config: Config, args: argparse.Namespace, out: Path
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, dict[str, dict[str, float | None]]]:
     """Mean and standard deviation over seeds of every figure, with trained and with random weights."""
     found = {}
     for name, checkpoint in (("random weights", None), ("trained", args.checkpoint)):

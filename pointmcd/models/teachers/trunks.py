@@ -44,6 +44,7 @@ class TimmNetwork(nn.Module):
         out_channels: C, the same; set by ``build_trunk``.
         feature_info: Of a pyramid (``features_only``): widths and strides of its levels.
         prune_intermediate_layers: Cuts off what lies above some of its stages.
+        forward_intermediates: Gives the maps of some of its stages.
     """
 
     pretrained_cfg: dict[str, Any]
@@ -51,6 +52,7 @@ class TimmNetwork(nn.Module):
     out_channels: int
     feature_info: "FeatureInfo"
     prune_intermediate_layers: Callable[..., Any]
+    forward_intermediates: Callable[..., Any]
 
 
 class FeatureInfo(Protocol):

@@ -73,8 +73,8 @@ def _pooled(views: FeatureSet, count: int, pool: str, seed: int) -> FeatureSet:
 
 def _recognition(features: FeatureSet, seed: int) -> float:
     train, test = features.split(TRAIN), features.split(TEST)
-    said = linear_svm(train.values, train.labels, test.values, seed).predictions
-    return 100 * float(np.mean(said == test.labels))
+    predictions = linear_svm(train.values, train.labels, test.values, seed).predictions
+    return 100 * float(np.mean(predictions == test.labels))
 
 
 def _retrieval(name: str, features: Features) -> dict[str, float]:

@@ -44,7 +44,8 @@ class ViewEncoder(nn.Module):
         self.trunk = build_trunk(trunk, pretrained, **(trunk_options or {}))
         if checkpoint is not None:
             load_trunk(self.trunk, read_state_dict(checkpoint), checkpoint)
-        self.trunk.to(memory_format=torch.channels_last)  # 10 to 25 % faster on a CPU
+        # 10 to 25 % faster on a CPU; not in torch's types
+        self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.embed = nn.Identity() if channels is None else LinearNormAct(self.trunk.out_channels, channels)
         self.out_channels = channels or self.trunk.out_channels
         self.size = size

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.batch import Batch
 from pointmcd.models.teachers.frozen import FrozenTrunk
 from pointmcd.models.teachers.trunks import import_timm
 from pointmcd.registry import MODELS
@@ -65,15 +66,16 @@ class ImageNetwork(FrozenTrunk):
         )
         given = {"mean": mean, "std": std}
         self.settings.update({name: list(value) for name, value in given.items() if value is not None})
-        self.channels = [self.network.feature_info[level]["num_chs"] for level in self.settings["levels"]]
-        embed = getattr(self.network, "patch_embed", None)
+        info: Any = self.network.feature_info  # a list, of a whole network
+        self.channels = [info[level]["num_chs"] for level in self.settings["levels"]]
+        embed: Any = getattr(self.network, "patch_embed", None)
         fixed = isinstance(embed, import_timm().layers.PatchEmbed) and not embed.dynamic_img_pad
-        self.patch_size = embed.patch_size[0] if fixed else 1  # of which a picture's side is a multiple
+        self.patch_size: int = embed.patch_size[0] if fixed else 1  # of which a picture's side is a multiple
         self.register_state_dict_post_hook(_leave_out)
         self.register_load_state_dict_post_hook(_not_missing)
 
     @torch.no_grad()
-    def maps(self, batch: dict[str, Any], positions: Tensor) -> list[Tensor]:
+    def maps(self, batch: Batch, positions: Tensor) -> list[Tensor]:
         """What the network says at the nodes of a grid.
 
         Args:

@@ -8,7 +8,7 @@ How it is written, hashed and checked: ``pointmcd/datasets/array_cache.py``.
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -103,7 +103,10 @@ def write_maps(
     """
     with ArrayCacheWriter(data_root, KIND, name) as writer:
         prepared = writer.prepared
-        positions = grid_positions(prepared.image_size, stride)
+        side = prepared.image_size
+        if side is None:
+            raise ValueError(f"{data_root} was prepared without cameras: it has no views to ask about")
+        positions = grid_positions(side, stride)
         for split in prepared.splits:
             _write_split(writer, network, split, positions, batch_size)
         return writer.finish(
@@ -138,6 +141,12 @@ def _write_split(
             array[rows.start : rows.stop] = half.numpy()
 
 
+class BatchWithMaps(Batch, total=False):
+    """A batch of `ShapesWithMaps`."""
+
+    maps: list[Tensor]  # for each level (B, v, h, h, D) float16
+
+
 @DATASETS.register_module()
 class ShapesWithMaps(PreparedShapes):
     """``PreparedShapes`` that also reads what an image network said of the views that it loads.
@@ -155,8 +164,8 @@ class ShapesWithMaps(PreparedShapes):
             raise ValueError("the maps are of the views loaded, but views is 0")
         self.maps = MapCache(data_root, maps)
 
-    def __getitems__(self, indices: Any) -> Batch:
-        batch = super().__getitems__(indices)
+    def __getitems__(self, indices: Any) -> BatchWithMaps:
+        batch = cast(BatchWithMaps, super().__getitems__(indices))
         rows = self.rows[np.asarray(indices, np.int64)]
         batch["maps"] = self.maps.read(self._stored_split, rows, batch["view_index"])
         return batch
@@ -180,7 +189,7 @@ class CachedMaps(nn.Module):
         """D of each level."""
         return self.meta["channels"]
 
-    def maps(self, batch: dict[str, Any], positions: Tensor) -> list[Tensor]:
+    def maps(self, batch: BatchWithMaps, positions: Tensor) -> list[Tensor]:
         """As ``ImageNetwork.maps``.
 
         Raises:

@@ -1,11 +1,10 @@
 """MVNet-style pre-training of a point network (after Yan et al., ICLR 2024; arXiv 2306.02558)."""
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd import ops
+from pointmcd.batch import Batch
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry import CameraRig
 from pointmcd.models import PointModel
@@ -90,6 +89,8 @@ class MVNet(PointModel):
                 "DGCNNSeg, PointNet2Seg and SRUNet have them"
             )
         self.dense = True
+        if data_root is None:
+            raise ValueError("MVNet needs the cameras of the prepared set: give data_root, its folder")
         rig = PreparedSet(data_root).manifest["rig"]
         if rig is None:
             raise ValueError(
@@ -106,7 +107,7 @@ class MVNet(PointModel):
         self.mask_ratio, self.mask_patches = mask_ratio, mask_patches
         self.augment = [TRANSFORMS.build(config) for config in augment or []]
 
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The losses, weighted: ``loss_transfer``, ``loss_coordinates``, ``loss_contrast`` and the
         backbone's own.
 
@@ -124,8 +125,7 @@ class MVNet(PointModel):
         positions = grid_positions(depths.shape[-1], self.views.stride).to(depths.device)
         surface = self.views.unproject(depths, view_index)
         maps, own = self.view_maps(batch["points"], surface)
-        said = self.teacher.maps(batch, positions)
-        targets = [level[surface.valid] for level in said]
+        targets = [level[surface.valid] for level in self.teacher.maps(batch, positions)]
         losses = {"loss_transfer": self.transfer(maps[surface.valid], targets), **own}
         if self.correspondence is not None:
             matches = self.views.match(surface, depths, view_index)

@@ -58,6 +58,7 @@ def write_room(
 
     meshes = [trimesh.creation.box(box.size).apply_translation(box.center) for box in boxes]
     room = trimesh.util.concatenate(meshes)
+    assert isinstance(room, trimesh.Trimesh)
     label_of_face = np.repeat([box.label for box in boxes], [len(mesh.faces) for mesh in meshes])
     scale = 1 / np.linalg.norm(room.vertices, axis=1).max()
     scene = RayScene(trimesh.Trimesh(room.vertices * scale, room.faces, process=False))
@@ -81,7 +82,8 @@ def write_room(
         )
         pose[:3, 3] = (*draw.uniform(-0.4, 0.4, 2), 1.6)
         directions = rays @ pose[:3, :3].T
-        hits = scene.first_hit(np.broadcast_to(pose[:3, 3] * scale, directions.shape), directions)
+        origins = np.broadcast_to(pose[:3, 3] * scale, directions.shape)
+        hits = scene.first_hit(origins.astype(np.float32), directions.astype(np.float32))
         seen = hits.face >= 0
         metres = np.where(seen, hits.distance / scale, 0)  # rays are of depth 1
         depth = np.round(1000 * metres).astype(np.uint16).reshape(height, width)

@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
+from pointmcd.batch import Batch, HeadOutput
 from pointmcd.evaluation.classification import class_accuracy, confusion_matrix
 from pointmcd.models.heads import PartSegmentationHead
 from pointmcd.models.losses import smoothed_cross_entropy
@@ -31,7 +32,7 @@ class SceneSegmentationHead(PartSegmentationHead):
     ) -> None:
         super().__init__(in_channels, local_channels, num_classes, num_parts - 1, **kwargs)
 
-    def loss(self, features: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, features: HeadOutput, batch: Batch) -> dict[str, Tensor]:
         """Weighted cross-entropy over the labelled points; 0 where there is none."""
         if "parts" not in batch:
             raise ValueError("the batch has no parts: give the dataset parts=True")

@@ -257,7 +257,7 @@ def _cut(folder: Path, path: Path, num_points: int, radius: float, reading: dict
     pieces = list(crops(read_scene(folder, **reading), num_points, radius, folder.name))
     arrays = {key: np.stack([piece.arrays[key] for piece in pieces]) for key in ("points", "parts")}
     with written_aside(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def _assemble(work: Path, split: str, names: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ bits, so that the neighbour at an offset is a key plus a constant, found by bina
 kernel offsets is that of a ``torch.nn.Conv3d`` weight over (x, y, z).
 """
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -55,8 +56,8 @@ def find(keys: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     return row.where(there, row.new_zeros(())), there
 
 
-def shift(offset: tuple[int, int, int]) -> int:
-    """What moves a key by an offset in voxels."""
+def shift(offset: Sequence[int]) -> int:
+    """What moves a key by an offset (x, y, z) in voxels."""
     x, y, z = offset
     return (x << 2 * BITS) + (y << BITS) + z
 
@@ -82,7 +83,8 @@ def coarser(keys: Tensor) -> tuple[Tensor, Tensor, Pairs]:
     x, y, z = (((field - ORIGIN) >> 1) + ORIGIN for field in fields)
     above = keys >> 3 * BITS
     parents, parent = torch.unique(((above << BITS | x) << BITS | y) << BITS | z, return_inverse=True)
-    child = sum((field & 1) << place for field, place in zip(fields, (2, 1, 0), strict=True))
+    of_x, of_y, of_z = (field & 1 for field in fields)
+    child = of_x << 2 | of_y << 1 | of_z
     rows = [(child == offset).nonzero().squeeze(1) for offset in range(8)]
     return parents, parent, [(row, parent[row]) for row in rows]
 

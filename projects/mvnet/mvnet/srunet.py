@@ -4,11 +4,12 @@ PointContrast, 2020).
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from pointmcd.batch import PointFeatures
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.models.layers import BatchNorm, LinearNormAct
 from pointmcd.registry import MODELS
@@ -72,6 +73,7 @@ class Stage(nn.Module):
 
     def up(self, x: Tensor, skip: Tensor, fine: Level) -> Tensor:
         """From a level to the next finer one, where the encoder's features ``skip`` join."""
+        assert fine.down is not None, "the coarsest level is never the finer one"
         return self._refine(self.conv(x, transposed(fine.down), len(fine.keys)), skip, fine)
 
     def _refine(self, x: Tensor, skip: Tensor | None, level: Level) -> Tensor:
@@ -81,6 +83,12 @@ class Stage(nn.Module):
         for block in self.blocks:
             x = block(x, level)
         return x
+
+
+class VoxelFeatures(PointFeatures, total=False):
+    """What the backbone makes of points, and the voxels that its decoder starts from."""
+
+    voxels: dict[str, Any]  # ``levels``, ``feats`` (M, c) of each, and ``place`` (B, N, 3) in voxel sides
 
 
 @MODELS.register_module()
@@ -155,7 +163,7 @@ class SRUNet(PointBackbone):
             if isinstance(module, SparseConv):
                 module.backend = backend
 
-    def encode(self, points: Tensor) -> dict[str, Any]:
+    def encode(self, points: Tensor) -> VoxelFeatures:
         """As ``PointBackbone.encode``; ``voxels`` is what ``local_feats`` needs."""
         self.check(points)
         # Positions decide which voxels there are, in float32 whatever the features are in.
@@ -168,19 +176,23 @@ class SRUNet(PointBackbone):
         x = _mean_of_points(given.flatten(0, 1), voxel.flatten(), len(keys))
         feats = [self.stem_norm(self.stem(x, levels[0].neighbors, len(x)), 0)]
         for stage, fine, coarse in zip(self.encoder, levels[:-1], levels[1:], strict=True):
+            assert isinstance(stage, Stage)
             feats.append(stage.down(feats[-1], fine, coarse))
+            assert fine.parent is not None, "only the coarsest level has no coarser one"
             voxel = fine.parent[voxel]
         voxels = {"levels": levels, "feats": feats, "place": place}
         return {"hidden": feats[-1][voxel], "point_index": None, "losses": {}, "voxels": voxels}
 
-    def local_feats(self, features: dict[str, Any]) -> Tensor:
+    def local_feats(self, features: PointFeatures) -> Tensor:
         if self.decoder is None:
             raise ValueError("this SRUNet has no decoder; give it decoder_channels for features of points")
-        levels, feats = features["voxels"]["levels"], features["voxels"]["feats"]
+        voxels = cast(VoxelFeatures, features)["voxels"]
+        levels, feats = voxels["levels"], voxels["feats"]
         x = feats[-1]
         for stage, skip, fine in zip(self.decoder, feats[-2::-1], levels[-2::-1], strict=True):
+            assert isinstance(stage, Stage)
             x = stage.up(x, skip, fine)
-        return read_voxels(x, levels[0].keys, features["voxels"]["place"], self.interpolation)
+        return read_voxels(x, levels[0].keys, voxels["place"], self.interpolation)
 
 
 def read_voxels(feats: Tensor, keys: Tensor, place: Tensor, interpolation: str) -> Tensor:
@@ -200,7 +212,8 @@ def read_voxels(feats: Tensor, keys: Tensor, place: Tensor, interpolation: str) 
     low = (place - 0.5).floor()
     share = place - 0.5 - low
     corner = voxel_keys(low)
-    total, mixed = 0, 0
+    total = place.new_zeros(*place.shape[:-1], 1, dtype=feats.dtype)
+    mixed = total.expand(*place.shape[:-1], feats.shape[-1])
     for offset in product((0, 1), repeat=3):
         row, there = find(keys, corner + shift(offset))
         near = torch.stack([share[..., i] if one else 1 - share[..., i] for i, one in enumerate(offset)], -1)

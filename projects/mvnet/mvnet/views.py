@@ -42,6 +42,9 @@ class RigViews(nn.Module):
         eps: Depths of one surface point seen from two views differ by at most so much, in bounding radii.
     """
 
+    intrinsics: Tensor  # (3, 3)
+    world_to_camera: Tensor  # (V, 3, 4)
+
     def __init__(self, rig: CameraRig, stride: int, eps: float) -> None:
         super().__init__()
         self.stride, self.eps = stride, eps

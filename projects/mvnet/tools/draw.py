@@ -16,32 +16,34 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from pointmcd.batch import Batch
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.registry import MODELS
+from projects.mvnet.mvnet import MVNet
 
 TITLES = ("view a", "view b", "image network, a", "points, a", "image network, b", "points, b")
 
 
 @torch.no_grad()
-def pictures(model: torch.nn.Module, batch: dict, level: int) -> list[tuple]:
+def pictures(model: MVNet, batch: Batch, level: int) -> list[tuple]:
     """For each shape of a batch with two views: the matches (M, 4) as pixels, and four maps in 0..1."""
     depths, index = batch["depths"], batch["view_index"]
     side = depths.shape[-1]
     surface = model.views.unproject(depths, index)
     positions = (torch.arange(model.views.stride // 2, side, model.views.stride) + 0.5) / side
-    said = F.normalize(model.teacher.maps(batch, positions)[level], dim=-1)
+    targets = F.normalize(model.teacher.maps(batch, positions)[level], dim=-1)
     maps, _ = model.view_maps(batch["points"], surface)
-    guessed = F.normalize(model.transfer.heads[level](maps.flatten(0, 3)).view(said.shape), dim=-1)
+    predicted = F.normalize(model.transfer.heads[level](maps.flatten(0, 3)).view(targets.shape), dim=-1)
     matches = model.views.match(surface, depths, index)
     shown = []
     for shape in range(len(depths)):
         valid = surface.valid[shape]
-        known = said[shape][valid]
+        known = targets[shape][valid]
         basis = torch.pca_lowrank(known, 3, niter=8)[2]
-        colours = [(part[shape] - known.mean(0)) @ basis for part in (said, guessed)]
+        colours = [(part[shape] - known.mean(0)) @ basis for part in (targets, predicted)]
         spread = 2.5 * colours[0][valid].std(0)
         colours = [(colour / spread / 2 + 0.5).clamp(0, 1) for colour in colours]
         colours = [colour.where(valid.unsqueeze(-1), torch.ones(3)) for colour in colours]
