@@ -3,12 +3,19 @@
     cache_teacher.py --frozen mobilenetv2_100 --data data/meshes
     cache_teacher.py --frozen mobilenetv2_100 --data data/meshes --labels 20 --name mobilenetv2_20
     cache_teacher.py configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
+    cache_teacher.py --student work_dirs/fold{0,1,2,3,4}/epoch_100.pth --data data/meshes --name points
+    cache_teacher.py --average frozen points --shares 0.7 0.3 --data data/meshes --name both
     cache_teacher.py --check data/modelnet40/teachers/mobilenetv2
 
 --frozen takes image networks as they come: no config, no training. What they see of all views is kept in
 <data>/trunks/; a linear probe of the labelled shapes says the classes, and speaks of each labelled shape only
 as one that did not learn from it (--folds). It sees no label but those of --split, --labels and
 --fraction-seed, which the cache records; a student that knows others is refused the cache.
+
+--student takes checkpoints of point networks: one, which speaks of the shapes that it was trained on too, or
+K, each trained without one of K folds of the labels (train_dataloader.dataset.without_fold="(0,5)" ...), so
+that each labelled shape is spoken of by one that has not seen its answer. --average takes caches of the same
+labels, and prints how good each of them is beside the mean of their log-probabilities.
 
 A trained teacher is given by its config and checkpoint. The cache is <data_root>/teachers/<name>/; students'
 configs ask for it by that name, which is by default `frozen`, or the middle of the teacher's config: here
@@ -35,9 +42,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--check", type=Path, metavar="FOLDER", help="read all of a cache, and compare its hashes"
     )
     add_cfg_options(parser, "override the config, as in training")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the prepared set; of a trained teacher in its config"
+    )
     frozen = parser.add_argument_group("frozen networks")
     frozen.add_argument("--frozen", nargs="+", metavar="TRUNK", help="timm networks, side by side")
-    frozen.add_argument("--data", type=Path, help="folder of the prepared set")
     frozen.add_argument(
         "--further", type=Path, nargs="+", default=[], metavar="DATA", help="sets to ask without their labels"
     )
@@ -47,13 +56,23 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     frozen.add_argument("--fraction-seed", type=int, default=0, help="of which these are (%(default)s)")
     add_trunk_arguments(frozen)
+    points = parser.add_argument_group("point networks, and averages")
+    points.add_argument(
+        "--student", type=Path, nargs="+", metavar="CHECKPOINT", help="of one training, or of one a fold"
+    )
+    points.add_argument("--average", nargs="+", metavar="NAME", help="caches to average")
+    points.add_argument("--shares", type=float, nargs="+", help="what each of them counts for (all alike)")
     args = parser.parse_args(argv)
-    if args.frozen and (args.config or args.data is None):
-        parser.error("--frozen takes no config, and needs --data")
-    if args.check is None and not args.frozen and args.checkpoint is None:
+    kinds = [name for name in ("check", "frozen", "student", "average") if getattr(args, name)]
+    if len(kinds) + bool(args.config) != 1:
         parser.error(
-            "give the config and the checkpoint of a trained teacher, or --frozen TRUNK, or --check a cache"
+            "give one of: the config and the checkpoint of a trained teacher, --frozen TRUNK, --student "
+            "CHECKPOINT, --average NAME NAME, or --check a cache"
         )
+    if args.config and args.checkpoint is None:
+        parser.error("the config of a trained teacher needs its checkpoint")
+    if kinds and kinds != ["check"] and args.data is None:
+        parser.error(f"--{kinds[0]} needs --data")
     return args
 
 
@@ -63,9 +82,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.check is not None:
         check(args.check)
         return
-    from pointmcd.engine import load_config
-    from pointmcd.evaluation.frozen_teacher import Labels
-    from pointmcd.evaluation.trained_teacher import load_teacher, write_cache
+    if args.average:
+        average(args)
+        return
+    from pointmcd.datasets.label_choice import Labels
 
     more: list[Path] = []
     if args.frozen:
@@ -73,20 +93,46 @@ def main(argv: Sequence[str] | None = None) -> None:
         trunks = build_trunks(args, args.frozen)
         name = args.name or "frozen"
         (folder, *more), figures = cache_frozen(args.data, name, trunks, labels, args, args.further)
+    elif args.student:
+        from pointmcd.evaluation.point_teacher import cache_students
+
+        folder, figures = cache_students(args.data, args.student, args.name or "student")
     else:
-        if not args.checkpoint.is_file():
-            raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
-        config = load_config(args.config, args.cfg_options)
-        teacher = load_teacher(config.model, args.checkpoint)
-        folder, figures = write_cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
+        folder, figures = cache_trained(args)
     names = list(next(iter(figures.values()), {}))
     columns = [f">{in_words(name)}" + ("" if name.endswith("_l1") else " %") for name in names]
     rows = [
         (split, *(f"{values[name]:.{4 if name.endswith('_l1') else 1}f}" for name in names))
         for split, values in figures.items()
     ]
-    table = make_table("The teacher, all views", ("split", *columns), rows)
+    table = make_table("The teacher", ("split", *columns), rows)
     Console().print(table, "\n".join(f"wrote {one}" for one in (folder, *more)))
+
+
+def cache_trained(args: argparse.Namespace) -> tuple[Path, dict[str, dict[str, float]]]:
+    """Ask a trained image teacher; the folder of its cache, and its figures by split."""
+    from pointmcd.engine import load_config
+    from pointmcd.evaluation.trained_teacher import load_teacher, write_cache
+
+    if not args.checkpoint.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
+    config = load_config(args.config, args.cfg_options)
+    teacher = load_teacher(config.model, args.checkpoint)
+    return write_cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
+
+
+def average(args: argparse.Namespace) -> None:
+    """Write the average of caches, and show each of them beside it."""
+    from pointmcd.evaluation.averaged_teacher import average_caches
+
+    folder, figures = average_caches(args.data, args.average, args.shares, args.name or "average")
+    rows = [
+        (part, *(f"{parts[part]['overall_accuracy']:.1f}" for parts in figures.values()))
+        for part in figures["average"]
+    ]
+    title = "Overall accuracy %, of the shapes that all of them speak of"
+    table = make_table(title, ("split", *(f">{name}" for name in figures)), rows)
+    Console().print(table, f"wrote {folder}")
 
 
 def check(folder: Path) -> None:

@@ -141,13 +141,13 @@ class Distillation:
 
     def teacher(self, split: str, seed: int) -> tuple[str, dict[str, dict[str, float]]]:
         """The name of the cache of these labels, written unless it is there, and its accuracies."""
+        from pointmcd.datasets.label_choice import Labels
         from pointmcd.datasets.teacher_cache import TeacherCache
-        from pointmcd.evaluation.frozen_teacher import Labels
 
         labels = Labels(split, self.args.labels / 100, seed)
         name = f"distill_{'_'.join(self.args.trunk)}_{self.args.labels:g}_{split}_s{seed}".replace("/", "_")
         wanted = {
-            "labels": labels._asdict(),
+            "labels": {"split": split, "fraction": labels.fraction, "seed": seed},
             "trunks": [{**one.settings, "weights_sha256": one.weights_sha256()} for one in self.trunks],
             "options": [self.args.folds, self.args.dim, self.args.regularisation, self.args.no_spread],
         }

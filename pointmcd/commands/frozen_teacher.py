@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress
 
 if TYPE_CHECKING:
+    from pointmcd.datasets.label_choice import Labels
     from pointmcd.datasets.trunk_features import TrunkFeatures
-    from pointmcd.evaluation.frozen_teacher import Labels
     from pointmcd.models.teachers.frozen import FrozenTrunk
 
 OF_TIMM, RANDOM = "timm", "random"

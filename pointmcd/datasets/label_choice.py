@@ -1,13 +1,27 @@
 """Which training shapes a run may know the labels of, and how that is written down."""
 
 import hashlib
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+LOG = logging.getLogger("pointmcd")
 HELD_OUT_EVERY = 5
 PARTS_OF_TRAIN = ("fit", "held_out")
+WithoutFold = tuple[int, int]
+"""``(k, K)``: all labels but those of the k-th of K folds, counted from 0."""
+
+
+class Labels(NamedTuple):
+    """Which labels a run may see; the options of a dataset that say so."""
+
+    split: str = "train"  # or "fit"
+    fraction: float = 1.0
+    seed: int = 0
+    without_fold: WithoutFold | None = None
 
 
 def rows_of_split(labels: np.ndarray, split: str) -> np.ndarray:
@@ -45,20 +59,91 @@ def share_of_each_class(labels: np.ndarray, rows: np.ndarray, fraction: float, s
     return np.sort(np.concatenate(drawn))
 
 
-def labelled_rows(labels: np.ndarray, split: str, fraction: float = 1.0, seed: int = 0) -> np.ndarray:
+def fold_numbers(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
+    """Spread the shapes of every class evenly over folds.
+
+    Args:
+        labels: (S,) classes.
+        folds: K, at least 2.
+        seed: Of the draw; that of one class is its own.
+
+    Returns:
+        (S,) int64: the fold of each shape, or -1 for the shapes of a class that has fewer than K. Those are
+        in no fold: every teacher is trained on them, and none may speak of them.
+    """
+    if folds < 2:
+        raise ValueError(f"{folds} folds are none; give 2 or more")
+    numbers = np.full(len(labels), -1, np.int64)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        if len(own) >= folds:
+            rng = np.random.default_rng([seed, int(label)])
+            # where a class begins is drawn too: else the first folds are the largest
+            numbers[rng.permutation(own)] = (np.arange(len(own)) + rng.integers(folds)) % folds
+    return numbers
+
+
+def labelled_rows(
+    labels: np.ndarray,
+    split: str,
+    fraction: float = 1.0,
+    seed: int = 0,
+    without_fold: Sequence[int] | None = None,
+) -> np.ndarray:
     """The rows whose labels a run knows that trains on ``split`` with a fraction of each class's labels.
 
+    Args:
+        labels: (S,) classes of the stored split.
+        split: ``train``, ``fit`` ...
+        fraction: In (0, 1].
+        seed: Of the draw, and of the folds.
+        without_fold: ``(k, K)`` leaves the k-th of K folds of these out (``fold_numbers``).
+
     Raises:
-        ValueError: The fraction is not in (0, 1].
+        ValueError: The fraction is not in (0, 1], or there is no such fold.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"label_fraction is {fraction}, needs more than 0 and at most 1")
     rows = rows_of_split(labels, split)
-    return rows if fraction == 1 else share_of_each_class(labels, rows, fraction, seed)
+    if fraction < 1:
+        rows = share_of_each_class(labels, rows, fraction, seed)
+    if without_fold is None:
+        return rows
+    fold, folds = without_fold
+    if not 0 <= fold < folds:
+        raise ValueError(f"without_fold is {tuple(without_fold)}; give (k, K) with k from 0 to K - 1")
+    return rows[fold_numbers(labels[rows], folds, seed) != fold]
+
+
+def parts_of_split(labels: np.ndarray, stored: str, known: Labels) -> dict[str, np.ndarray]:
+    """Rows of a stored split that a teacher's figures are of, by name.
+
+    Args:
+        labels: (S,) of the stored split.
+        stored: Its name.
+        known: The labels that the teacher has seen.
+
+    Returns:
+        All rows under the split's own name; of train also those of ``fit`` and ``held_out`` where the teacher
+        has seen ``fit`` alone, and of ``unlabelled``, whose labels it might have seen and has not, where
+        there are any.
+    """
+    parts = {stored: np.arange(len(labels))}
+    if stored != "train":
+        return parts
+    if known.split == "fit":
+        parts |= {part: rows_of_split(labels, part) for part in PARTS_OF_TRAIN}
+    rest = np.setdiff1d(rows_of_split(labels, known.split), labelled_rows(labels, *known))
+    return parts | ({"unlabelled": rest} if len(rest) else {})
 
 
 def labels_record(
-    data_digest: str, split: str, rows: np.ndarray, fraction: float = 1.0, seed: int = 0
+    data_digest: str,
+    split: str,
+    rows: np.ndarray,
+    fraction: float = 1.0,
+    seed: int = 0,
+    without_fold: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """What a teacher's ``meta.json`` says of the labels that it has seen.
 
@@ -68,8 +153,9 @@ def labels_record(
         rows: Of ``labelled_rows``.
         fraction: Share of each class's labels.
         seed: Of the draw.
+        without_fold: As ``labelled_rows``.
     """
-    return {
+    record = {
         "data_digest": data_digest,
         "split": split,
         "label_fraction": fraction,
@@ -77,6 +163,46 @@ def labels_record(
         "count": len(rows),
         "rows_sha256": rows_digest(rows),
     }
+    return record if without_fold is None else record | {"without_fold": list(without_fold)}
+
+
+def fold_record(labelled: np.ndarray, numbers: np.ndarray, fold: int) -> dict[str, Any]:
+    """What ``meta.json`` says of one fold of a cross-fitted teacher.
+
+    Args:
+        labelled: (R,) rows whose labels are seen.
+        numbers: (R,) of ``fold_numbers``.
+        fold: Which.
+    """
+    return {
+        "speaks_of": int((numbers == fold).sum()),
+        "trained_on": int((numbers != fold).sum()),
+        "trained_on_rows_sha256": rows_digest(labelled[numbers != fold]),
+    }
+
+
+def log_small_classes(labels: np.ndarray, names: Sequence[str], folds: int) -> None:
+    """Say which classes are in no fold.
+
+    Args:
+        labels: (R,) classes of the shapes in no fold.
+        names: Of the classes.
+        folds: K.
+    """
+    if len(labels):
+        small = [names[label] for label in np.unique(labels)]
+        shown = ", ".join(small[:8]) + (" ..." if len(small) > 8 else "")
+        LOG.warning(
+            f"{len(small)} classes have fewer than {folds} labelled shapes; their {len(labels)} shapes keep "
+            f"their hard labels alone: {shown}"
+        )
+
+
+def labels_of_record(seen: dict[str, Any]) -> Labels:
+    """The choice that ``labels_record`` has written down."""
+    fold = seen.get("without_fold")
+    without = None if fold is None else (int(fold[0]), int(fold[1]))
+    return Labels(seen["split"], seen["label_fraction"], seen["fraction_seed"], without)
 
 
 def rows_digest(rows: np.ndarray) -> str:
@@ -105,11 +231,14 @@ def check_labels_seen(
         f"({said_of_labels(seen)}), but this dataset knows those of {len(known)} other ones: what it says of "
         "the rest could be the answer. Cache a teacher of the dataset's own labels "
         "(tools/cache_teacher.py, --split, --labels and --fraction-seed), or give the dataset the same "
-        "split, label_fraction and fraction_seed"
+        "split, label_fraction, fraction_seed and without_fold"
     )
 
 
 def said_of_labels(seen: dict[str, Any]) -> str:
     """A record in words."""
     share = f", {100 * seen['label_fraction']:g} % of each class by seed {seen['fraction_seed']}"
-    return f"split {seen['split']}" + (share if seen["label_fraction"] < 1 else "")
+    said = f"split {seen['split']}" + (share if seen["label_fraction"] < 1 else "")
+    if seen.get("without_fold"):
+        said += ", without fold {} of {}".format(*seen["without_fold"])
+    return said

@@ -37,6 +37,9 @@ class PreparedShapes(Dataset):
         label_fraction: Share of each class's shapes whose labels are known, in (0, 1]; at least one of each
             class. A larger share holds the smaller ones of the same seed.
         fraction_seed: Seeds which shapes these are.
+        without_fold: ``(k, K)``: the labels of the k-th of K folds are not known either, so that a teacher
+            trained without them can speak of those shapes (``fold_numbers``; a class with fewer labelled
+            shapes than K is in no fold, and known to all).
         unlabelled: Which shapes come without their label (-1; of a set with parts, without their parts):
             None for none, so that only the labelled ones are there, ``rest`` for the others of the split, or
             ``all``.
@@ -67,6 +70,7 @@ class PreparedShapes(Dataset):
         label_fraction: float = 1.0,
         fraction_seed: int = 0,
         unlabelled: str | None = None,
+        without_fold: Sequence[int] | None = None,
     ) -> None:
         self.prepared = PreparedSet(data_root)
         self.split_name = split
@@ -74,15 +78,16 @@ class PreparedShapes(Dataset):
         self._data = self.prepared.split(self._stored_split)
         if unlabelled not in UNLABELLED:
             raise ValueError(f"unlabelled is {unlabelled!r}; choose None, 'rest' or 'all'")
-        known = labelled_rows(np.asarray(self._data.labels), split, label_fraction, fraction_seed)
-        self.rows = known if unlabelled is None else rows_of_split(np.asarray(self._data.labels), split)
+        truth = np.asarray(self._data.labels)
+        known = labelled_rows(truth, split, label_fraction, fraction_seed, without_fold)
+        self.rows = known if unlabelled is None else rows_of_split(truth, split)
         if unlabelled == "all":
             known = known[:0]
         self.labelled = np.isin(self.rows, known)
         self.num_points = num_points
         self.with_normals, self.with_parts, self.with_visibility = normals, parts, visibility
         self.with_part_views, self.with_depths = part_views, depths
-        self.labels = np.asarray(self._data.labels)[self.rows].astype(np.int64)
+        self.labels = truth[self.rows].astype(np.int64)
         if not parts:  # with parts the class is no label but the category, which is known in testing too
             self.labels[~self.labelled] = -1
         self.views = self.prepared.num_views if views == "all" else int(views)

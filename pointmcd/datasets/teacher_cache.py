@@ -1,8 +1,8 @@
 """What a teacher said of a prepared set, written down once: ``<root>/teachers/<name>/``.
 
     meta.json                     digests of the data and of the teacher's checkpoint, accuracies, channels
-    <split>_view_descriptors.npy  (S, V, D) float16
-    <split>_descriptor.npy        (S, D) float16
+    <split>_view_descriptors.npy  (S, V, D) float16    | where the teacher looks at views; D is 0 where it
+    <split>_descriptor.npy        (S, D) float16       | does not
     <split>_logits.npy            (S, K) float32       | where the teacher classifies
     <split>_view_logits.npy       (S, V, K) float16    |
     <split>_has_logits.npy        (S,) bool            | where it has none for some shapes
@@ -158,12 +158,13 @@ class TeacherCacheWriter(ArrayCacheWriter):
                 for name, tensor in cast(dict[str, Tensor], batch).items()
             }
             if not arrays:
-                self._channels = rows["view_descriptors"].shape[-1]
+                described = rows.get("view_descriptors")
+                self._channels = 0 if described is None else described.shape[-1]
                 arrays = {
                     name: self.create(f"{split}_{name}.npy", array.dtype, (count, *array.shape[1:]))
                     for name, array in rows.items()
                 }
-            end = written + len(rows["view_descriptors"])
+            end = written + len(next(iter(rows.values())))
             for name, array in rows.items():
                 if not np.isfinite(array).all():
                     raise ValueError(

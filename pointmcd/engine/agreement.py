@@ -80,6 +80,11 @@ def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return said | ({"network": network_of(said["network"])} if "network" in said else {})
 
 
+def config_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The values of the config that a checkpoint holds as text, which is read, never run; {} without one."""
+    return plain(_literals(_dict(checkpoint.get("meta")).get("cfg", "")))
+
+
 def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Path) -> list[str]:
     """Refuse a checkpoint of another network, other classes or parts, or points prepared in another way.
 

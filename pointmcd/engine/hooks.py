@@ -214,7 +214,9 @@ class TeacherMetricsHook(Hook):
         """Log the view loss of a constant, where the view loss is all that is trained."""
         model = _bare(runner)
         rows = getattr(runner.train_dataloader.dataset, "teacher", None)
-        if not isinstance(model, PointMCD) or model.head is not None or rows is None:
+        if not isinstance(model, PointMCD) or model.head is not None:
+            return
+        if rows is None or "view_descriptors" not in rows.arrays:
             return
         constant = constant_view_loss(rows.arrays["view_descriptors"])
         runner.logger.info(

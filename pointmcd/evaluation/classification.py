@@ -1,5 +1,7 @@
 """Counts and accuracies of classification."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 
@@ -37,3 +39,26 @@ def accuracies(confusion: np.ndarray) -> dict[str, float]:
         "overall_accuracy": 100 * float(np.trace(confusion) / max(confusion.sum(), 1)),
         "mean_class_accuracy": 100 * float(np.nanmean(class_accuracy(confusion))),
     }
+
+
+def accuracies_of_parts(
+    labels: np.ndarray, logits: np.ndarray, parts: Mapping[str, np.ndarray], spoken: np.ndarray | None = None
+) -> dict[str, dict[str, float]]:
+    """``accuracies`` of several parts of a split.
+
+    Args:
+        labels: (S,) classes.
+        logits: (S, K).
+        parts: Rows of the split by name.
+        spoken: (S,) bool, whose logits count; None: all.
+
+    Returns:
+        By name of the part; one without a row that counts is left out.
+    """
+    figures = {}
+    for name, rows in parts.items():
+        rows = rows if spoken is None else rows[spoken[rows]]
+        if len(rows):
+            table = confusion_matrix(labels[rows], logits[rows].argmax(1), logits.shape[1])
+            figures[name] = accuracies(table)
+    return figures

@@ -78,8 +78,9 @@ def teacher_features(data_root: str | Path, teacher: str, split: str) -> Feature
     """
     dataset = PreparedShapes(str(data_root), split, num_points=1, teacher=teacher)
     assert dataset.teacher is not None
-    rows = dataset.teacher.rows(dataset.rows)["view_descriptors"].numpy()
-    return features_of(dataset, rows)
+    if "view_descriptors" not in dataset.teacher.arrays:
+        raise ValueError(f"the teacher {teacher} of {data_root} has no view descriptors: it sees no views")
+    return features_of(dataset, dataset.teacher.rows(dataset.rows)["view_descriptors"].numpy())
 
 
 @torch.inference_mode()

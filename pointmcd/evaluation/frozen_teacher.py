@@ -1,6 +1,5 @@
 """A teacher without training: frozen image networks side by side, a linear probe, and cross-fitted logits."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,16 +13,20 @@ from torch.utils.data import DataLoader
 
 from pointmcd.batch import TeacherRows
 from pointmcd.datasets.label_choice import (
-    PARTS_OF_TRAIN,
+    Labels,
+    fold_numbers,
+    fold_record,
     labelled_rows,
+    labels_of_record,
     labels_record,
-    rows_digest,
+    log_small_classes,
+    parts_of_split,
     rows_of_split,
 )
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.datasets.trunk_features import TrunkFeatures
-from pointmcd.evaluation.classification import accuracies, confusion_matrix
+from pointmcd.evaluation.classification import accuracies_of_parts
 from pointmcd.evaluation.label_spreading import spread_labels
 from pointmcd.evaluation.probe import (
     REGULARISATIONS,
@@ -32,11 +35,9 @@ from pointmcd.evaluation.probe import (
     choose_regularisation,
     cross_fitted_logits,
     fit_probe,
-    fold_numbers,
 )
 from pointmcd.models.teachers.frozen import FrozenTrunk
 
-LOG = logging.getLogger("pointmcd")
 BATCH = 8  # shapes whose views go through a network at a time
 SAMPLE = 20_000  # views that a projection is computed from
 Track = Callable[..., Iterable[Any]]
@@ -88,14 +89,6 @@ class FrozenTeacher(NamedTuple):
     own_rows: np.ndarray  # (R,) rows of train of which it speaks otherwise than by the probe
     own_logits: np.ndarray  # (R, K), NaN where it may say nothing
     record: dict[str, Any]  # for meta.json
-
-
-class Labels(NamedTuple):
-    """Which labels a teacher may see."""
-
-    split: str = "train"  # or "fit"
-    fraction: float = 1.0
-    seed: int = 0
 
 
 def trunk_features(root: str | Path, trunk: FrozenTrunk, track: Track) -> TrunkFeatures:
@@ -173,14 +166,14 @@ def fit_teacher(
         "probe": {
             "regularisation": tried[chosen],
             "cross_fitted_accuracy": _accuracy(logits[chosen][in_folds], y[in_folds]),
-            "folds": [_fold_record(labelled, numbers, fold) for fold in range(folds)],
+            "folds": [fold_record(labelled, numbers, fold) for fold in range(folds)],
             "in_no_fold": int((~in_folds).sum()),
             "spread": spread,
         },
     }
     said = logits[chosen] if folds else probe.logits(x)
     if folds:
-        _log_small_classes(y[~in_folds], prepared.class_names, folds)
+        log_small_classes(y[~in_folds], prepared.class_names, folds)
     if spread:
         start = softmax(probe.logits(looks), 1)
         start[labelled] = np.eye(num_classes)[y]
@@ -217,7 +210,8 @@ def write_cache(
         The folder of the cache, and the accuracies by split. Those of ``train`` and ``fit`` are of the
         logits that are written: cross-fitted where the label was seen, spread where it was not.
     """
-    prepared, figures = features[0].prepared, {}
+    prepared = features[0].prepared
+    figures: dict[str, dict[str, float]] = {}
     with TeacherCacheWriter(root, name) as writer:
         for split in prepared.splits:
             views = read_views(features, split)
@@ -229,13 +223,10 @@ def write_cache(
             writer.write_split(split, _batches(teacher.projection, views, logits, spoken))
             truth = np.asarray(prepared.split(split).labels)
             parts = {split: np.arange(len(truth))}
-            if home and split == "train" and teacher.record["labels"]["split"] == "fit":
-                parts |= {part: rows_of_split(truth, part) for part in PARTS_OF_TRAIN}
-            for part, rows in parts.items():
-                rows = rows[spoken[rows]]
-                if len(rows) and truth.max(initial=0) < logits.shape[1]:
-                    table = confusion_matrix(truth[rows], logits[rows].argmax(1), logits.shape[1])
-                    figures[part] = accuracies(table)
+            if home:
+                parts = parts_of_split(truth, split, labels_of_record(teacher.record["labels"]))
+            if truth.max(initial=0) < logits.shape[1]:
+                figures |= accuracies_of_parts(truth, logits, parts, spoken)
         known = [{key: one.meta[key] for key in ("settings", "weights_sha256")} for one in features]
         networks = [{**one["settings"], "weights_sha256": one["weights_sha256"]} for one in known]
         record = {"type": "FrozenTeacher", "trunks": networks}
@@ -261,23 +252,5 @@ def _batches(
         }
 
 
-def _fold_record(labelled: np.ndarray, numbers: np.ndarray, fold: int) -> dict[str, Any]:
-    return {
-        "speaks_of": int((numbers == fold).sum()),
-        "trained_on": int((numbers != fold).sum()),
-        "trained_on_rows_sha256": rows_digest(labelled[numbers != fold]),
-    }
-
-
 def _accuracy(logits: np.ndarray, labels: np.ndarray) -> float | None:
     return 100 * float((logits.argmax(1) == labels).mean()) if len(labels) else None
-
-
-def _log_small_classes(labels: np.ndarray, names: list[str], folds: int) -> None:
-    if folds and len(labels):
-        small = [names[label] for label in np.unique(labels)]
-        shown = ", ".join(small[:8]) + (" ..." if len(small) > 8 else "")
-        LOG.warning(
-            f"{len(small)} classes have fewer than {folds} labelled shapes; their {len(labels)} shapes keep "
-            f"their hard labels alone: {shown}"
-        )

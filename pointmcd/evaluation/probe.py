@@ -40,30 +40,6 @@ class Standardizer(NamedTuple):
         return (features - self.mean) / self.std
 
 
-def fold_numbers(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """Spread the shapes of every class evenly over folds.
-
-    Args:
-        labels: (S,) classes.
-        folds: K, at least 2.
-        seed: Of the draw; that of one class is its own.
-
-    Returns:
-        (S,) int64: the fold of each shape, or -1 for the shapes of a class that has fewer than K. Those are
-        in no fold: every probe is trained on them, and none may speak of them.
-    """
-    if folds < 2:
-        raise ValueError(f"{folds} folds are none; give 2 or more")
-    numbers = np.full(len(labels), -1, np.int64)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        if len(own) >= folds:
-            rng = np.random.default_rng([seed, int(label)])
-            # where a class begins is drawn too: else the first folds are the largest
-            numbers[rng.permutation(own)] = (np.arange(len(own)) + rng.integers(folds)) % folds
-    return numbers
-
-
 def fit_probe(features: np.ndarray, labels: np.ndarray, num_classes: int, regularisation: float) -> Probe:
     """Fit one probe.
 
@@ -94,7 +70,7 @@ def cross_fitted_logits(
     Args:
         features: (S, C), standardised.
         labels: (S,) classes in [0, K).
-        numbers: (S,) of ``fold_numbers``.
+        numbers: (S,) of ``label_choice.fold_numbers``.
         num_classes: K.
         regularisations: R values of C.
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from pointmcd.datasets.label_choice import fold_numbers
 from pointmcd.evaluation.probe import (
     Standardizer,
     choose_regularisation,
     cross_entropy,
     cross_fitted_logits,
     fit_probe,
-    fold_numbers,
 )
 
 

@@ -75,6 +75,10 @@ class _DescriptorHead(nn.Module):
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
         """Weighted distance of the aligned student descriptors from the teacher's."""
+        if self.teacher_key not in teacher:
+            raise ValueError(
+                f"{type(self).__name__}: the teacher has no {self.teacher_key}, but {', '.join(teacher)}"
+            )
         aligned = self(features)
         target = teacher[self.teacher_key].to(aligned.dtype)
         if aligned.shape != target.shape:

@@ -1,0 +1,152 @@
+"""Teachers of which the logits alone are kept: trained networks, each of which has seen labels of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+
+from pointmcd.datasets.label_choice import (
+    Labels,
+    fold_numbers,
+    fold_record,
+    labelled_rows,
+    labels_of_record,
+    labels_record,
+    log_small_classes,
+    parts_of_split,
+)
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.teacher_cache import TeacherCacheWriter
+from pointmcd.engine.agreement import config_of
+from pointmcd.evaluation.classification import accuracies_of_parts
+
+Figures = dict[str, dict[str, float]]
+
+
+class Member(NamedTuple):
+    """A trained network: what it says of a set, and which of its labels it has seen."""
+
+    logits: dict[str, np.ndarray]  # (S, K) of every split
+    labels: Labels
+    record: dict[str, Any]  # what is to be known of it
+
+
+class Opinion(NamedTuple):
+    """What a teacher says of a set."""
+
+    logits: dict[str, np.ndarray]  # (S, K) log-probabilities of every split
+    spoken: dict[str, np.ndarray]  # (S,) bool, where it may speak
+    record: dict[str, Any]  # for meta.json
+
+
+def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
+    """Which labels a training has seen, by the config in its checkpoint.
+
+    Args:
+        checkpoint: Of ``read_checkpoint``.
+        source: The file, for the error.
+
+    Raises:
+        ValueError: It does not say, or it began with weights of which that is not known.
+    """
+    config = config_of(checkpoint)
+    dataset = (config.get("train_dataloader") or {}).get("dataset")
+    if not isinstance(dataset, dict) or dataset.get("type") != "PreparedShapes":
+        raise ValueError(
+            f"{source} does not say which labels it was trained on; give a checkpoint of tools/train.py "
+            "(work_dirs/.../epoch_100.pth), not an exported student"
+        )
+    hooks = config.get("custom_hooks") or []
+    if config.get("load_from") or any(hook.get("type") == "PretrainedBackboneHook" for hook in hooks):
+        raise ValueError(f"{source} began with the weights of another training, whose labels are not known")
+    fold = dataset.get("without_fold")
+    return Labels(
+        dataset.get("split", "train"),
+        dataset.get("label_fraction", 1.0),
+        dataset.get("fraction_seed", 0),
+        None if fold is None else (int(fold[0]), int(fold[1])),
+    )
+
+
+def cross_fitted(prepared: PreparedSet, members: Sequence[Member]) -> Opinion:
+    """Of one network what it says; of K, each trained without one of K folds, what has seen no answer.
+
+    Each labelled shape is spoken of by the network that was trained without its fold; shapes without a label
+    by all of them, in the mean of their log-probabilities. Shapes in no fold are in the training of all, so
+    that none may speak of them.
+
+    Args:
+        prepared: The set.
+        members: One network, or K.
+
+    Raises:
+        ValueError: Several networks are not those of the K folds of the same labels.
+    """
+    first = members[0].labels
+    whole = first if len(members) == 1 else first._replace(without_fold=None)
+    truth = np.asarray(prepared.split("train").labels)
+    labelled = labelled_rows(truth, *whole)
+    said = {split: [log_softmax(one.logits[split], 1) for one in members] for split in prepared.splits}
+    logits = {split: np.mean(rows, 0) for split, rows in said.items()}
+    spoken = {split: np.ones(len(rows), bool) for split, rows in logits.items()}
+    record: dict[str, Any] = {
+        "labels": labels_record(prepared.digest, whole.split, labelled, *whole[1:]),
+        "members": [one.record for one in members],
+    }
+    if len(members) > 1:
+        place = _places(members)
+        numbers = fold_numbers(truth[labelled], len(members), whole.seed)
+        for fold, member in enumerate(place):
+            own = labelled[numbers == fold]
+            logits["train"][own] = said["train"][member][own]
+        spoken["train"][labelled[numbers < 0]] = False
+        log_small_classes(truth[labelled[numbers < 0]], prepared.class_names, len(members))
+        record["folds"] = [
+            {**fold_record(labelled, numbers, fold), "member": member} for fold, member in enumerate(place)
+        ]
+        record["in_no_fold"] = int((numbers < 0).sum())
+    return Opinion(logits, spoken, record)
+
+
+def _places(members: Sequence[Member]) -> list[int]:
+    """Which of the networks was trained without each fold."""
+    folds = len(members)
+    if len({one.labels._replace(without_fold=None) for one in members}) > 1:
+        raise ValueError(
+            "the checkpoints were trained on different labels (split, label_fraction, fraction_seed): "
+            + "; ".join(str(tuple(one.labels[:3])) for one in members)
+        )
+    found = [one.labels.without_fold for one in members]
+    if sorted(fold for fold in found if fold is not None) != [(k, folds) for k in range(folds)]:
+        raise ValueError(
+            f"{folds} checkpoints need to be those of {folds} folds, each trained with another "
+            f"train_dataloader.dataset.without_fold=(k,{folds}); these were trained with "
+            f"{', '.join(str(fold) for fold in found)}"
+        )
+    return [found.index((fold, folds)) for fold in range(folds)]
+
+
+def write_opinion(root: str | Path, name: str, opinion: Opinion) -> tuple[Path, Figures]:
+    """Write a cache of logits.
+
+    Args:
+        root: Folder of the prepared set.
+        name: Of the cache.
+        opinion: What the teacher says.
+
+    Returns:
+        The folder of the cache, and the accuracies by split and part of it.
+    """
+    figures: Figures = {}
+    known = labels_of_record(opinion.record["labels"])
+    with TeacherCacheWriter(root, name) as writer:
+        for split in writer.prepared.splits:
+            logits, spoken = opinion.logits[split], opinion.spoken[split]
+            rows = {"logits": torch.from_numpy(logits), "has_logits": torch.from_numpy(spoken)}
+            writer.write_split(split, [rows])  # type: ignore[list-item]  # a TypedDict
+            truth = np.asarray(writer.prepared.split(split).labels)
+            figures |= accuracies_of_parts(truth, logits, parts_of_split(truth, split, known), spoken)
+        return writer.finish({"accuracy": figures, **opinion.record}), figures

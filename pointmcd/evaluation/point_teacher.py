@@ -1,0 +1,96 @@
+"""A trained point network as a teacher of others: what it says of every shape of a prepared set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.device import get_device
+from rich.progress import Progress
+from torch.utils.data import DataLoader
+
+from pointmcd.apis.student_file import build_student
+from pointmcd.checkpoint import read_checkpoint
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
+from pointmcd.engine.agreement import statement_of
+from pointmcd.evaluation.cross_fitting import Figures, Member, cross_fitted, labels_seen, write_opinion
+from pointmcd.files import file_sha256
+from pointmcd.models import PointModel
+
+STUDENT_KEYS = ("backbone.", "head.")
+BATCH = 32
+
+
+def cache_students(root: str | Path, checkpoints: Sequence[Path], name: str) -> tuple[Path, Figures]:
+    """Write what one student says, or what K say that were each trained without one fold of the labels.
+
+    Args:
+        root: Folder of the prepared set.
+        checkpoints: Of their trainings, in any order.
+        name: Of the cache.
+
+    Returns:
+        Its folder, and accuracies by split and part of it.
+
+    Raises:
+        ValueError: As ``ask_student`` and ``cross_fitted``.
+    """
+    members = [ask_student(root, checkpoint) for checkpoint in checkpoints]
+    opinion = cross_fitted(PreparedSet(root), members)
+    return write_opinion(root, name, opinion)
+
+
+def ask_student(root: str | Path, checkpoint: Path) -> Member:
+    """Ask the student of a training checkpoint about all shapes of the set that it was trained on.
+
+    Args:
+        root: Folder of the prepared set.
+        checkpoint: Of ``tools/train.py``. It says which points the student looks at, and which labels it has
+            seen.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no student that classifies, or it was trained on other data, or does not say.
+    """
+    saved, prepared = read_checkpoint(checkpoint), PreparedSet(root)
+    labels = labels_seen(saved, checkpoint)
+    said = statement_of(saved)
+    if said.get("data_digest") != prepared.digest:
+        raise ValueError(
+            f"{checkpoint} was trained on another set than {root}, and so on labels of which nothing is known"
+        )
+    model = _student(saved, said, checkpoint)
+    if model.head is None or model.dense:
+        raise ValueError(f"the student of {checkpoint} does not classify, and so has no logits")
+    logits = {}
+    with Progress(transient=True) as progress:
+        for split in prepared.splits:
+            dataset = PreparedShapes(str(root), split, num_points=said["num_points"])
+            loader = DataLoader(dataset, BATCH, collate_fn=whole_batch)
+            logits[split] = _logits(model, progress.track(loader, description=f"{checkpoint.name}, {split}"))
+    network = said["network"]["backbone"]["type"]
+    record = {"checkpoint_sha256": file_sha256(checkpoint), "type": network, "num_points": said["num_points"]}
+    return Member(logits, labels, record)
+
+
+def _student(saved: dict[str, Any], said: dict[str, Any], source: Path) -> PointModel:
+    """The network of a checkpoint, held to what a student's file may hold."""
+    state = saved.get("state_dict", {})
+    names = ("class_names", "num_points", "points", "part_names", "class_parts")
+    exported: dict[str, Any] = {name: said[name] for name in names if name in said}
+    exported["model"] = {"type": "PointModel", "head": None, **said.get("network", {})}
+    exported["state_dict"] = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
+    try:
+        return build_student(exported).to(get_device())
+    except ValueError as error:
+        raise ValueError(f"{source} holds no student: {error}") from error
+
+
+@torch.inference_mode()
+def _logits(model: PointModel, batches: Any) -> np.ndarray:
+    """(S, K) float64."""
+    device = next(model.parameters()).device
+    rows = [model(points=batch["points"].to(device))["logits"].double().cpu() for batch in batches]
+    return torch.cat(rows).numpy()
