@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for split, values in figures.items()
     ]
     table = make_table("The teacher", ("split", *columns), rows)
-    Console().print(table, "\n".join(f"wrote {one}" for one in (folder, *more)))
+    Console(markup=False).print(table, "\n".join(f"wrote {one}" for one in (folder, *more)))
 
 
 def cache_trained(args: argparse.Namespace) -> tuple[Path, dict[str, dict[str, float]]]:
@@ -132,7 +132,7 @@ def average(args: argparse.Namespace) -> None:
     ]
     title = "Overall accuracy %, of the shapes that all of them speak of"
     table = make_table(title, ("split", *(f">{name}" for name in figures)), rows)
-    Console().print(table, f"wrote {folder}")
+    Console(markup=False).print(table, f"wrote {folder}")
 
 
 def check(folder: Path) -> None:

@@ -53,7 +53,8 @@ def add_imports(parser: argparse.ArgumentParser) -> None:
 def make_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[Sequence[str]] = ()
 ) -> "Table":
-    """Make a table to print; a column whose name begins with ``>`` is aligned to the right.
+    """Make a table to print; a column whose name begins with ``>`` is aligned to the right. Texts are shown
+    as they are, brackets too.
 
     Args:
         title: Stands above it.
@@ -62,16 +63,17 @@ def make_table(
         last: Rows below a line, such as the mean.
     """
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title)
+    table = Table(title=Text(title))
     for column in columns:
         name = column.removeprefix(">")
-        table.add_column(name, justify="left" if name == column else "right", overflow="fold")
+        table.add_column(Text(name), justify="left" if name == column else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     table.add_section()
     for row in last:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         (name, *(plus_minus(mean_and_std([report[metric] for report in runs]), 2) for metric in metrics))
         for name, runs in reports.items()
     ]
-    console = Console()
+    console = Console(markup=False)
     console.print(
         make_table(
             f"{len(labels)} shapes, {len(args.first)} seeds, mean and spread",

@@ -126,7 +126,7 @@ class Demo:
             [(label, *(f"{values[name]:.1f}" for name in metrics)) for label, values in rows.items()],
         )
         with open(self.folder / "results.txt", "w") as file:
-            Console(file=file, width=100).print(table)
+            Console(file=file, width=100, markup=False).print(table)
         prepared = PreparedSet(self.data)
         draw_shapes(prepared, "test", list(range(0, len(prepared.split("test")), 40))).savefig(
             self.folder / "shapes.png"

@@ -258,7 +258,7 @@ class Distillation:
             f"{gain.high:+.1f}: {'a clear' if gain.clear else 'no clear'} difference"
         )
         with open(self.folder / "results.txt", "w") as file:
-            Console(file=file, width=100).print(table, verdict)
+            Console(file=file, width=100, markup=False).print(table, verdict)
         write_json(
             self.folder / "distill.json",
             {

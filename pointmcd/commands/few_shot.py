@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     path = report_path(args, "few_shot")
     write_report(path, report)
-    console = Console()
+    console = Console(markup=False)
     console.print(table(results))
     for line in left_out:
         console.print(f"left out: {line}", soft_wrap=True)

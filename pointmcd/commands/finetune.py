@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SIDES = ("scratch", "pretrained")
 METRICS = ("overall_accuracy", "instance_miou")
-CONSOLE = Console(width=max(Console().width, 100))
+CONSOLE = Console(width=max(Console().width, 100), markup=False)
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if untrained is not None:
         report["random_encoder"] = without_shapes(run(args, untrained, 0))
     write_report(path, report)
-    console = Console()
+    console = Console(markup=False)
     console.print(
         class_table("Accuracy by class, mean over the runs", report["class_accuracy"], test.labels, "%")
     )

@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         report["random_encoder"] = {"features": untrained.about, **means(precision)}
     path = report_path(args, "retrieval")
     write_report(path, report)
-    console = Console()
+    console = Console(markup=False)
     by_class = report["class_average_precision"]
     console.print(
         class_table("Without the query, by class", by_class, labels, "mAP %"), encoder_table(report)

@@ -81,7 +81,7 @@ def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
     from pointmcd.evaluation.metrics import Metric
 
     metric, dataset = runner.test_evaluator.metrics[0], runner.test_dataloader.dataset
-    console, picture, details = Console(), None, {}
+    console, picture, details = Console(markup=False), None, {}
     if isinstance(metric, Metric):
         details, picture = metric.details(dataset), metric.picture(dataset)
         if (table := metric.table(dataset)) is not None:

@@ -231,7 +231,8 @@ class PartSegmentationMetric(Metric):
         for rank, rows in worst_median_best(self.ious).items():
             for row in rows:
                 batch, label = dataset[row], self.labels[row]
-                title = f"{rank} · {dataset.metainfo['classes'][label]} · shape {row}"
+                name = dataset.names[row].rsplit("/", 1)[-1]
+                title = f"{rank} · {dataset.metainfo['classes'][label]} · {name}"
                 shapes.append(
                     SegmentedShape(
                         f"{title} · IoU {100 * self.ious[row]:.1f} %",

@@ -6,9 +6,12 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from pointmcd.visualization.text import Picture, plain, width
+
 RIGHT = LinearSegmentedColormap.from_list("right", ["#ffffff", "#2c6fad"])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#f2a07b", "#b3261e"])
 CELL_INCH = 0.24
+MOST = 40  # letters of a name
 
 
 def draw_confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
@@ -34,15 +37,16 @@ def draw_confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
     shade = np.where(right, share, np.sqrt(share))
     colors = np.where(right[..., None], RIGHT(shade), WRONG(shade))
 
+    shown = [plain(name, MOST) for name in names]
     cell = max(CELL_INCH, 4.5 / count)
     font = 72 * min(cell, 0.3) * 0.5
-    margin = 0.6 * font / 72 * max(map(len, names)) + 0.3
+    margin = 0.6 * font / 72 * max(map(width, shown)) + 0.3
     size = cell * count + margin + 0.4
-    figure = Figure(figsize=(size, size), dpi=150, facecolor="white")
+    figure = Picture(size, size)
     axes = figure.add_axes((margin / size, 0.4 / size, cell * count / size, cell * count / size))
     axes.imshow(colors, interpolation="nearest")
-    axes.set_xticks(range(count), names, rotation=90, fontsize=font)
-    axes.set_yticks(range(count), names, fontsize=font)
+    axes.set_xticks(range(count), shown, rotation=90, fontsize=font)
+    axes.set_yticks(range(count), shown, fontsize=font)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=2)
     axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)

@@ -14,6 +14,8 @@ MARKERS = "osD^vP*X"
 METHODS = ("pca", "tsne")
 WIDTH = 6.0  # of the picture without its legend, in inches
 LEGEND_ROWS = 32
+COLORS = 24  # each with the first marker, then each with the second
+MOST = 40  # letters of a name
 
 
 def embed(values: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
@@ -59,22 +61,23 @@ def draw_embedding(
         method: As ``embed``.
         seed: As ``embed``.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
+    from pointmcd.visualization.colors import distinct_colors
+    from pointmcd.visualization.text import Picture, plain, width
 
     places = embed(values, method, seed)
     labels = np.asarray(labels)
     classes = np.unique(labels)
+    shown = [plain(names[label], MOST) for label in classes]
     columns = -(-len(classes) // LEGEND_ROWS)
-    legend = columns * (0.4 + 0.065 * max(len(names[label]) for label in classes))
-    figure = Figure(figsize=(WIDTH + legend, WIDTH), dpi=150, facecolor="white")
+    legend = columns * (0.4 + 0.065 * max(map(width, shown)))
+    figure = Picture(WIDTH + legend, WIDTH)
     axes = figure.add_axes((0.01, 0.03, (WIDTH - 0.1) / (WIDTH + legend), 0.96))
-    colors = [colormaps["tab20"](place) for place in range(20)]
+    colors, drawn = distinct_colors(COLORS), []
     for number, label in enumerate(classes):
         x, y = places[labels == label].T
         marker = MARKERS[number // len(colors) % len(MARKERS)]
         color = colors[number % len(colors)]
-        axes.scatter(x, y, s=14, color=color, marker=marker, linewidths=0, label=names[label], alpha=0.8)
+        drawn.append(axes.scatter(x, y, s=14, color=color, marker=marker, linewidths=0, alpha=0.8))
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -82,6 +85,13 @@ def draw_embedding(
     by = {"pca": "PCA", "tsne": "t-SNE"}[method]
     axes.set_xlabel(f"{len(labels)} shapes by {by}", color="#505050", fontsize=8)
     axes.legend(
-        loc="upper left", bbox_to_anchor=(1, 1), ncols=columns, fontsize=7, frameon=False, handletextpad=0.2
+        drawn,
+        shown,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+        ncols=columns,
+        fontsize=7,
+        frameon=False,
+        handletextpad=0.2,
     )
     return figure

@@ -11,12 +11,16 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from pointmcd.geometry.cameras import CameraRig
+from pointmcd.visualization.colors import distinct_colors
+from pointmcd.visualization.text import Picture, plain
 
 WRONG, RIGHT, FOREIGN = "#cf3f54", "#c9ced6", "#000000"
-PALETTE = [matplotlib.colormaps["tab10"](place)[:3] for place in (0, 1, 2, 4, 5, 6, 8, 9)]  # no red, no grey
+PALETTE = tuple(matplotlib.colormaps["tab10"](place)[:3] for place in (0, 1, 2, 4, 5, 6, 8, 9))
+"""The first colours of parts: no red, no grey."""
 CAMERA = CameraRig((40.0,), (25.0,))
 FADE = 0.45  # how far the farthest point goes towards white
 TITLE, LINE = 0.42, 0.15  # inches: the strip above, a line of the legend below
+MOST = 60  # letters of a title
 
 
 class SegmentedShape(NamedTuple):
@@ -62,7 +66,7 @@ def draw_parts(shapes: Sequence[SegmentedShape], part_names: Sequence[str], colu
     lines = max(-(-len(shape.category_parts) // layout.names_a_line) for shape in shapes)
     rows = -(-len(shapes) // columns)
     width, height = layout.panels * layout.panel, TITLE + layout.panel + LINE * lines
-    figure = Figure(figsize=(width * columns, height * rows), dpi=150, facecolor="white")
+    figure = Picture(width * columns, height * rows)
     cells = figure.subfigures(rows, columns, squeeze=False).ravel()
     for cell, shape in zip(cells, shapes, strict=False):
         _draw_shape(cell, shape, part_names, layout, height)
@@ -71,12 +75,9 @@ def draw_parts(shapes: Sequence[SegmentedShape], part_names: Sequence[str], colu
 
 def part_colors(parts: np.ndarray, category_parts: Sequence[int] | np.ndarray) -> np.ndarray:
     """(N, 3) RGB in [0, 1] of parts (N,): by their place among the category's; black for any other's."""
-    count = len(category_parts)
-    palette: Sequence | np.ndarray = PALETTE
-    if count > len(palette):
-        palette = matplotlib.colormaps["turbo"](np.linspace(0, 1, count))[:, :3]
+    palette = distinct_colors(len(category_parts), PALETTE, (WRONG, RIGHT, FOREIGN, "#ffffff"))
     colors = np.tile(to_rgb(FOREIGN), (len(parts), 1))
-    for part, color in zip(category_parts, palette, strict=False):
+    for part, color in zip(category_parts, palette, strict=True):
         colors[parts == part] = color
     return colors
 
@@ -98,7 +99,7 @@ def _draw_shape(
     size = (1 / layout.panels, layout.panel / height)
     bottom = 1 - (TITLE + layout.panel) / height
     axes = [cell.add_axes((number * size[0], bottom, *size)) for number in range(layout.panels)]
-    cell.text(0.5, 1 - 0.35 * TITLE / height, shape.title, ha="center", va="center", fontsize=7)
+    cell.text(0.5, 1 - 0.35 * TITLE / height, plain(shape.title, MOST), ha="center", va="center", fontsize=7)
     predicted = part_colors(shape.predicted, shape.category_parts)
     if shape.truth is None:
         _scatter(axes[0], shape.points, predicted)
@@ -110,11 +111,12 @@ def _draw_shape(
         _scatter(axes[2], shape.points, marks, f"{100 * wrong.mean():.1f} % wrong", above=wrong)
     parts = np.asarray(shape.category_parts)
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=3, color=color, label=part_names[part])
+        Line2D([], [], linestyle="", marker="o", markersize=3, color=color)
         for part, color in zip(parts, part_colors(parts, parts), strict=True)
     ]
     cell.legend(
-        handles=handles,
+        handles,
+        [plain(part_names[part], MOST // layout.names_a_line * layout.panels) for part in parts],
         loc="upper center",
         bbox_to_anchor=(0.5, bottom),
         ncols=layout.names_a_line,

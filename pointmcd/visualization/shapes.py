@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry.cameras import CameraRig
 from pointmcd.visualization.parts import part_colors
+from pointmcd.visualization.text import Picture, plain
 
 SEEN, HIDDEN = "#cf3f54", "#a3b7d6"
 GHOST = 0.12  # how much of the view shines through behind its points
 PALE = 0.35  # of its colour that a hidden point keeps
+MOST = 34  # letters of a name
 # In inches: a panel; what is left of them (names), above (cameras) and below (legend); between two shapes,
 # without and with the names of parts.
 PANEL, LEFT, TOP, BOTTOM, GAP, NAMES = 1.5, 0.32, 0.3, 0.25, 0.15, 0.3
@@ -69,7 +71,14 @@ def draw_shapes(
         top = TOP + shape_height * place
         name, label = shapes.names[index].rsplit("/", 1)[-1], prepared.class_names[shapes.labels[index]]
         title = name if name.startswith(label) else f"{label} · {name}"
-        canvas.text(LEFT / 2, top + (shape_height - gap) / 2, title, fontsize=8, color="#303030", rotation=90)
+        canvas.text(
+            LEFT / 2,
+            top + (shape_height - gap) / 2,
+            plain(title, MOST),
+            fontsize=8,
+            color="#303030",
+            rotation=90,
+        )
         own: list[int] = []
         colors = None
         if shapes.parts is not None and prepared.class_parts is not None:
@@ -97,7 +106,7 @@ def draw_shapes(
         for place, part in enumerate(own):
             color = part_colors(np.array([part]), own)[0]
             x, y = LEFT + (place + 0.5) * (canvas.width - LEFT) / len(own), top + shape_height - gap + 0.1
-            canvas.text(x, y, part_names[part], fontsize=6, color=color)
+            canvas.text(x, y, plain(part_names[part], MOST), fontsize=6, color=color)
     if prepared.has_visibility and shapes.parts is None:
         bottom = canvas.height - BOTTOM / 2
         canvas.text(LEFT + 0.5, bottom, "● seen by the view", fontsize=7, color=SEEN)
@@ -110,7 +119,7 @@ class _Canvas:
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
+        self.figure = Picture(width, height)
 
     def panel(self, left: float, top: float) -> Axes:
         """Square axes over [0, 1] x [0, 1], y down."""

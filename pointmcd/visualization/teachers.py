@@ -10,8 +10,10 @@ from pointmcd.batch import Batch
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
 from pointmcd.visualization.parts import part_colors
+from pointmcd.visualization.text import Picture, plain
 
-PANEL, LEFT, TOP = 1.0, 0.3, 0.22  # inches: an image; the names of rows; the names of columns
+PANEL, LEFT, TOP = 1.0, 0.3, 0.3  # inches: an image; the names of rows; the names of columns
+MOST = 22  # letters of a name
 
 
 def draw_reconstructions(teacher: AutoencoderTeacher, dataset: PreparedShapes, count: int = 8) -> Figure:
@@ -29,7 +31,7 @@ def draw_reconstructions(teacher: AutoencoderTeacher, dataset: PreparedShapes, c
     rows = {"view": batch["views"][:, 0] / 255, "reconstruction": images[:, 0].clamp(0, 1)}
     return _draw(
         {name: image.permute(0, 2, 3, 1).numpy(force=True) for name, image in rows.items()},
-        [dataset.metainfo["classes"][label] for label in batch["label"]],
+        _titles(dataset, batch),
     )
 
 
@@ -56,7 +58,7 @@ def draw_part_views(teacher: PartSegmentationTeacher, dataset: PreparedShapes, c
                 for image, label in zip(parts.numpy(force=True), labels, strict=True)
             ]
         )
-    return _draw(rows, [info["classes"][label] for label in labels])
+    return _draw(rows, _titles(dataset, batch))
 
 
 def _examples(dataset: PreparedShapes, count: int) -> Batch:
@@ -71,6 +73,13 @@ def _examples(dataset: PreparedShapes, count: int) -> Batch:
     return batch
 
 
+def _titles(dataset: PreparedShapes, batch: Batch) -> list[str]:
+    """The names of a batch's shapes, below those of their classes."""
+    names = [dataset.names[row].rsplit("/", 1)[-1] for row in batch["index"]]
+    classes = [dataset.metainfo["classes"][label] for label in batch["label"]]
+    return [f"{plain(kind, MOST)}\n{plain(name, MOST)}" for kind, name in zip(classes, names, strict=True)]
+
+
 def _colored(parts: np.ndarray, category_parts: Sequence[int], background: int) -> np.ndarray:
     """(H, W) parts as (H, W, 3) RGB in [0, 1], white where there is nothing."""
     colors = part_colors(parts.ravel(), category_parts).reshape(*parts.shape, 3)
@@ -79,9 +88,9 @@ def _colored(parts: np.ndarray, category_parts: Sequence[int], background: int) 
 
 
 def _draw(rows: dict[str, np.ndarray], titles: Sequence[str]) -> Figure:
-    """Images (n, H, W, 3) of each row side by side under n titles."""
+    """Images (n, H, W, 3) of each row side by side under n titles, in matplotlib's notation."""
     width, height = LEFT + PANEL * len(titles), TOP + PANEL * len(rows)
-    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
+    figure = Picture(width, height)
     for column, title in enumerate(titles):
         place = (LEFT + PANEL * (column + 0.5)) / width
         figure.text(place, 1 - TOP / 2 / height, title, ha="center", va="center", fontsize=6)

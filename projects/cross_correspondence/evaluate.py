@@ -54,7 +54,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    console = Console()
+    console = Console(markup=False)
     out = args.out or args.checkpoint.parent / "report"
     report: dict[str, Any] = {"checkpoint": str(args.checkpoint), "seeds": args.seeds}
     config = load_config(args.config, args.cfg_options)
