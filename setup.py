@@ -1,7 +1,8 @@
-"""Builds the C++ kernels of pointmcd.ops, once for each instruction set; everything else is in
-pyproject.toml.
+"""Build the C++ kernels of pointmcd.ops, once for each instruction set, and pack ``configs/`` as
+``pointmcd/configs``; everything else is in pyproject.toml.
 
-They are optional: where they do not compile, the installation goes on without them and the torch forms run.
+The kernels are optional: where they do not compile, the installation goes on without them and the torch forms
+run.
 """
 
 import os
@@ -9,7 +10,7 @@ import platform
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = sorted(str(path) for path in Path("pointmcd/ops/cpu").glob("*.cpp"))
@@ -49,7 +50,14 @@ class BuildKernels(build_ext):
         )
 
 
+CONFIGS = [Path("configs"), *sorted(path for path in Path("configs").rglob("*") if path.is_dir())]
+
 setup(
+    packages=[
+        *find_packages(include=["pointmcd*"]),
+        *(".".join(("pointmcd", *folder.parts)) for folder in CONFIGS if folder.name != "__pycache__"),
+    ],
+    package_dir={"pointmcd.configs": "configs"},
     cmdclass={"build_ext": BuildKernels},
     ext_modules=[
         Extension(

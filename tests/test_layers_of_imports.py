@@ -9,11 +9,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, PROJECTS = ROOT / "pointmcd", ROOT / "projects"
 LEVELS = [
-    {"registry", "batch", "checkpoint", "compat", "files", "folders"},
+    {"registry", "batch", "checkpoint", "compat", "config_files", "files", "folders"},
     {"ops", "geometry"},
     {"models", "datasets"},
     {"apis", "visualization", "evaluation", "engine"},
     {"commands"},
+    {"__main__"},
 ]
 NOTHING_OF_OURS = {"ops", "geometry"}
 

@@ -1,6 +1,6 @@
 """The main job on built-in shapes: prepare, train a teacher, cache it, train a student without and with it.
 
-Every step is one of the other tools, printed as it could be typed.
+Every step is one of the other commands, printed as it could be typed.
 """
 
 import argparse
@@ -21,8 +21,6 @@ TEACHER, BASELINE, DISTILLED = (
     "baseline_pointnet_builtin",
     "pointmcd_pointnet_builtin",
 )
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
-CONFIGS = TOOLS.parent / "configs"
 
 
 @plain_errors("the same command does all of it again")
@@ -52,7 +50,7 @@ class Demo:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.step("Shapes, views and visibility")
         self.tool(
-            "prepare_data.py",
+            "prepare",
             "builtin",
             "--out",
             self.data,
@@ -63,23 +61,21 @@ class Demo:
         )
         self.step("The image teacher")
         teacher = self.train(TEACHER, self.args.teacher_epochs)
-        self.tool(
-            "cache_teacher.py", CONFIGS / f"{TEACHER}.py", teacher, "--name", "tinyresnet", *self.options()
-        )
+        self.tool("cache-teacher", TEACHER, teacher, "--name", "tinyresnet", *self.options())
         self.step("The student without the teacher, then with it")
         for name in (BASELINE, DISTILLED):
             checkpoint = self.train(name, self.args.epochs)
             self.tool(
-                "test.py",
-                CONFIGS / f"{name}.py",
+                "test",
+                name,
                 checkpoint,
                 "--work-dir",
                 self.folder / name,
                 *self.options(),
             )
         self.tool(
-            "export_student.py",
-            CONFIGS / f"{DISTILLED}.py",
+            "export",
+            DISTILLED,
             checkpoint,
             self.folder / "student.pth",
             *self.options(),
@@ -97,17 +93,15 @@ class Demo:
         """Train a config and return its last checkpoint."""
         folder = self.folder / name
         more = [] if epochs is None else [f"train_cfg.max_epochs={epochs}"]
-        self.tool("train.py", CONFIGS / f"{name}.py", "--work-dir", folder, *self.options(*more))
+        self.tool("train", name, "--work-dir", folder, *self.options(*more))
         return Path((folder / "last_checkpoint").read_text())
 
     def tool(self, name: str, *arguments: object) -> None:
         words = [str(word) for word in arguments]
-        self.console.print(
-            f"[dim]$ python tools/{name} {' '.join(words)}[/]", soft_wrap=True, highlight=False
-        )
-        done = subprocess.run([sys.executable, str(TOOLS / name), *words], check=False)
+        self.console.print(f"[dim]$ pointmcd {name} {' '.join(words)}[/]", soft_wrap=True, highlight=False)
+        done = subprocess.run([sys.executable, "-m", "pointmcd", name, *words], check=False)
         if done.returncode:
-            raise SystemExit(f"demo.py: tools/{name} failed with exit code {done.returncode}; see above")
+            raise SystemExit(f"demo: pointmcd {name} failed with exit code {done.returncode}; see above")
 
     def report(self) -> None:
         """The table and the picture."""

@@ -28,11 +28,11 @@ from rich.console import Console
 
 from pointmcd.commands.common import add_cfg_options, add_imports, make_parser, make_table, plain_errors
 from pointmcd.commands.frozen_teacher import add_trunk_arguments, build_trunks, cache_frozen
+from pointmcd.config_files import CONFIGS
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
 from pointmcd.evaluation.statistics import mean_and_std, plus_minus
 from pointmcd.files import read_json, write_json
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 ALONE, DISTILLED = "baseline", "pointmcd"
 METRIC = "overall_accuracy"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from pointmcd.config_files import find_config
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine.agreement import literal
 from pointmcd.engine.check_config import check_config, check_override
@@ -34,7 +35,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
     in them; under a cached teacher's ``name``, the teacher whose rows the training set reads.
 
     Args:
-        path: A config file; ``_base_`` files are merged by MMEngine.
+        path: A config file, or the name of one that comes with pointmcd; ``_base_`` files are merged by
+            MMEngine.
         overrides: ``{"a.b": value}`` or ``["a.b=value"]``, values in Python's notation.
 
     Returns:
@@ -46,8 +48,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
             that is), a count disagrees with the manifest, the prepared set has no parts or views where the
             config needs them, or two settings of one thing disagree (the teacher, a schedule's length).
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no config {path}; configs/ holds those that come with pointmcd")
+    path = find_config(path)
     try:
         config = Config.fromfile(str(path))
         dict(config.items())  # MMEngine puts off the imports of some
