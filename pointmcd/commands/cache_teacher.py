@@ -3,6 +3,7 @@
     cache_teacher.py --frozen mobilenetv2_100 --data data/meshes
     cache_teacher.py --frozen mobilenetv2_100 --data data/meshes --labels 20 --name mobilenetv2_20
     cache_teacher.py configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
+    cache_teacher.py configs/teacher_mobilenetv2_meshes.py work_dirs/fold{0,1,2,3,4}/epoch_10.pth
     cache_teacher.py --student work_dirs/fold{0,1,2,3,4}/epoch_100.pth --data data/meshes --name points
     cache_teacher.py --average frozen points --shares 0.7 0.3 --data data/meshes --name both
     cache_teacher.py --check data/modelnet40/teachers/mobilenetv2
@@ -17,9 +18,12 @@ K, each trained without one of K folds of the labels (train_dataloader.dataset.w
 that each labelled shape is spoken of by one that has not seen its answer. --average takes caches of the same
 labels, and prints how good each of them is beside the mean of their log-probabilities.
 
-A trained teacher is given by its config and checkpoint. The cache is <data_root>/teachers/<name>/; students'
-configs ask for it by that name, which is by default `frozen`, or the middle of the teacher's config: here
-mobilenetv2. Beside the rows of a teacher that makes images lie some: examples.png.
+A trained teacher is given by its config and checkpoint; K checkpoints are those of K trainings, each without
+one fold of the labels, as above: of these the logits alone are kept.
+
+The cache is <data_root>/teachers/<name>/; students' configs ask for it by that name, which is by default
+`frozen`, `student`, `average`, or the middle of the teacher's config: here mobilenetv2. Beside the rows of a
+teacher that makes images lie some: examples.png.
 """
 
 import argparse
@@ -36,7 +40,12 @@ from pointmcd.evaluation.statistics import in_words
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, nargs="?", help="the config that the teacher was trained with")
-    parser.add_argument("checkpoint", type=Path, nargs="?", help="checkpoint of the teacher (epoch_N.pth)")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        nargs="*",
+        help="checkpoint of the teacher (epoch_N.pth), or one of each fold",
+    )
     parser.add_argument("--name", help="name of the cache")
     parser.add_argument(
         "--check", type=Path, metavar="FOLDER", help="read all of a cache, and compare its hashes"
@@ -69,7 +78,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
             "give one of: the config and the checkpoint of a trained teacher, --frozen TRUNK, --student "
             "CHECKPOINT, --average NAME NAME, or --check a cache"
         )
-    if args.config and args.checkpoint is None:
+    if args.config and not args.checkpoint:
         parser.error("the config of a trained teacher needs its checkpoint")
     if kinds and kinds != ["check"] and args.data is None:
         parser.error(f"--{kinds[0]} needs --data")
@@ -112,13 +121,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def cache_trained(args: argparse.Namespace) -> tuple[Path, dict[str, dict[str, float]]]:
     """Ask a trained image teacher; the folder of its cache, and its figures by split."""
     from pointmcd.engine import load_config
-    from pointmcd.evaluation.trained_teacher import load_teacher, write_cache
+    from pointmcd.evaluation.trained_teacher import cache_folds, load_teacher, write_cache
 
-    if not args.checkpoint.is_file():
-        raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
-    config = load_config(args.config, args.cfg_options)
-    teacher = load_teacher(config.model, args.checkpoint)
-    return write_cache(teacher, config, args.checkpoint, args.name or name_of(args.config))
+    for checkpoint in args.checkpoint:
+        if not checkpoint.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
+    config, name = load_config(args.config, args.cfg_options), args.name or name_of(args.config)
+    if len(args.checkpoint) > 1:
+        return cache_folds(config, args.checkpoint, name)
+    (checkpoint,) = args.checkpoint
+    return write_cache(load_teacher(config.model, checkpoint), config, checkpoint, name)
 
 
 def average(args: argparse.Namespace) -> None:

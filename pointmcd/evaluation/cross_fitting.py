@@ -20,7 +20,7 @@ from pointmcd.datasets.label_choice import (
 )
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
-from pointmcd.engine.agreement import config_of
+from pointmcd.engine.agreement import config_of, statement_of
 from pointmcd.evaluation.classification import accuracies_of_parts
 
 Figures = dict[str, dict[str, float]]
@@ -50,7 +50,7 @@ def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
         source: The file, for the error.
 
     Raises:
-        ValueError: It does not say, or it began with weights of which that is not known.
+        ValueError: It does not say.
     """
     config = config_of(checkpoint)
     dataset = (config.get("train_dataloader") or {}).get("dataset")
@@ -59,9 +59,6 @@ def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
             f"{source} does not say which labels it was trained on; give a checkpoint of tools/train.py "
             "(work_dirs/.../epoch_100.pth), not an exported student"
         )
-    hooks = config.get("custom_hooks") or []
-    if config.get("load_from") or any(hook.get("type") == "PretrainedBackboneHook" for hook in hooks):
-        raise ValueError(f"{source} began with the weights of another training, whose labels are not known")
     fold = dataset.get("without_fold")
     return Labels(
         dataset.get("split", "train"),
@@ -69,6 +66,29 @@ def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
         dataset.get("fraction_seed", 0),
         None if fold is None else (int(fold[0]), int(fold[1])),
     )
+
+
+def check_start(checkpoint: dict[str, Any], source: str | Path, prepared: PreparedSet) -> None:
+    """Refuse a training of which its own labels are not all that it has seen.
+
+    Args:
+        checkpoint: Of ``read_checkpoint``.
+        source: The file, for the error.
+        prepared: The set that it is to be asked about.
+
+    Raises:
+        ValueError: It was trained on other data, or began with the weights of another training.
+    """
+    if statement_of(checkpoint).get("data_digest") != prepared.digest:
+        raise ValueError(
+            f"{source} was trained on another set than {prepared.root}, and so on labels of which nothing is "
+            "known"
+        )
+    config = config_of(checkpoint)
+    hooks = config.get("custom_hooks") or []
+    further = config.get("load_from") and not config.get("resume")  # --resume FILE goes on with the same
+    if further or any(hook.get("type") == "PretrainedBackboneHook" for hook in hooks):
+        raise ValueError(f"{source} began with the weights of another training, whose labels are not known")
 
 
 def cross_fitted(prepared: PreparedSet, members: Sequence[Member]) -> Opinion:

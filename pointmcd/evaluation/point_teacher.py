@@ -15,7 +15,14 @@ from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.engine.agreement import statement_of
-from pointmcd.evaluation.cross_fitting import Figures, Member, cross_fitted, labels_seen, write_opinion
+from pointmcd.evaluation.cross_fitting import (
+    Figures,
+    Member,
+    check_start,
+    cross_fitted,
+    labels_seen,
+    write_opinion,
+)
 from pointmcd.files import file_sha256
 from pointmcd.models import PointModel
 
@@ -56,11 +63,8 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
     """
     saved, prepared = read_checkpoint(checkpoint), PreparedSet(root)
     labels = labels_seen(saved, checkpoint)
+    check_start(saved, checkpoint, prepared)
     said = statement_of(saved)
-    if said.get("data_digest") != prepared.digest:
-        raise ValueError(
-            f"{checkpoint} was trained on another set than {root}, and so on labels of which nothing is known"
-        )
     model = _student(saved, said, checkpoint)
     if model.head is None or model.dense:
         raise ValueError(f"the student of {checkpoint} does not classify, and so has no logits")

@@ -1,23 +1,36 @@
 """Asking a trained image teacher about every shape of a prepared set, for its cache."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import ConfigDict
 from mmengine.device import get_device
 from mmengine.evaluator import BaseMetric
 from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from pointmcd.batch import TeacherRows
-from pointmcd.checkpoint import read_state_dict
-from pointmcd.datasets.label_choice import PARTS_OF_TRAIN, labelled_rows, labels_record
+from pointmcd.checkpoint import read_checkpoint, read_state_dict
+from pointmcd.datasets.label_choice import (
+    PARTS_OF_TRAIN,
+    Labels,
+    labelled_rows,
+    labels_record,
+    parts_of_split,
+)
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
+from pointmcd.evaluation.cross_fitting import (
+    Figures,
+    Member,
+    check_start,
+    cross_fitted,
+    labels_seen,
+    write_opinion,
+)
 from pointmcd.files import file_sha256
 from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
 from pointmcd.models.teachers.base import ImageTeacher, teacher_rows
@@ -49,31 +62,27 @@ def write_cache(
     root = config.data_root
     with TeacherCacheWriter(root, name) as writer:
         metric = METRICS.build(config.test_evaluator)
+        known = labels_known(checkpoint, config)
         figures = {}
         with Progress() as progress:
             for split in writer.prepared.splits:
-                dataset = DATASETS.build({**config.test_dataloader.dataset, "split": split, "views": "all"})
-                loader = DataLoader(
-                    dataset,
-                    batch_size=config.test_dataloader.batch_size,
-                    num_workers=config.test_dataloader.num_workers,
-                    collate_fn=whole_batch,
-                )
+                dataset = _seen(config, split)
+                loader = _loader(dataset, config)
                 metric.results.clear()
                 writer.write_split(
                     split, described(teacher, metric, progress.track(loader, description=split))
                 )
-                figures[split] = metric.compute_metrics(metric.results)
-                if config.train_dataloader.dataset.split == "fit" and split == "train":
-                    # how good a teacher of one part of train is, is worth knowing on the other
-                    for part in PARTS_OF_TRAIN:
-                        rows = PreparedShapes(root, part, num_points=1).rows
-                        figures[part] = metric.compute_metrics([metric.results[row] for row in rows])
+                truth = np.asarray(writer.prepared.split(split).labels)
+                for part, rows in parts_of_split(truth, split, known).items():
+                    figures[part] = metric.compute_metrics([metric.results[row] for row in rows])
+        own = np.asarray(writer.prepared.split(_stored(known.split)).labels)
         meta = {
             "accuracy": figures,
             "checkpoint_sha256": file_sha256(checkpoint),
             "teacher": {"type": type(teacher).__name__, **teacher.settings},
-            "labels": labels_of(config.train_dataloader.dataset, writer.prepared)
+            "labels": labels_record(
+                writer.prepared.digest, known.split, labelled_rows(own, *known), *known[1:]
+            )
             if not isinstance(teacher, AutoencoderTeacher)
             else None,
         }
@@ -83,12 +92,74 @@ def write_cache(
     return folder, figures
 
 
-def labels_of(dataset: ConfigDict, prepared: PreparedSet) -> dict[str, Any]:
-    """The record of the labels that a teacher was trained with, by the config of its training set."""
-    known = dataset.split, dataset.get("label_fraction", 1.0), dataset.get("fraction_seed", 0)
-    stored = "train" if dataset.split in PARTS_OF_TRAIN else dataset.split
-    rows = labelled_rows(np.asarray(prepared.split(stored).labels), *known)
-    return labels_record(prepared.digest, known[0], rows, *known[1:])
+def cache_folds(config: Any, checkpoints: Sequence[Path], name: str) -> tuple[Path, Figures]:
+    """Write the logits of K teachers, each trained without one of K folds of the labels.
+
+    Args:
+        config: The complete config of the teachers.
+        checkpoints: Of their trainings, in any order; each says which labels it has seen.
+        name: Of the cache.
+
+    Returns:
+        Its folder, and accuracies by split and part of it.
+
+    Raises:
+        ValueError: They are not those of K folds of the same labels, or have no logits.
+    """
+    prepared = PreparedSet(config.data_root)
+    members = []
+    for checkpoint in checkpoints:
+        saved = read_checkpoint(checkpoint)
+        check_start(saved, checkpoint, prepared)
+        labels = labels_seen(saved, checkpoint)
+        teacher = load_teacher(config.model, checkpoint)
+        record = {"checkpoint_sha256": file_sha256(checkpoint), "type": type(teacher).__name__}
+        members.append(Member(_logits(teacher, config, prepared.splits), labels, record | teacher.settings))
+    return write_opinion(config.data_root, name, cross_fitted(prepared, members))
+
+
+def _logits(teacher: ImageTeacher, config: Any, splits: Sequence[str]) -> dict[str, np.ndarray]:
+    """(S, K) of every split."""
+    logits = {}
+    with Progress(transient=True) as progress:
+        for split in splits:
+            rows = []
+            for batch in progress.track(_loader(_seen(config, split), config), description=split):
+                said = teacher.describe(teacher.data_preprocessor(batch))
+                if "logits" not in said:
+                    raise ValueError(f"{type(teacher).__name__} has no logits, which folds are of")
+                rows.append(said["logits"].double().cpu())
+            logits[split] = torch.cat(rows).numpy()
+    return logits
+
+
+def _seen(config: Any, split: str) -> PreparedShapes:
+    """All shapes of a split with all of their views."""
+    return DATASETS.build({**config.test_dataloader.dataset, "split": split, "views": "all"})
+
+
+def _loader(dataset: PreparedShapes, config: Any) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_size=config.test_dataloader.batch_size,
+        num_workers=config.test_dataloader.num_workers,
+        collate_fn=whole_batch,
+    )
+
+
+def labels_known(checkpoint: Path, config: Any) -> Labels:
+    """Which labels a teacher has seen: by its checkpoint, or by the given config where that does not say."""
+    try:
+        return labels_seen(read_checkpoint(checkpoint), checkpoint)
+    except ValueError:
+        dataset = config.train_dataloader.dataset
+        fold = dataset.get("without_fold")
+        given = dataset.get("label_fraction", 1.0), dataset.get("fraction_seed", 0)
+        return Labels(dataset.split, *given, None if fold is None else tuple(fold))
+
+
+def _stored(split: str) -> str:
+    return "train" if split in PARTS_OF_TRAIN else split
 
 
 def described(teacher: ImageTeacher, metric: BaseMetric, batches: Any) -> Iterator[TeacherRows]:

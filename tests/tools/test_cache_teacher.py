@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from pointmcd.commands import cache_teacher
+from pointmcd.datasets.label_choice import fold_numbers, labelled_rows
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.engine import load_config
@@ -78,6 +80,40 @@ def test_a_teacher_of_all_labels_is_not_for_a_student_of_some(run, root):
     PreparedShapes(str(root), "train", num_points=1, teacher="tiny")
     with pytest.raises(ValueError, match=r"has seen the labels of 24 shapes \(split train\)"):
         PreparedShapes(str(root), "train", num_points=1, label_fraction=0.5, teacher="tiny")
+
+
+def test_folds_of_trained_teachers(root, tmp_path):
+    """Each labelled shape is spoken of by the teacher that was trained without it, by its checkpoint."""
+    prepared = PreparedSet(root)
+    known = "split='fit', label_fraction=0.8, fraction_seed=2, type='PreparedShapes'"
+    (tmp_path / "teacher_tiny_shapes.py").write_text(CONFIG)
+    teachers, files = [], []
+    for fold in (2, 0, 1):
+        torch.manual_seed(fold)
+        teachers.append(MultiViewTeacher(num_classes=4, trunk="test_resnet", channels=16).eval())
+        text = f"train_dataloader = dict(dataset=dict({known}, without_fold=({fold}, 3)))"
+        meta = {"cfg": text, "statement": {"data_digest": prepared.digest}}
+        files.append(str(tmp_path / f"fold{fold}.pth"))
+        torch.save({"state_dict": teachers[-1].state_dict(), "meta": meta}, files[-1])
+    call = [str(tmp_path / "teacher_tiny_shapes.py"), "--cfg-options", f"data_root={root}"]
+    cache_teacher.main([call[0], *files, *call[1:]])
+    cache = TeacherCache(root, "tiny")
+    rows = cache.split("train").rows(np.arange(24))
+    assert rows.keys() == {"logits", "has_logits"}
+    truth = prepared.split("train").labels
+    labelled = labelled_rows(truth, "fit", 0.8, 2)
+    numbers = fold_numbers(truth[labelled], 3, 2)
+    batch = PreparedShapes(str(root), "train", num_points=1, views="all").__getitems__(range(24))
+    said = torch.stack([one.describe(batch)["logits"].log_softmax(1) for one in teachers])
+    expected = said.mean(0)
+    for row, fold in zip(labelled, numbers, strict=True):
+        expected[row] = said[(1, 2, 0)[fold], row]  # as they were given
+    torch.testing.assert_close(rows["logits"], expected, atol=1e-4, rtol=1e-4)
+    assert cache.meta["labels"]["count"] == len(labelled) == 16
+    assert [fold["trained_on"] + fold["speaks_of"] for fold in cache.meta["folds"]] == [16] * 3
+    assert {"held_out", "unlabelled"} <= cache.meta["accuracy"].keys()
+    with pytest.raises(SystemExit, match="2 checkpoints need to be those of 2 folds"):
+        cache_teacher.main([call[0], *files[:2], *call[1:]])
 
 
 def test_what_does_not_fit_is_named(run, tmp_path):
