@@ -91,7 +91,7 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
     one message and exit code 1; Ctrl-C and SIGTERM one message and exit code 130 or 143. Anything else is a
     fault of the toolbox and keeps its traceback, and a ValueError that no ``raise`` of ours made says where
     it comes from. Under torchrun rank 0 speaks for all; each rank also leaves
-    its message where the launcher finds it (``launch``).
+    its message where the launcher finds it (``launch``). Under srun, which collects none, each speaks.
 
     Args:
         go_on: What to do after an interruption.
@@ -121,7 +121,8 @@ def _ending(message: str) -> SystemExit:
     message = f"{Path(sys.argv[0]).name}: {message}"
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
-    return SystemExit(message if _speaks() else 1)
+        return SystemExit(message if _speaks() else 1)
+    return SystemExit(message if _speaks() else f"{message} (said by rank {os.environ['RANK']})")
 
 
 def _say(message: str) -> None:

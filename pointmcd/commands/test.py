@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
+from pointmcd.commands.launch import add_launcher, join_processes
 from pointmcd.evaluation.part_segmentation import PROTOCOLS
 from pointmcd.evaluation.statistics import in_words
 from pointmcd.files import write_json
@@ -40,6 +41,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help="report also what the mean over N randomly scaled copies of each shape says",
     )
     parser.add_argument("--vote-seed", type=int, default=0, help="of the scales (default: %(default)s)")
+    add_launcher(parser)
     add_cfg_options(parser, "override the config, as in training")
     return parser.parse_args(argv)
 
@@ -47,6 +49,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    join_processes(args.launcher)
     from mmengine.dist import is_main_process
 
     from pointmcd.engine import build_runner, load_config

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
+from pointmcd.commands.launch import add_launcher, join_processes
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -26,6 +27,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--amp", action="store_true", help="mixed precision in bfloat16, on the CPU and on CUDA"
     )
+    add_launcher(parser)
     add_cfg_options(
         parser,
         "override the config: data_root=data/my_set train_cfg.max_epochs=60 "
@@ -37,6 +39,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors("the same command with --resume goes on from the newest checkpoint")
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    join_processes(args.launcher)
     from pointmcd.engine import build_runner, load_config
 
     config = load_config(args.config, args.cfg_options)
