@@ -8,6 +8,9 @@ from typing import TypedDict
 
 from torch import Tensor
 
+FURTHER_INPUTS = ("normals", "colors")
+"""What a network may see of each point after x, y, z, in this order."""
+
 
 class TeacherRows(TypedDict, total=False):
     """What a teacher says of a batch, cached or computed (float32)."""
@@ -25,7 +28,8 @@ class Batch(TypedDict, total=False):
 
     index: Tensor  # (B,) int64, row of the split
     points: Tensor  # (B, N, 3) float32, unit sphere, z up
-    normals: Tensor  # (B, N, 3) float32
+    normals: Tensor  # (B, N, 3) float32, unit
+    colors: Tensor  # (B, N, 3) float32 in [0, 1]
     visibility: Tensor  # (B, N) int32 bit masks: bit v is set where view v sees the point
     label: Tensor  # (B,) int64 class of the shape; in part segmentation its category; -1: not known
     parts: Tensor  # (B, N) int64 part of each point; -1: not known

@@ -1,39 +1,59 @@
 """Shapes in files: meshes and clouds."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pointmcd.batch import FURTHER_INPUTS
+from pointmcd.datasets.preparation.sources import Shape
 from pointmcd.geometry import CLOUD_SUFFIXES, MESH_SUFFIXES, MeshError, is_cloud, load_cloud, load_mesh
 
 if TYPE_CHECKING:
     import trimesh
 
 
+SHAPE_SUFFIXES = tuple(dict.fromkeys(MESH_SUFFIXES + CLOUD_SUFFIXES))
+
+
 def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
-    """Read a mesh (OFF, OBJ, PLY, STL, GLB) or a cloud (NPY, NPZ, XYZ, TXT, PTS, CSV, PLY without faces).
+    """Read a mesh (OFF, OBJ, PLY, STL, GLB) or a cloud (NPY, NPZ, XYZ, TXT, PTS, CSV, PLY without faces, and
+    with the extra ``clouds`` PCD, LAS and LAZ).
 
     Args:
         path: The file. A text cloud holds x, y, z first in each line, separated by blanks, commas or
             semicolons, unless a line names its columns.
 
     Returns:
-        A mesh, or an array (N, 3 or more columns).
+        A mesh, or an array (N, 3): x, y, z.
 
     Raises:
         MeshError: The file is missing, unreadable or of no known kind; the text says which.
+    """
+    shape = load_shape(path, ())
+    found = shape.points if shape.mesh is None else shape.mesh
+    assert found is not None  # a Shape is one of them
+    return found
+
+
+def load_shape(path: str | Path, inputs: Collection[str] = FURTHER_INPUTS) -> Shape:
+    """Read a mesh or a cloud, as ``read_shape``, with the ``inputs`` that it has.
+
+    Raises:
+        MeshError: As ``read_shape``.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if not path.is_file():
         raise MeshError(f"there is no file {path}")
-    if kind not in MESH_SUFFIXES + CLOUD_SUFFIXES:
-        raise MeshError(f"{path} is none of {', '.join(dict.fromkeys(MESH_SUFFIXES + CLOUD_SUFFIXES))}")
+    if kind not in SHAPE_SUFFIXES:
+        raise MeshError(f"{path} is none of {', '.join(SHAPE_SUFFIXES)}")
     try:
         if kind not in MESH_SUFFIXES or is_cloud(path):
-            return load_cloud(path)
-        return load_mesh(path)
+            cloud = load_cloud(path, wanted=inputs)
+            return Shape(points=cloud.points, normals=cloud.normals, colors=cloud.colors)
+        return Shape(mesh=load_mesh(path))
     except MeshError as error:
         what = "cannot be read as a point cloud: " if kind not in MESH_SUFFIXES else ""
         raise MeshError(f"{path}{' ' if what else ': '}{what}{error}") from error

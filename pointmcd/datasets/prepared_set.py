@@ -5,6 +5,7 @@
                    labels.npy        (S,) int64
                    points.npy        (S, P, 3) float32, unit ball, z up, in farthest-point order
                    normals.npy       (S, P, 3) float32                 | where the source has them
+                   colors.npy        (S, P, 3) uint8                   |
                    parts.npy         (S, P) uint16                     |
                    visibility.npy    (S, P) uint32, bit v: seen by view v
                    views.bin         S * V encoded images, one after the other
@@ -33,6 +34,7 @@ MANIFEST = "manifest.json"
 ARRAYS = {
     "points": ("float32", 3),
     "normals": ("float32", 3),
+    "colors": ("uint8", 3),
     "parts": ("u", None),
     "visibility": ("uint32", None),
 }
@@ -57,6 +59,7 @@ class PreparedSplit:
         labels: (S,) int64.
         points: (S, P, 3) float32, every prefix along P a sample of the whole shape.
         normals: (S, P, 3) float32 unit normals, or None.
+        colors: (S, P, 3) uint8, or None.
         parts: (S, P) uint16 indices into the set's part names, or None.
         visibility: (S, P) uint32 bit masks, or None.
     """
@@ -91,7 +94,7 @@ class PreparedSplit:
             if f"{array}.npy" in listed
         }
         self.points = found["points"]
-        self.normals, self.parts = found.get("normals"), found.get("parts")
+        self.normals, self.colors, self.parts = (found.get(kind) for kind in ("normals", "colors", "parts"))
         self.visibility = found.get("visibility")
         self._views = self._images("views", decode_view) if prepared.has_views else None
         self._part_views = self._images("part_views", decode_labels) if prepared.has_part_views else None

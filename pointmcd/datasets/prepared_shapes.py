@@ -27,7 +27,8 @@ class PreparedShapes(Dataset):
             ``fit`` and ``held_out`` (every 5th shape of each class).
         num_points: N, the first so many of each shape's points (farthest-point order, so any prefix is a
             good sample).
-        normals: Load ``normals``.
+        normals: Load ``normals``, which a network of ``in_channels=6`` sees beside the points.
+        colors: Load ``colors``, which a network sees too: after the normals, where both are loaded.
         visibility: Load the ``visibility`` masks.
         parts: Load ``parts``.
         views: How many of the views to load: 0, ``"all"``, or so many drawn anew, without replacement,
@@ -71,6 +72,7 @@ class PreparedShapes(Dataset):
         fraction_seed: int = 0,
         unlabelled: str | None = None,
         without_fold: Sequence[int] | None = None,
+        colors: bool = False,
     ) -> None:
         self.prepared = PreparedSet(data_root)
         self.split_name = split
@@ -85,7 +87,8 @@ class PreparedShapes(Dataset):
             known = known[:0]
         self.labelled = np.isin(self.rows, known)
         self.num_points = num_points
-        self.with_normals, self.with_parts, self.with_visibility = normals, parts, visibility
+        self.with_normals, self.with_colors, self.with_parts = normals, colors, parts
+        self.with_visibility = visibility
         self.with_part_views, self.with_depths = part_views, depths
         self.labels = truth[self.rows].astype(np.int64)
         if not parts:  # with parts the class is no label but the category, which is known in testing too
@@ -107,6 +110,8 @@ class PreparedShapes(Dataset):
         lacking = [
             name
             for name, wanted, there in (
+                ("normals", self.with_normals, self._data.normals is not None),
+                ("colors", self.with_colors, self._data.colors is not None),
                 ("visibility", self.with_visibility, self._data.visibility is not None),
                 ("parts", self.with_parts, self._data.parts is not None),
                 ("views", self.views > 0, self.prepared.has_views),
@@ -157,6 +162,8 @@ class PreparedShapes(Dataset):
         }
         if self.with_normals:
             batch["normals"] = _tensor(self._data.normals, rows, count)
+        if self.with_colors:
+            batch["colors"] = _tensor(self._data.colors, rows, count).float() / 255
         if self.with_visibility:
             batch["visibility"] = _tensor(self._data.visibility, rows, count).view(torch.int32)
         if self.with_parts:

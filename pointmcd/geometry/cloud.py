@@ -1,60 +1,107 @@
 """Clouds of points: reading them, and telling what is none."""
 
 import io
-import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .formats import MeshError
-from .formats.ply import ply_has_faces, read_ply
-from .formats.text import plain_text
+from .formats.columns import AXES, COLOR, NORMAL, PART, Columns, checked_names, columns_of_table, usual_name
+from .formats.ply import ply_has_faces, read_ply_points
+from .formats.point_text import SEPARATORS, check_table, read_point_text
+from .formats.point_text import SUFFIXES as TEXT_SUFFIXES
+from .formats.scans import read_las, read_pcd
 from .mesh import read_file
 
-TEXT_SUFFIXES = (".xyz", ".txt", ".pts", ".csv")
-CLOUD_SUFFIXES = (".npy", ".npz", *TEXT_SUFFIXES, ".ply")
-
-_COMMENT = ("#", "//")
-_SEPARATORS = re.compile(r"[\s,;]+")
-_AXES = ["x", "y", "z"]
+CLOUD_SUFFIXES = (".npy", ".npz", *TEXT_SUFFIXES, ".pcd", ".las", ".laz", ".ply")
+EXTRAS = ("normals", "colors", "parts")
+"""What a cloud may have beside its points."""
+_ARRAYS = {"normals": NORMAL, "colors": COLOR}
 
 
-def load_cloud(path: Path) -> NDArray:
-    """Read one cloud: NPY, NPZ, PLY or text.
+class Cloud(NamedTuple):
+    """A cloud as a file holds it.
+
+    Attributes:
+        points: (N, 3) float64, finite, not all the same.
+        normals: (N, 3) float32 of length 1 (0 where the file has zeros), or None.
+        colors: (N, 3) float32 in [0, 1], or None.
+        parts: (N,) int64, none negative, or None.
+        columns: The names of the file's columns; ``-`` and names that are none of these were not read.
+    """
+
+    points: NDArray[np.float64]
+    normals: NDArray[np.float32] | None = None
+    colors: NDArray[np.float32] | None = None
+    parts: NDArray[np.int64] | None = None
+    columns: tuple[str, ...] = AXES
+
+
+class CloudColumns(NamedTuple):
+    """How the columns of clouds are told apart; by default they are found.
+
+    Attributes:
+        names: Of the columns of arrays and text, such as ``x y z nx ny nz part``; ``-`` is not read.
+        separator: Between the numbers of text: ``comma``, ``semicolon``, ``tab`` or ``space``.
+        part: Name of the column that holds the parts; None: ``part``, ``label`` and the like.
+    """
+
+    names: tuple[str, ...] | None = None
+    separator: str | None = None
+    part: str | None = None
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str] | str | None, separator: str | None = None, part: str | None = None
+    ) -> "CloudColumns":
+        """Check what a user gives; names may be one text.
+
+        Raises:
+            ValueError: There is no such separator, or the names lack x, y or z or have one twice.
+        """
+        if separator is not None and separator not in SEPARATORS:
+            raise ValueError(f"the separator is {separator!r}, needs {', '.join(SEPARATORS)}")
+        words = names.replace(",", " ").split() if isinstance(names, str) else names
+        chosen = None if words is None else tuple(checked_names(words))
+        part = None if part is None else usual_name(part)
+        if chosen is not None and part not in (None, *chosen):
+            raise ValueError(f"the columns {' '.join(chosen)} have no {part}, which is to hold the parts")
+        return cls(chosen, separator, part)
+
+
+FOUND = CloudColumns()
+
+
+def load_cloud(path: Path, columns: CloudColumns = FOUND, wanted: Collection[str] = EXTRAS) -> Cloud:
+    """Read one cloud: NPY, NPZ, PLY, PCD, LAS, LAZ or text.
 
     Text has a point a line, separated by blanks, commas or semicolons. Lines that begin with ``#`` or ``//``
-    are comments; a first line of names and a first line that counts the points may be there. Where a line
-    names the columns, x, y and z are found by their names; else they are the first three. NPZ holds one
-    array, or one called ``points``.
+    are comments; a first line of names and a first line that counts the points may be there. Columns are
+    found by their names; where there are none, the first three are x, y, z, and the others are what
+    ``guessed_names`` says. NPZ holds one array, or ``points`` and, where they are there, ``normals``,
+    ``colors`` and ``parts``. PCD and LAS need the packages of the extra ``clouds``.
 
-    Returns:
-        (N, 3 or more columns), x, y, z first.
+    Args:
+        path: The file.
+        columns: How to tell its columns apart.
+        wanted: What is taken beside the points, where it is there; what is not wanted may be damaged.
 
     Raises:
-        MeshError: The file is unreadable, or `check_cloud` refuses what it holds.
+        MeshError: The file is unreadable, or holds no cloud; the text is the reason.
     """
     data = read_file(path)
     if not data.strip():
         raise MeshError("the file is empty")
-    suffix = path.suffix.lower()
     try:
-        if suffix == ".ply":
-            return check_cloud(read_ply(data).vertices)
-        if suffix in TEXT_SUFFIXES:
-            return check_cloud(_read_text(data))
-        array = np.load(io.BytesIO(data), allow_pickle=False)
-        if suffix == ".npz":
-            name = array.files[0] if len(array.files) == 1 else "points"
-            if name not in array.files:
-                raise MeshError(f"it holds no array points; it has {', '.join(array.files)}")
-            array = array[name]
+        return _cloud(_columns(data, path.suffix.lower(), columns), columns.part, wanted)
     except MeshError:
         raise
     # Whatever else a damaged file makes a reader stumble over is the file's fault as well.
     except Exception as error:
         raise MeshError(str(error)) from error
-    return check_cloud(array)
 
 
 def is_cloud(path: Path) -> bool:
@@ -71,14 +118,7 @@ def check_cloud(cloud: NDArray) -> NDArray:
     Raises:
         MeshError: It is something else; the text says what.
     """
-    if cloud.dtype.kind not in "iuf" or cloud.ndim != 2 or cloud.shape[1] < 3:
-        raise MeshError(
-            f"a cloud has the shape (N, 3) or more columns, of numbers, not {cloud.shape} of {cloud.dtype}"
-        )
-    if 3 <= len(cloud) < cloud.shape[1]:
-        raise MeshError(
-            f"a cloud has a row for each point, x, y, z first: {cloud.shape} looks like its transpose"
-        )
+    check_table(cloud)
     if len(cloud) == 0:
         raise MeshError("a cloud of no points")
     bad = ~np.isfinite(cloud[:, :3]).all(axis=1)
@@ -92,57 +132,115 @@ def check_cloud(cloud: NDArray) -> NDArray:
     return cloud
 
 
-def _read_text(data: bytes) -> NDArray[np.float64]:
-    """(N, columns), x, y, z first where their names say where they are."""
-    # What is read is ASCII; names and comments may be in any encoding.
-    text = plain_text(data).decode("latin-1").split("\n")
-    lines = [(number, line.strip()) for number, line in enumerate(text, 1) if line.strip()]
-    heads = [line for _, line in lines if line.startswith(_COMMENT)]
-    rows = [(number, line) for number, line in lines if not line.startswith(_COMMENT)]
-    # The line of names and the count may have other separators than the points.
-    if rows and not any(_is_number(word) for word in _SEPARATORS.split(rows[0][1])):
-        heads.append(rows.pop(0)[1])
-    elif len(rows) > 1 and rows[0][1].isdigit():
-        count = int(rows.pop(0)[1])
-        if count != len(rows):
-            raise MeshError(f"its first line promises {count} points, {len(rows)} lines follow")
-    if not rows:
-        raise MeshError("the file is empty but for its head")
-    separator = next((mark for mark in ";," if mark in rows[0][1]), None)
-    cloud = _table(rows, separator)
-    names = [[word.lower() for word in _SEPARATORS.split(head.lstrip("#/ ")) if word] for head in heads]
-    for found in names:
-        if len(found) == cloud.shape[1] and set(_AXES) <= set(found):
-            axes = [found.index(axis) for axis in _AXES]
-            return cloud[:, axes + [column for column in range(len(found)) if column not in axes]]
-    first = cloud[:, 0]
-    if len(first) > 3 < cloud.shape[1] and (first - first[0] == np.arange(len(first))).all():
-        raise MeshError("its first column counts the rows; leave it out, or name the columns in a first line")
-    return cloud
+def unit_normals(normals: NDArray) -> NDArray[np.float32]:
+    """Normals (N, 3) at length 1; zeros stay.
+
+    Raises:
+        MeshError: They are not (N, 3) finite numbers.
+    """
+    bad = ~np.isfinite(normals).all(axis=1)
+    if bad.any():
+        raise MeshError(f"{bad.sum()} of {len(normals)} normals are not finite")
+    normals = normals.astype(np.float64)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0).astype(np.float32)
 
 
-def _table(rows: list[tuple[int, str]], separator: str | None) -> NDArray[np.float64]:
-    """(N, columns) numbers of numbered lines."""
-    lines = [line.rstrip(f"{separator} ") if separator else line for _, line in rows]
-    try:
-        return np.loadtxt(lines, delimiter=separator, ndmin=2)
-    except ValueError:
-        columns = len(lines[0].split(separator))
-        for (number, _), line in zip(rows, lines, strict=True):
-            words = line.split(separator)
-            for word in words:
-                if not _is_number(word):
-                    hint = "; decimals have a point" if "," in word else ""
-                    raise MeshError(f"line {number}: {word.strip()!r} is no number{hint}") from None
-            if len(words) != columns:
-                message = f"line {number} has {len(words)} columns, those before have {columns}"
-                raise MeshError(message) from None
-        raise
+def unit_colors(colors: NDArray) -> NDArray[np.float32]:
+    """Colours (N, 3) in [0, 1], of bytes, of 16 bits (LAS) or of fractions.
+
+    Raises:
+        MeshError: They are none of these.
+    """
+    most = float(colors.max())
+    scale = 1.0 if colors.dtype.kind == "f" and most <= 1 else 255.0 if most <= 255 else 65535.0
+    if not (np.isfinite(colors).all() and colors.min() >= 0 and most <= scale):
+        raise MeshError(f"its colours are {colors.min():g} to {most:g}; they need 0..1, 0..255 or 0..65535")
+    return (colors / scale).astype(np.float32)
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+def _columns(data: bytes, suffix: str, asked: CloudColumns) -> Columns:
+    if suffix == ".ply":
+        return read_ply_points(data)
+    if suffix == ".pcd":
+        return read_pcd(data)
+    if suffix in (".las", ".laz"):
+        return read_las(data)
+    if suffix in TEXT_SUFFIXES:
+        return read_point_text(data, suffix, asked.names, asked.separator)
+    array = np.load(io.BytesIO(data), allow_pickle=False)
+    more = Columns([], [])
+    if suffix == ".npz":
+        name = array.files[0] if len(array.files) == 1 else "points"
+        if name not in array.files:
+            raise MeshError(f"it holds no array points; it has {', '.join(array.files)}")
+        more, array = _further(array, asked.part), array[name]
+    first = columns_of_table(check_table(array), suffix, asked.names)
+    kept = [place for place, name in enumerate(first.names) if name not in more.names]
+    return Columns(
+        [*(first.names[place] for place in kept), *more.names],
+        [*(first.values[place] for place in kept), *more.values],
+    )
+
+
+def _further(arrays: "np.lib.npyio.NpzFile", part: str | None) -> Columns:
+    """The columns of the arrays that lie beside ``points``."""
+    names: list[str] = []
+    values: list[NDArray] = []
+    for key in arrays.files if len(arrays.files) > 1 else ():
+        name = usual_name(key)
+        if name in _ARRAYS and arrays[key].ndim == 2 and arrays[key].shape[1] == 3:
+            names += _ARRAYS[name]
+            values += list(arrays[key].T)
+        elif (name in PART or name == part) and arrays[key].size == len(arrays["points"]):
+            names.append(name)
+            values.append(arrays[key].reshape(-1))
+    return Columns(names, values)
+
+
+def _cloud(columns: Columns, part: str | None, wanted: Collection[str]) -> Cloud:
+    points = columns.stacked(AXES)
+    if points is None:
+        raise MeshError(f"it has no x, y and z; its columns are {' '.join(columns.names)}")
+    points = check_cloud(points).astype(np.float64)
+    normals = columns.stacked(NORMAL) if "normals" in wanted else None
+    colors = columns.stacked(COLOR) if "colors" in wanted else None
+    if any(len(values) != len(points) for values in columns.values):
+        raise MeshError(f"it has {len(points)} points, and other arrays of other lengths")
+    return Cloud(
+        points,
+        None if normals is None else unit_normals(normals),
+        None if colors is None else unit_colors(colors),
+        _parts(columns, part) if "parts" in wanted else None,
+        tuple(columns.names),
+    )
+
+
+def _parts(columns: Columns, asked: str | None) -> NDArray[np.int64] | None:
+    if asked is not None and asked not in columns.names:
+        raise MeshError(
+            f"it has no column {asked}, which is to hold the parts; it has {' '.join(columns.names)}"
+        )
+    names = PART if asked is None else (asked,)
+    name = next((name for name in names if name in columns.names), None)
+    if name is None:
+        return None
+    values = columns.values[columns.names.index(name)]
+    return whole_parts(values)
+
+
+def whole_parts(values: NDArray) -> NDArray[np.int64]:
+    """Parts (N,) as integers, none negative.
+
+    Raises:
+        MeshError: They are not.
+    """
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(np.int64)
+    if (whole != values).any():
+        raise MeshError(f"the part {values[whole != values][0]:g} is no whole number")
+    if (whole < 0).any():
+        raise MeshError(
+            f"it has the part {whole.min()} at {(whole < 0).sum()} of {len(whole)} points; from 0"
+        )
+    return whole

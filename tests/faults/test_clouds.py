@@ -10,7 +10,7 @@ from pointmcd.geometry import MeshError
 
 SAME = """cl_xyz cl_txt_rgb cl_tab cl_crlf cl_blank_lines cl_trailing cl_head_hash cl_npy_6 cl_npy_f64
 cl_comma cl_comma_space cl_ply_face0 cl_ply_view_list cl_ply_gs cl_ply_xyz_last cl_semicolon cl_head_cc
-cl_pts_like cl_head_hash_commas cl_bom cl_latin1 cl_npz cl_pts_suffix cl_head_csv cl_head_names"""
+cl_pts_like cl_head_hash_commas cl_bom cl_latin1 cl_npz cl_pts_suffix cl_head_csv cl_head_names cl_pcd"""
 NEAR = {"cl_npy_f16": 1e-3, "cl_npy_int": 2e-3, "cl_utm_xyz": 1e-5, "cl_ply_double_utm": 1e-6}
 COUNTS = {"cl_few": 20, "cl_dups": 500, "cl_outlier": 301}
 REFUSED = {
@@ -24,8 +24,7 @@ REFUSED = {
     "cl_same": "a single point, 300 times",
     "cl_empty": "the file is empty",
     "cl_utf16": "UTF-16",
-    "cl_pcd": "is none of .off",
-    "cl_las": "is none of .off",
+    "cl_las": "Incoherent header size",
     "cl_decimal_comma": "line 1: '0,0236432494' is no number; decimals have a point",
     "cl_decimal_comma_blank": "line 1: '023643 0' is no number",
     "cl_atom_xyz": "promises 300 points, 301 lines follow",

@@ -1,6 +1,7 @@
 """What the preparation does to one shape; a file that is classified later goes through the same."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from pointmcd.geometry import (
     sample_surface,
     splat_views,
     to_z_up,
+    unit_colors,
+    unit_normals,
     visible_by_depth,
     visible_by_hpr,
     visible_by_ray,
@@ -38,6 +41,8 @@ CANDIDATES = 2
 """Points drawn for each point kept: farthest point sampling keeps 2048 out of 4096."""
 HPR_POINTS = 10_000
 """Drawn from a mesh for hidden-point removal. A cloud has the points that it has, and a radius to match."""
+MOST_SPLATS = 30_000
+"""Points of a cloud that are rendered and hide one another; of more, so many are drawn."""
 SPLAT_EPS = 0.3
 """How far a point may lie behind what its pixel shows where that is a splat, in spacings of the cloud."""
 MOST_MASKED_VIEWS = 31
@@ -157,20 +162,24 @@ class Sample:
     Attributes:
         points: (P, 3) float32.
         normals: (P, 3) float32, where the shape has them.
+        colors: (P, 3) float32 in [0, 1], where the shape has them.
         parts: (P,) integers, where the shape has them.
         mesh: the normalised mesh, where the shape is one.
-        cloud: otherwise the whole normalised cloud (N, 3) float32,
+        cloud: otherwise the normalised cloud (N, 3) float32, all of it or ``MOST_SPLATS`` points,
         cloud_normals: (N, 3), where the shape has them,
-        rows: and (P,) the rows of ``cloud`` that were drawn.
+        rows: (P,) the rows of ``cloud`` that were drawn,
+        cloud_rows: and (N,) the rows of the shape that ``cloud`` is made of.
     """
 
     points: np.ndarray
-    normals: np.ndarray | None
-    parts: np.ndarray | None
+    normals: np.ndarray | None = None
+    colors: np.ndarray | None = None
+    parts: np.ndarray | None = None
     mesh: "trimesh.Trimesh | None" = None
     cloud: np.ndarray | None = None
     cloud_normals: np.ndarray | None = None
     rows: np.ndarray | None = None
+    cloud_rows: np.ndarray | None = None
 
     @cached_property
     def surface(self) -> RayScene | Splats:
@@ -182,27 +191,56 @@ class Sample:
 
 
 def prepare_points(
-    shape: "Shape | trimesh.Trimesh | np.ndarray", settings: PointSettings, name: str = ""
+    shape: "Shape | trimesh.Trimesh | np.ndarray",
+    settings: PointSettings,
+    name: str = "",
+    inputs: Sequence[str] = (),
 ) -> np.ndarray:
     """The points of one shape as a training sees them.
 
     Args:
-        shape: a mesh or a cloud (N, 3+) in its own units and axes; of a cloud the first three columns count.
+        shape: a mesh or a cloud in its own units and axes; of an array (N, 3+) the first three columns are x,
+            y, z, and each of ``inputs`` is three more.
         settings: those of the training set, from its manifest (key ``points``) or from an exported student.
         name: with the settings' seed it seeds the sampling. A file's stem gives the very points that the
             training set has of that file.
+        inputs: what follows x, y, z: ``normals``, ``colors``.
 
     Returns:
-        (P, 3) float32 in the unit ball, z up, in farthest-point order.
+        (P, 3 + 3 len(inputs)) float32, points in the unit ball, z up, in farthest-point order.
 
     Raises:
-        MeshError: the shape is empty, not finite or of no extent.
+        MeshError: the shape is empty, not finite or of no extent, or lacks one of ``inputs``.
     """
     if isinstance(shape, np.ndarray):
-        shape = Shape(points=check_cloud(shape)[:, :3])
+        shape = shape_of_array(shape, inputs)
     elif not isinstance(shape, Shape):
         shape = Shape(mesh=shape)
-    return sample_shape(shape, settings, name).points
+    sample = sample_shape(shape, settings, name)
+    found = {"normals": sample.normals, "colors": sample.colors}
+    if lacking := [kind for kind in inputs if found[kind] is None]:
+        what = "cloud" if shape.mesh is None else "mesh"
+        raise MeshError(f"the {what} has no {lacking[0]}, which the network sees beside x, y, z")
+    return np.concatenate([sample.points, *(found[kind] for kind in inputs)], axis=1)
+
+
+def shape_of_array(array: np.ndarray, inputs: Sequence[str] = ()) -> Shape:
+    """A cloud of an array (N, 3 + 3 len(inputs) or more): x, y, z, then normals and colours as asked for.
+
+    Raises:
+        MeshError: it is none.
+    """
+    check_cloud(array)
+    needed = 3 + 3 * len(inputs)
+    if array.shape[1] < needed:
+        wanted = ", ".join(("x, y, z", *inputs))
+        raise MeshError(f"the network sees {wanted}: it needs {needed} columns, not {array.shape[1]}")
+    found = {kind: array[:, 3 * place : 3 * place + 3] for place, kind in enumerate(inputs, 1)}
+    return Shape(
+        points=array[:, :3],
+        normals=unit_normals(found["normals"]) if "normals" in found else None,
+        colors=unit_colors(found["colors"]) if "colors" in found else None,
+    )
 
 
 def prepare_shape(shape: Shape, settings: Settings, name: str) -> EncodedShape:
@@ -211,12 +249,16 @@ def prepare_shape(shape: Shape, settings: Settings, name: str) -> EncodedShape:
     arrays = {"points": sample.points}
     if sample.normals is not None:
         arrays["normals"] = sample.normals
+    if sample.colors is not None:
+        arrays["colors"] = np.rint(255 * sample.colors).astype(np.uint8)
     if sample.parts is not None:
         arrays["parts"] = sample.parts.astype(np.uint16)
     views = None if settings.image_size is None else _render(sample.surface, settings, settings.image_size)
     if settings.visibility != "none":
         arrays["visibility"] = _visible(sample, views, settings, name)
-    parts = shape.point_parts if shape.mesh is None else shape.face_parts
+    parts = shape.face_parts
+    if sample.cloud_rows is not None and shape.point_parts is not None:
+        parts = shape.point_parts[sample.cloud_rows]
     return EncodedShape(arrays, {} if views is None else _encode(views, parts, settings))
 
 
@@ -232,21 +274,27 @@ def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:
         points, normals, face = sample_surface(mesh, draw, seed)
         order = _farthest_first(points, settings.num_points)
         parts = None if shape.face_parts is None else shape.face_parts[face[order]]
-        return Sample(points[order], normals[order], parts, mesh=mesh)
+        return Sample(points[order], normals[order], parts=parts, mesh=mesh)
     assert shape.points is not None
     cloud = normalize(to_z_up(shape.points, settings.up))[0].astype(np.float32)
     drawn = np.arange(len(cloud))
     if len(cloud) > draw:
         drawn = np.random.default_rng(seed).choice(len(cloud), draw, replace=False)
     rows = drawn[_farthest_first(cloud[drawn], settings.num_points)]
-    cloud_normals = None if shape.normals is None else to_z_up(shape.normals, settings.up).astype(np.float32)
+    kept = np.arange(len(cloud))
+    if len(cloud) > max(MOST_SPLATS, draw):
+        more = np.random.default_rng((seed, 1)).choice(len(cloud), MOST_SPLATS, replace=False)
+        kept = np.union1d(rows, more)
+    turned = None if shape.normals is None else to_z_up(shape.normals, settings.up).astype(np.float32)
     return Sample(
         cloud[rows],
-        None if cloud_normals is None else cloud_normals[rows],
+        None if turned is None else turned[rows],
+        None if shape.colors is None else shape.colors[rows],
         None if shape.point_parts is None else shape.point_parts[rows],
-        cloud=cloud,
-        cloud_normals=cloud_normals,
-        rows=rows,
+        cloud=cloud[kept],
+        cloud_normals=None if turned is None else turned[kept],
+        rows=np.searchsorted(kept, rows),
+        cloud_rows=kept,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from .columns import Columns, usual_name
 from .content import Content, MeshError, ragged
 from .text import Lines, plain_text, shown, split_lines, whole_numbers
 
@@ -54,6 +55,26 @@ def read_ply(data: bytes) -> Content:
 
     Triangle strips are refused.
     """
+    return _content(*_read(data))
+
+
+def read_ply_points(data: bytes) -> Columns:
+    """Read the vertices of PLY with all of their properties but lists; faces are passed over."""
+    elements, rows = _read(data)
+    vertex = rows.get("vertex", {})
+    if any(axis not in vertex or vertex[axis].counts is not None for axis in "xyz"):
+        raise MeshError("no element vertex with x, y and z")
+    found = {
+        usual_name(prop.name): vertex[prop.name].values.astype(prop.kind, copy=False)
+        for element in elements
+        for prop in element.properties
+        if element.name == "vertex" and not prop.count_kind
+    }
+    return Columns(list(found), list(found.values()))
+
+
+def _read(data: bytes) -> tuple[list[_Element], dict[str, dict[str, _Column]]]:
+    """The elements of the header, and the columns of each."""
     order, elements, body = _header(data)
     rows: dict[str, dict[str, _Column]] = {}
     lines = None if order else split_lines(plain_text(data[body:]), data.count(b"\n", 0, body) + 1)
@@ -64,7 +85,7 @@ def read_ply(data: bytes) -> Content:
         else:
             found, position = _binary_rows(data, position, element, order)
         rows[element.name] = found
-    return _content(elements, rows)
+    return elements, rows
 
 
 def ply_has_faces(data: bytes) -> bool:

@@ -39,6 +39,7 @@ class Shape:
         face_parts: (F,) integers, the part of each face (index into ``Source.part_names``).
         points: (N, 3) float32, where there is no mesh.
         normals: (N, 3) float32 unit normals of ``points``.
+        colors: (N, 3) float32 in [0, 1], of ``points``.
         point_parts: (N,) integers, the part of each point.
     """
 
@@ -46,6 +47,7 @@ class Shape:
     face_parts: np.ndarray | None = None
     points: np.ndarray | None = None
     normals: np.ndarray | None = None
+    colors: np.ndarray | None = None
     point_parts: np.ndarray | None = None
 
     def __post_init__(self) -> None:
