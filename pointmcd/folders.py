@@ -156,6 +156,36 @@ def open_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndar
     return array
 
 
+def read_file(path: Path) -> bytes | None:
+    """Read a small file; None where there is none, or something else (a pipe, a folder) of that name."""
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except FileNotFoundError:
+        return None
+
+
+def parse_object(text: bytes, path: Path, version: int) -> dict[str, Any]:
+    """Parse what a JSON file holds, an object that states its ``format_version``.
+
+    Args:
+        text: What the file holds.
+        path: The file, for messages.
+        version: The format that is read.
+
+    Raises:
+        DamagedError: It is no such object, or of another version.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged ({error})") from None
+    if not isinstance(values, dict):
+        raise DamagedError(f"{path} is damaged (it is no JSON object)")
+    if (found := values.get("format_version")) != version:
+        raise DamagedError(f"{path.parent} has format {found}, this version of pointmcd reads {version}")
+    return values
+
+
 def check_name(name: str, what: str) -> str:
     """Refuse a name that is no name of a folder, or of a hidden one.
 

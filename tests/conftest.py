@@ -1,7 +1,10 @@
 """Fixtures for all tests."""
 
+import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder ../shared (real meshes, weights, official outputs)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def official_outputs(shared: Path) -> Mapping[str, np.ndarray]:
+    """What the official networks returned, by name."""
+    return np.load(shared / "parity" / "official_outputs.npz")
+
+
+@pytest.fixture(scope="session")
+def official_networks(shared: Path) -> dict[str, Any]:
+    """For each official network its keys with their shapes, and the norms of its gradients."""
+    return json.loads((shared / "parity" / "official_keys.json").read_text())
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """The official outputs, and how near to them the converted networks must come in float64."""
 
-import json
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +15,6 @@ OUTPUT_TOLERANCE = 1e-6  # of the array's largest magnitude
 LOSS_TOLERANCE = 1e-6
 GRADIENT_TOLERANCE = 1e-5
 CANCELLED = 1e-9  # gradient of a parameter that batch norm cancels
-
-
-def read_outputs(shared: Path) -> Any:
-    """What the official networks returned, by name."""
-    return np.load(shared / "parity" / "official_outputs.npz")
-
-
-def read_networks(shared: Path) -> dict[str, Any]:
-    """For each official network its keys with their shapes, and the norms of its gradients."""
-    return json.loads((shared / "parity" / "official_keys.json").read_text())
 
 
 def weights(keys: dict[str, list[int]]) -> dict[str, Tensor]:

@@ -6,16 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from parity import (
-    assert_close,
-    assert_gradients,
-    assert_loss,
-    build,
-    expected_of,
-    read_networks,
-    read_outputs,
-    weights,
-)
+from parity import assert_close, assert_gradients, assert_loss, build, expected_of, weights
 from torch import Tensor
 
 from pointmcd import ops
@@ -24,16 +15,6 @@ from pointmcd.registry import MODELS
 
 LABELS = torch.tensor([7, 0, 39])
 CATEGORIES = torch.tensor([3, 0, 15])
-
-
-@pytest.fixture(scope="module")
-def outputs(shared: Path) -> Any:
-    return read_outputs(shared)
-
-
-@pytest.fixture(scope="module")
-def networks(shared: Path) -> dict[str, Any]:
-    return read_networks(shared)
 
 
 def student_batch(points: int, views: int, label: Tensor) -> dict[str, Any]:
@@ -98,13 +79,17 @@ SEGMENTERS = {
 @pytest.mark.parametrize("mode", ["eval", "train"])
 @pytest.mark.parametrize("pools_only", [True, False], ids=["pooled-before-norm", "point-features"])
 @pytest.mark.parametrize("backend", ops.available("cpu"))
-def test_classification(name, backbone, weight, mode, pools_only, backend, outputs, networks, monkeypatch):
-    state = weights(networks[name]["keys"])
+def test_classification(
+    name, backbone, weight, mode, pools_only, backend, official_outputs, official_networks, monkeypatch
+):
+    state = weights(official_networks[name]["keys"])
     model = build(classifier(backbone), state, training=mode == "train")
     monkeypatch.setattr(type(model), "pools_only", pools_only)
     batch = student_batch(1024, 12, LABELS)
-    np.testing.assert_allclose(batch["points"][:, :4], outputs["inputs/points_1024"], rtol=0, atol=1e-12)
-    expected = expected_of(outputs, f"{name}/{mode}/")
+    np.testing.assert_allclose(
+        batch["points"][:, :4], official_outputs["inputs/points_1024"], rtol=0, atol=1e-12
+    )
+    expected = expected_of(official_outputs, f"{name}/{mode}/")
 
     with ops.use_backend(backend):
         features = model.training_features(batch["points"], batch["visibility"])
@@ -121,17 +106,17 @@ def test_classification(name, backbone, weight, mode, pools_only, backend, outpu
             loss = sum(losses.values())
             assert_loss(loss, expected["loss"], "loss")
             loss.backward()
-            assert_gradients(model, state, networks[name]["grad_norms"])
+            assert_gradients(model, state, official_networks[name]["grad_norms"])
 
 
 @pytest.mark.parametrize("name", SEGMENTERS)
 @pytest.mark.parametrize("mode", ["eval", "train"])
 @pytest.mark.parametrize("backend", ops.available("cpu"))
-def test_part_segmentation(name, mode, backend, outputs, networks):
-    state = weights(networks[name]["keys"])
+def test_part_segmentation(name, mode, backend, official_outputs, official_networks):
+    state = weights(official_networks[name]["keys"])
     model = build(SEGMENTERS[name], state, training=mode == "train")
     batch = student_batch(2048, 16, CATEGORIES)
-    expected = expected_of(outputs, f"{name}/{mode}/")
+    expected = expected_of(official_outputs, f"{name}/{mode}/")
 
     with ops.use_backend(backend):
         features = model.training_features(batch["points"], batch["visibility"], batch["label"])
@@ -145,7 +130,7 @@ def test_part_segmentation(name, mode, backend, outputs, networks):
             loss = sum(losses.values())
             assert_loss(loss, expected["loss"], "loss")
             loss.backward()
-            assert_gradients(model, state, networks[name]["grad_norms"])
+            assert_gradients(model, state, official_networks[name]["grad_norms"])
 
 
 def test_other_weights_are_refused():
@@ -153,12 +138,12 @@ def test_other_weights_are_refused():
         convert({"conv1.weight": torch.zeros(2, 2)})
 
 
-def test_tool_writes_a_checkpoint_that_loads(networks, tmp_path, monkeypatch):
+def test_tool_writes_a_checkpoint_that_loads(official_networks, tmp_path, monkeypatch):
     """``tools/convert_official.py``, from a state dict as ``DataParallel`` saves it."""
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "tools"))
     import convert_official
 
-    state = weights(networks["dgcnn_cls"]["keys"])
+    state = weights(official_networks["dgcnn_cls"]["keys"])
     official, ours = tmp_path / "official.pth", tmp_path / "ours.pth"
     torch.save({f"module.{key}": value for key, value in state.items()}, official)
     monkeypatch.setattr("sys.argv", ["convert_official.py", str(official), str(ours)])

@@ -1,43 +1,23 @@
 """The converted official teachers give the official outputs, losses and gradients, in float64."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from parity import (
-    assert_close,
-    assert_gradients,
-    assert_loss,
-    build,
-    expected_of,
-    read_networks,
-    read_outputs,
-    weights,
-)
+from parity import assert_close, assert_gradients, assert_loss, build, expected_of, weights
 
 from pointmcd.registry import MODELS
 
 
-@pytest.fixture(scope="module")
-def outputs(shared: Path) -> Any:
-    return read_outputs(shared)
-
-
-@pytest.fixture(scope="module")
-def networks(shared: Path) -> dict[str, Any]:
-    return read_networks(shared)
-
-
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_classification(mode, outputs, networks):
-    state = weights(networks["teacher_cls"]["keys"])
+def test_classification(mode, official_outputs, official_networks):
+    state = weights(official_networks["teacher_cls"]["keys"])
     config = {"type": "MultiViewTeacher", "num_classes": 40}
     model = build(config, state, training=mode == "train")
     images = torch.from_numpy(np.random.default_rng(21).random((2, 12, 3, 64, 64)))
     batch = {"views": images, "label": torch.tensor([7, 39])}
-    expected = expected_of(outputs, f"teacher_cls/{mode}/")
+    expected = expected_of(official_outputs, f"teacher_cls/{mode}/")
 
     said = model(mode="tensor", **batch)
     for key in ("view_descriptors", "descriptor", "view_logits", "logits"):
@@ -46,15 +26,15 @@ def test_classification(mode, outputs, networks):
     assert_loss(loss, expected["loss"], "loss")
     if mode == "train":
         loss.backward()
-        assert_gradients(model, state, networks["teacher_cls"]["grad_norms"])
+        assert_gradients(model, state, official_networks["teacher_cls"]["grad_norms"])
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_autoencoder(mode, outputs, networks):
-    state = weights(networks["teacher_autoencoder"]["keys"])
+def test_autoencoder(mode, official_outputs, official_networks):
+    state = weights(official_networks["teacher_autoencoder"]["keys"])
     model = build({"type": "AutoencoderTeacher", "image_size": 224}, state, training=mode == "train")
     views = torch.from_numpy(np.random.default_rng(22).random((2, 3, 224, 224))).unsqueeze(1)
-    expected = expected_of(outputs, f"teacher_autoencoder/{mode}/")
+    expected = expected_of(official_outputs, f"teacher_autoencoder/{mode}/")
 
     with torch.no_grad():
         features = model(views=views)
@@ -67,12 +47,12 @@ def test_autoencoder(mode, outputs, networks):
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_part_segmentation(mode, outputs, networks):
-    state = weights(networks["teacher_seg"]["keys"])
+def test_part_segmentation(mode, official_outputs, official_networks):
+    state = weights(official_networks["teacher_seg"]["keys"])
     config = {"type": "PartSegmentationTeacher", "num_classes": 16, "num_parts": 50}
     model = build(config, state, training=mode == "train")
     views = torch.from_numpy(np.random.default_rng(23).random((2, 3, 224, 224))).unsqueeze(1)
-    expected = expected_of(outputs, f"teacher_seg/{mode}/")
+    expected = expected_of(official_outputs, f"teacher_seg/{mode}/")
 
     with torch.no_grad():
         features = model(views=views)
@@ -81,12 +61,12 @@ def test_part_segmentation(mode, outputs, networks):
     assert_close(logits[..., ::16, ::16], expected["logits_every16"], "logits")
 
 
-def test_parts_start_from_a_converted_autoencoder(networks, tmp_path, monkeypatch):
+def test_parts_start_from_a_converted_autoencoder(official_networks, tmp_path, monkeypatch):
     """``tools/convert_official.py`` writes what ``checkpoint`` takes."""
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "tools"))
     import convert_official
 
-    state = weights(networks["teacher_autoencoder"]["keys"])
+    state = weights(official_networks["teacher_autoencoder"]["keys"])
     official, ours = tmp_path / "official.pth", tmp_path / "ours.pth"
     torch.save(state, official)
     monkeypatch.setattr("sys.argv", ["convert_official.py", str(official), str(ours)])

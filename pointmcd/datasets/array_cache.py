@@ -7,7 +7,6 @@ A cache is written under a temporary name, by one process at a time, and put in 
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -29,6 +28,8 @@ from pointmcd.folders import (
     describe_files,
     digest_of,
     open_array,
+    parse_object,
+    read_file,
     replace_folder,
 )
 
@@ -109,27 +110,17 @@ class ArrayCache:
         return result
 
     def _meta_text(self) -> bytes:
-        path = self.folder / META
-        try:
-            if path.is_file():  # and no pipe, which would be waited for
-                return path.read_bytes()
-        except FileNotFoundError:
-            pass
-        raise FileNotFoundError(f"there is no finished cache {self.folder}; {self.remedy}")
+        text = read_file(self.folder / META)
+        if text is None:
+            raise FileNotFoundError(f"there is no finished cache {self.folder}; {self.remedy}")
+        return text
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         path = self.folder / META
         try:
-            meta = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is damaged ({error}); {self.remedy}") from None
-        if not isinstance(meta, dict):
-            raise ValueError(f"{path} is damaged (it is no JSON object); {self.remedy}")
-        if meta.get("format_version") != FORMAT_VERSION:
-            raise ValueError(
-                f"{self.folder} has format {meta.get('format_version')}, this version of pointmcd reads "
-                f"{FORMAT_VERSION}; {self.remedy}"
-            )
+            meta = parse_object(text, path, FORMAT_VERSION)
+        except DamagedError as error:
+            raise ValueError(f"{error}; {self.remedy}") from None
         stated = meta.get(OWN_DIGEST)  # not recorded by earlier versions
         if stated is not None and stated != digest_of(meta, (OWN_DIGEST,)):
             raise ValueError(f"{path} was changed; {self.remedy}")

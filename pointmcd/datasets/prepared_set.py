@@ -27,7 +27,16 @@ from typing import Any
 import numpy as np
 
 from pointmcd.datasets.images import Images, decode_depth, decode_labels, decode_view
-from pointmcd.folders import DamagedError, check_hashes, check_name, check_sizes, digest_of, open_array
+from pointmcd.folders import (
+    DamagedError,
+    check_hashes,
+    check_name,
+    check_sizes,
+    digest_of,
+    open_array,
+    parse_object,
+    read_file,
+)
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -198,27 +207,17 @@ class PreparedSet:
         self.check_unchanged()
 
     def _manifest_text(self) -> bytes:
-        path = self.root / MANIFEST
-        try:
-            if path.is_file():  # and no pipe, which would be waited for
-                return path.read_bytes()
-        except FileNotFoundError:
-            pass
-        raise PreparedSetError(_how_to_prepare(self.root))
+        text = read_file(self.root / MANIFEST)
+        if text is None:
+            raise PreparedSetError(_how_to_prepare(self.root))
+        return text
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         path = self.root / MANIFEST
         try:
-            manifest = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise PreparedSetError(f"{path} is damaged ({error}).\n{self.remedy}") from None
-        if not isinstance(manifest, dict):
-            raise PreparedSetError(f"{path} is damaged (it is no JSON object).\n{self.remedy}")
-        if manifest.get("format_version") != FORMAT_VERSION:
-            raise PreparedSetError(
-                f"{self.root} has format {manifest.get('format_version')}, "
-                f"this version of pointmcd reads {FORMAT_VERSION}.\n{self.remedy}"
-            )
+            manifest = parse_object(text, path, FORMAT_VERSION)
+        except DamagedError as error:
+            raise PreparedSetError(f"{error}.\n{self.remedy}") from None
         stated = str(manifest.get("digest"))
         if (actual := manifest_digest(manifest)) != stated:
             raise PreparedSetError(

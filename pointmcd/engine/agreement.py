@@ -20,7 +20,7 @@ TRAINING_ONLY = {"smoothing", "loss_weight", "dropout", "tnet_reg_weight"}
 POINT_SETTINGS = ("normalization", "up")
 MOST_TEXT = 2**20
 """Above the length of any config's text; a parser takes hundreds of bytes for each character."""
-SAID: dict[str, type] = {
+STATED: dict[str, type] = {
     "network": dict,
     "num_points": int,
     "class_names": list,
@@ -40,18 +40,18 @@ def statement(config: Config) -> dict[str, Any]:
         ``num_points``, what the network sees of a shape; of the prepared set ``class_names``,
         ``part_names``, ``class_parts``, ``points`` (how it was prepared) and ``data_digest``.
     """
-    said: dict[str, Any] = {"network": network_of(config.model), "num_points": points_seen(config)}
+    stated: dict[str, Any] = {"network": network_of(config.model), "num_points": points_seen(config)}
     root = config.get("data_root")
     if root is not None and Path(root).is_dir():
         prepared = PreparedSet(root)
-        said |= {
+        stated |= {
             "class_names": list(prepared.class_names),
             "part_names": prepared.part_names,
             "class_parts": prepared.class_parts,
             "points": prepared.manifest["points"],
             "data_digest": prepared.digest,
         }
-    return {key: plain(value) for key, value in said.items()}
+    return {key: plain(value) for key, value in stated.items()}
 
 
 def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -60,24 +60,24 @@ def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
     The config that a checkpoint holds as text is read, never run.
     """
     meta = _dict(checkpoint.get("meta"))
-    said: dict[str, Any]
+    stated: dict[str, Any]
     if isinstance(meta.get("statement"), dict):
-        said = dict(meta["statement"])
+        stated = dict(meta["statement"])
     elif "model" in checkpoint and "class_names" in checkpoint:  # an exported student
-        said = {"network": checkpoint["model"], **checkpoint}
+        stated = {"network": checkpoint["model"], **checkpoint}
     else:
         config, data = _literals(meta.get("cfg", "")), _dict(meta.get("dataset_meta"))
         names = {"class_names": "classes", "part_names": "parts", "class_parts": "class_parts"}
-        said = {name: plain(data[key]) for name, key in names.items() if data.get(key)}
-        said["network"] = with_older_defaults(config.get("model"))
+        stated = {name: plain(data[key]) for name, key in names.items() if data.get(key)}
+        stated["network"] = with_older_defaults(config.get("model"))
         with contextlib.suppress(AttributeError, KeyError, TypeError):  # not what a config looks like
-            said["num_points"] = points_seen(Config(config))
-    said = {
-        name: plain(said[name])
-        for name, kind in SAID.items()
-        if isinstance(said.get(name), kind) and not isinstance(said[name], bool)
+            stated["num_points"] = points_seen(Config(config))
+    stated = {
+        name: plain(stated[name])
+        for name, kind in STATED.items()
+        if isinstance(stated.get(name), kind) and not isinstance(stated[name], bool)
     }
-    return said | ({"network": network_of(said["network"])} if "network" in said else {})
+    return stated | ({"network": network_of(stated["network"])} if "network" in stated else {})
 
 
 def config_of(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def fit_teacher(
             "spread": spread,
         },
     }
-    said = logits[chosen] if folds else probe.logits(x)
+    answers = logits[chosen] if folds else probe.logits(x)
     if folds:
         log_small_classes(y[~in_folds], prepared.class_names, folds)
     if spread:
@@ -183,10 +183,10 @@ def fit_teacher(
             projection,
             probe,
             np.concatenate([labelled, rest]),
-            np.concatenate([said, wider]),
+            np.concatenate([answers, wider]),
             record,
         )
-    return FrozenTeacher(standardizer, projection, probe, labelled, said, record)
+    return FrozenTeacher(standardizer, projection, probe, labelled, answers, record)
 
 
 def pooled(views: np.ndarray) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
 from .formats import MESH_SUFFIXES, Content, MeshError, read_mesh
 from .triangulate import triangulate
+
+if TYPE_CHECKING:
+    import trimesh
 
 __all__ = ["MESH_SUFFIXES", "MeshError", "face_geometry", "load_mesh", "normalize", "read_file", "to_z_up"]
 
@@ -19,7 +21,7 @@ _LEAST_RELATIVE_AREA = 1e-10
 _FARTHEST_STRAY = 1e15
 
 
-def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> trimesh.Trimesh:
+def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> "trimesh.Trimesh":
     """Reads one mesh: OFF, OBJ, PLY, STL or GLB.
 
     The parts of a scene are joined, polygons cut into triangles, equal vertices merged; faces without area
@@ -105,7 +107,7 @@ def normalize(vertices: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDAr
     return centered / scale, center, scale
 
 
-def face_geometry(mesh: trimesh.Trimesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def face_geometry(mesh: "trimesh.Trimesh") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Unit normals (F, 3), by winding and zero for a face without area, and areas (F,) of the faces."""
     return _normals_and_areas(np.asarray(mesh.vertices)[np.asarray(mesh.faces)])
 
@@ -118,8 +120,10 @@ def _normals_and_areas(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64
     return normals, length / 2
 
 
-def _clean(content: Content) -> trimesh.Trimesh:
+def _clean(content: Content) -> "trimesh.Trimesh":
     """Checks and tidies; see `load_mesh`."""
+    import trimesh
+
     vertices, corners, counts, up = content
     num_polygons = len(counts)
     if len(vertices) == 0 or not (counts >= 3).any():

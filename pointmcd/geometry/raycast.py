@@ -1,10 +1,12 @@
 """Ray queries on one mesh, by Embree."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import trimesh
 
 
 class Hits(NamedTuple):
@@ -28,7 +30,7 @@ class RayScene:
         ValueError: The mesh is empty or not in the unit ball.
     """
 
-    def __init__(self, mesh: trimesh.Trimesh, margin: float = 1e-3) -> None:
+    def __init__(self, mesh: "trimesh.Trimesh", margin: float = 1e-3) -> None:
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
 

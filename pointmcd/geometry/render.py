@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .cameras import CameraRig
 from .mesh import face_geometry
 from .raycast import Hits, RayScene, as_scene
+
+if TYPE_CHECKING:
+    import trimesh
 
 # Light on a white background: strongest where the surface looks at the viewer, so that outlines stay dark.
 _AMBIENT, _HEAD, _KEY, _SPECULAR, _SHININESS = 0.18, 0.34, 0.36, 0.10, 24
@@ -40,7 +40,7 @@ class Views:
 
 
 def render_views(
-    mesh: trimesh.Trimesh | RayScene,
+    mesh: "trimesh.Trimesh | RayScene",
     rig: CameraRig,
     size: int,
     shading: str = "smooth",
@@ -120,13 +120,16 @@ def render_scene(
     return Views(images, depth, face)
 
 
-def corner_normals(mesh: trimesh.Trimesh, crease_deg: float) -> NDArray[np.float64]:
+def corner_normals(mesh: "trimesh.Trimesh", crease_deg: float) -> NDArray[np.float64]:
     """(F, 3, 3) unit normals of the corners of every face, smooth except across creases.
 
     A corner's normal is the area-weighted mean over the faces about its vertex that are joined to it by
     edges that bend by less than ``crease_deg``. Neither the bend nor the mean depends on the winding, which
     need not be consistent: the result has the sign of the face's own normal.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
     normals, area = face_geometry(mesh)
     num_corners = faces.size
@@ -169,7 +172,7 @@ def corner_normals(mesh: trimesh.Trimesh, crease_deg: float) -> NDArray[np.float
     return np.divide(mean, length, out=own, where=~cancelled).reshape(-1, 3, 3)
 
 
-def _windows(mesh: trimesh.Trimesh, rig: CameraRig, size: int) -> Iterator[tuple[slice, slice]]:
+def _windows(mesh: "trimesh.Trimesh", rig: CameraRig, size: int) -> Iterator[tuple[slice, slice]]:
     """Rows and columns, for each view, of the rectangle about the projected mesh; outside nothing is seen."""
     pixel, _ = rig.project(np.asarray(mesh.vertices), size)
     # One pixel more on each side covers the rounding.

@@ -1,16 +1,19 @@
 """Points on the surface of a mesh."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
 from .mesh import MeshError, face_geometry
 
+if TYPE_CHECKING:
+    import trimesh
+
 
 def sample_surface(
-    mesh: trimesh.Trimesh, count: int, seed: int | Sequence[int]
+    mesh: "trimesh.Trimesh", count: int, seed: int | Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Draws points uniformly by area, the same ones for the same mesh and seed.
 

@@ -5,9 +5,7 @@ of a rasteriser, so that a cloud goes through the same code as a mesh.
 """
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from .cameras import CameraRig
 from .mesh import MeshError
@@ -49,6 +47,9 @@ class Splats:
     """
 
     def __init__(self, points: NDArray[np.floating], normals: NDArray[np.floating] | None = None) -> None:
+        import trimesh
+        from scipy.spatial import cKDTree
+
         self.points = np.asarray(points, dtype=np.float64)
         if self.points.ndim != 2 or self.points.shape[1] != 3:
             raise ValueError(f"points must be (N, 3), not {self.points.shape}")

@@ -3,14 +3,17 @@
 A mask holds up to 32 views of one point: bit v is set where view v sees it.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
 
 from .cameras import CameraRig
 from .mesh import face_geometry
 from .raycast import RayScene, as_scene
+
+if TYPE_CHECKING:
+    import trimesh
 
 
 def pack_masks(visible: NDArray[np.bool_]) -> NDArray[np.uint32]:
@@ -32,7 +35,7 @@ def unpack_masks(masks: NDArray[np.integer], num_views: int) -> NDArray[np.bool_
 
 
 def visible_by_ray(
-    mesh: trimesh.Trimesh | RayScene,
+    mesh: "trimesh.Trimesh | RayScene",
     points: NDArray[np.floating],
     rig: CameraRig,
     normals: NDArray[np.floating] | None = None,
@@ -75,7 +78,7 @@ def visible_by_depth(
     rig: CameraRig,
     depth: NDArray[np.float32],
     face: NDArray[np.int32] | None = None,
-    mesh: trimesh.Trimesh | RayScene | None = None,
+    mesh: "trimesh.Trimesh | RayScene | None" = None,
     eps: float | None = None,
 ) -> NDArray[np.uint32]:
     """Visibility by the depth buffer: the point is at most ``eps`` behind what its pixel shows.
@@ -143,6 +146,8 @@ def visible_by_hpr(
     Raises:
         ValueError: Fewer than 4 points, a radius below 1 or an unknown rule.
     """
+    from scipy.spatial import ConvexHull, QhullError
+
     points = _cloud(points)
     if len(points) < 4:
         raise ValueError(f"a hull needs 4 points or more, got {len(points)}")

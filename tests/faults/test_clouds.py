@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from given import check_refused, given_file
 
 from pointmcd.apis.files import read_shape
 from pointmcd.datasets.preparation.shape import PointSettings, prepare_points
@@ -34,11 +35,6 @@ REFUSED = {
 ELSEWHERE = {"cl_off_nofaces", "cl_obj_nofaces"}  # with the meshes
 
 
-def given_file(cases, name):
-    (path,) = (cases / name).iterdir()
-    return path
-
-
 @pytest.fixture
 def normalised(cases):
     """Read a given file and normalise it, in the order of the file."""
@@ -65,10 +61,7 @@ def test_given_files_have_their_count(cases, name, count):
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED.items(), ids=REFUSED)
 def test_given_files_are_refused(cases, name, reason):
-    path = given_file(cases, name)
-    with pytest.raises(MeshError, match=reason) as error:
-        read_shape(path)
-    assert str(path) in str(error.value)
+    check_refused(cases, name, reason)
 
 
 def test_every_given_cloud_is_in_a_table(cases):

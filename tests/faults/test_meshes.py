@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+from given import check_refused, given_file
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,11 +69,6 @@ REFUSED = {
 }
 
 
-def given_file(cases, name):
-    (path,) = (cases / name).iterdir()
-    return path
-
-
 @pytest.mark.parametrize(
     ("name", "area"), [(name, a) for a, names in AREAS.items() for name in names.split()]
 )
@@ -83,10 +79,7 @@ def test_given_files_have_their_area(cases, name, area):
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED.items(), ids=REFUSED)
 def test_given_files_are_refused(cases, name, reason):
-    path = given_file(cases, name)
-    with pytest.raises(MeshError, match=reason) as error:
-        read_shape(path)
-    assert str(path) in str(error.value)
+    check_refused(cases, name, reason)
 
 
 def test_every_given_mesh_is_in_a_table(cases):

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from pointmcd.checkpoint import load_weights
 from pointmcd.datasets.teacher_cache import TeacherCache, TeacherCacheWriter
 from pointmcd.models import CachedTeacher, MultiViewTeacher
-from pointmcd.models.teachers.trunks import NORMALIZATIONS, import_timm
+from pointmcd.models.teachers.normalization import NORMALIZATIONS
+from pointmcd.models.teachers.trunks import import_timm
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

@@ -1,5 +1,6 @@
 """Runs the preparation of single shapes in worker processes; one bad shape harms no other."""
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -171,6 +172,8 @@ def _start_worker(job: ShapeJob) -> None:
         most = int(job.limits.memory_gb * 1e9)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    for library in ("scipy.sparse.csgraph", "scipy.spatial", "trimesh"):
+        importlib.import_module(library)  # what geometry imports late, before a shape's time is counted
 
 
 def _end_with_parent() -> None:

@@ -11,15 +11,14 @@ from torch import Tensor, nn
 
 from pointmcd.batch import Batch, TeacherRows, ViewFeatures
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.models.teachers.trunks import (
+from pointmcd.models.teachers.normalization import (
     NORMALIZATIONS,
     OF_TIMM,
-    TimmPyramid,
-    build_pyramid,
     in_unit_range,
     seen_by,
     statistics,
 )
+from pointmcd.models.teachers.trunks import TimmPyramid, build_pyramid
 from pointmcd.models.teachers.vgg import VGG11Attention
 from pointmcd.registry import MODELS
 
@@ -70,11 +69,11 @@ class ImageTeacher(BaseModel):
         self.trunk = build(trunk, pretrained, **(trunk_options or {}))
         self._follows_checkpoint = normalization == OF_TIMM
         self._statistics = statistics(normalization, self.trunk)
-        said: Any = normalization
-        if said == OF_TIMM:  # a checkpoint says what that is, which may change with timm
+        saved: Any = normalization
+        if saved == OF_TIMM:  # a checkpoint says what that is, which may change with timm
             names = [name for name, known in NORMALIZATIONS.items() if known == self._statistics]
-            said = names[0] if names else self._statistics
-        settings = {"trunk": trunk, "trunk_options": trunk_options or {}, "normalization": said}
+            saved = names[0] if names else self._statistics
+        settings = {"trunk": trunk, "trunk_options": trunk_options or {}, "normalization": saved}
         self.register_buffer("saved_settings", encode_settings(settings))
         self.settings = decode_settings(self.saved_settings)  # as a checkpoint gives them back
 

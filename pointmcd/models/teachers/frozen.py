@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.models.teachers.trunks import OF_TIMM, build_trunk, load_trunk, seen_by, statistics
+from pointmcd.models.teachers.normalization import OF_TIMM, seen_by, statistics
+from pointmcd.models.teachers.trunks import build_trunk, load_trunk
 
 
 class FrozenTrunk(nn.Module):

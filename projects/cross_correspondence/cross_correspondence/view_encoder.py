@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.models.layers import LinearNormAct
-from pointmcd.models.teachers.trunks import build_trunk, load_trunk, seen_by, statistics
+from pointmcd.models.teachers.normalization import seen_by, statistics
+from pointmcd.models.teachers.trunks import build_trunk, load_trunk
 from pointmcd.registry import MODELS
 
 

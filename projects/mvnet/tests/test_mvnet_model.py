@@ -93,8 +93,8 @@ def test_the_autoencoder_is_an_image_network(cached_set, tmp_path):
     views = torch.rand(2, 1, 3, 64, 64)
     level = teacher.trunk(views[:, 0])[2]
     positions = (torch.arange(8) + 0.5) / 8
-    (_, said, _) = network.maps({"views": views}, positions)
-    torch.testing.assert_close(said[:, 0], level.permute(0, 2, 3, 1))
+    (_, found, _) = network.maps({"views": views}, positions)
+    torch.testing.assert_close(found[:, 0], level.permute(0, 2, 3, 1))
 
 
 @pytest.mark.parametrize("kind", ["PointNet2Seg", "SRUNet"])
@@ -292,8 +292,8 @@ def test_weights_come_from_a_file(tmp_path, form):
         (images[:, 0] - mean) / std, indices=[3], intermediates_only=True
     )[0]
     positions = (torch.arange(4) + 0.5) / 4  # the centres of the level's own cells
-    (said,) = network.maps({"views": images}, positions)
-    torch.testing.assert_close(said[:, 0], expected.permute(0, 2, 3, 1))
+    (found,) = network.maps({"views": images}, positions)
+    torch.testing.assert_close(found[:, 0], expected.permute(0, 2, 3, 1))
 
 
 def test_vit_blocks_and_resizing():
@@ -305,8 +305,8 @@ def test_vit_blocks_and_resizing():
         random_weights=True,
         resize_to=96,
     )
-    said = network.maps({"views": torch.zeros(1, 2, 3, 64, 64, dtype=torch.uint8)}, grid_positions(64, 8))
-    assert [level.shape for level in said] == [(1, 2, 8, 8, 64)] * 2
+    found = network.maps({"views": torch.zeros(1, 2, 3, 64, 64, dtype=torch.uint8)}, grid_positions(64, 8))
+    assert [level.shape for level in found] == [(1, 2, 8, 8, 64)] * 2
     network.settings["input_size"] = 0
     with pytest.raises(ValueError, match=r"patches of 16 px, .* images of 72 px: .*resize_to=64"):
         network.maps({"views": torch.zeros(1, 2, 3, 72, 72)}, grid_positions(72, 8))

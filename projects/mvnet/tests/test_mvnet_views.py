@@ -59,15 +59,17 @@ def without_head(width, *options):
 
 def test_transfer_measures_the_angle():
     torch.manual_seed(0)
-    said, ours = torch.randn(20, 6), torch.randn(20, 6)
-    assert without_head(6)(3 * said, [said]).item() == pytest.approx(0, abs=1e-6)
-    assert without_head(6)(-said, [said]).item() == pytest.approx(2, abs=1e-6)
-    angle = torch.acos((F.normalize(said) * F.normalize(ours)).sum(-1))
-    torch.testing.assert_close(without_head(6)(ours, [said]), 1 - angle.cos().mean())
+    theirs, ours = torch.randn(20, 6), torch.randn(20, 6)
+    assert without_head(6)(3 * theirs, [theirs]).item() == pytest.approx(0, abs=1e-6)
+    assert without_head(6)(-theirs, [theirs]).item() == pytest.approx(2, abs=1e-6)
+    angle = torch.acos((F.normalize(theirs) * F.normalize(ours)).sum(-1))
+    torch.testing.assert_close(without_head(6)(ours, [theirs]), 1 - angle.cos().mean())
     # where no component is farther apart than beta: half the squared distance of unit vectors over beta
-    torch.testing.assert_close(without_head(6, "smooth_l1", 2.0)(ours, [said]), (1 - angle.cos().mean()) / 2)
-    apart = (F.normalize(said) - F.normalize(ours)).abs().sum(-1).mean()
-    torch.testing.assert_close(without_head(6, "smooth_l1", 1e-6)(ours, [said]), apart, rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        without_head(6, "smooth_l1", 2.0)(ours, [theirs]), (1 - angle.cos().mean()) / 2
+    )
+    apart = (F.normalize(theirs) - F.normalize(ours)).abs().sum(-1).mean()
+    torch.testing.assert_close(without_head(6, "smooth_l1", 1e-6)(ours, [theirs]), apart, rtol=1e-4, atol=0)
 
 
 def test_transfer_averages_levels_and_survives_nothing_to_see():

@@ -2,8 +2,9 @@
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -100,3 +101,38 @@ class Source(ABC):
         Raises:
             MeshError: the shape is not usable; the message is the reason that the manifest records.
         """
+
+
+def check_folder(source: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        SourceError: ``source`` is none.
+    """
+    if not source.is_dir():
+        raise SourceError(f"{source} is no folder")
+
+
+def add_source(parser: argparse.ArgumentParser, help: str) -> None:
+    """Declare ``--source``, the path of a folder or of an archive of it."""
+    parser.add_argument(
+        "--source", type=Path, required=True, help=f"{help}; folder or archive (.tar.*, .zip)"
+    )
+
+
+def number_parts(parts: Mapping[str, Iterable[object]]) -> tuple[list[str], list[list[int]]]:
+    """Number the parts of all classes, one class after the other.
+
+    Args:
+        parts: For each class, in the order of the labels, what its parts are called.
+
+    Returns:
+        ``Source.part_names`` (``CLASS-PART``) and ``Source.class_parts``.
+    """
+    names: list[str] = []
+    of_classes: list[list[int]] = []
+    for class_name, own in parts.items():
+        first = len(names)
+        names += [f"{class_name}-{part}" for part in own]
+        of_classes.append(list(range(first, len(names))))
+    return names, of_classes

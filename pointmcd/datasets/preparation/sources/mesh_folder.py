@@ -12,7 +12,7 @@ import numpy as np
 from pointmcd.geometry.mesh import MESH_SUFFIXES, MeshError, load_mesh
 from pointmcd.registry import SOURCES
 
-from .base import Item, Shape, Source, SourceError
+from .base import Item, Shape, Source, SourceError, add_source, check_folder, number_parts
 from .walk import say, say_passed_over, visible_folders, walk
 
 SPLITS = ("train", "val", "test")
@@ -44,8 +44,7 @@ class MeshFolder(Source):
     def __init__(
         self, source: Path, test_fraction: float | None = None, seed: int = 0, unlabelled: bool | str = False
     ) -> None:
-        if not source.is_dir():
-            raise SourceError(f"{source} is no folder")
+        check_folder(source)
         if unlabelled:
             if test_fraction is not None:
                 raise SourceError("--unlabelled takes all meshes to train on: leave out --test-fraction")
@@ -150,11 +149,9 @@ class MeshFolder(Source):
                 if item.split != "test":
                     trained[item.label].update(parts)
         self._own_parts = [np.array(sorted(own), dtype=np.int64) for own in found]
-        self.part_names, self.class_parts = [], []
-        for name, own in zip(self.class_names, self._own_parts, strict=True):
-            first = len(self.part_names)
-            self.part_names += [f"{name}-{part}" for part in own]
-            self.class_parts.append(list(range(first, first + len(own))))
+        self.part_names, self.class_parts = number_parts(
+            dict(zip(self.class_names, self._own_parts, strict=True))
+        )
         untrained = [
             f"{name}-{part}"
             for name, own, seen in zip(self.class_names, found, trained, strict=True)
@@ -168,7 +165,7 @@ class MeshFolder(Source):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--source", type=Path, required=True, help="folder or archive (.tar.*, .zip)")
+        add_source(parser, "a folder for each class")
         parser.add_argument(
             "--test-fraction",
             type=float,

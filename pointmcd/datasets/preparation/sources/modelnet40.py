@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pointmcd.registry import SOURCES
 
-from .base import Item, Shape, Source, SourceError
+from .base import Item, Shape, Source, SourceError, add_source, check_folder
 from .mesh_folder import MeshFolder
 from .rows import read_rows
 from .walk import visible_folders
@@ -34,8 +34,7 @@ class ModelNet40(Source):
     }
 
     def __init__(self, source: Path) -> None:
-        if not source.is_dir():
-            raise SourceError(f"{source} is no folder")
+        check_folder(source)
         text = next((f for f in (source, *visible_folders(source)) if (f / NAMES_FILE).is_file()), None)
         self.meshes: MeshFolder | None = None
         stored = next((f for f in (source, *visible_folders(source)) if any(f.glob("ply_data_*.h5"))), None)
@@ -59,12 +58,7 @@ class ModelNet40(Source):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--source",
-            type=Path,
-            required=True,
-            help="ModelNet40 (the Princeton meshes) or modelnet40_normal_resampled; folder or archive",
-        )
+        add_source(parser, "ModelNet40 (the Princeton meshes) or modelnet40_normal_resampled")
 
     def load(self, item: Item) -> Shape:
         if self.meshes is not None:

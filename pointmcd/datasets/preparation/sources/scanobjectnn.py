@@ -8,7 +8,7 @@ import numpy as np
 
 from pointmcd.registry import SOURCES
 
-from .base import Item, Shape, Source, SourceError
+from .base import Item, Shape, Source, SourceError, add_source, check_folder
 from .hdf5 import open_hdf5
 
 # In the order of the labels.
@@ -53,8 +53,7 @@ class ScanObjectNN(Source):
     surfaces, normals, up = False, False, "y"
 
     def __init__(self, source: Path, variant: str = "PB_T50_RS") -> None:
-        if not source.is_dir():
-            raise SourceError(f"{source} is no folder")
+        check_folder(source)
         if variant not in FILES:
             raise SourceError(f"unknown variant {variant!r}; there are {', '.join(FILES)}")
         folder, end = FILES[variant]
@@ -70,7 +69,7 @@ class ScanObjectNN(Source):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--source", type=Path, required=True, help="h5_files; folder or archive")
+        add_source(parser, "h5_files")
         parser.add_argument(
             "--variant", choices=list(FILES), default="PB_T50_RS", help="which files (default: %(default)s)"
         )

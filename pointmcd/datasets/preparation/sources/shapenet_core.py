@@ -7,7 +7,7 @@ from typing import ClassVar
 from pointmcd.geometry.mesh import load_mesh
 from pointmcd.registry import SOURCES
 
-from .base import Item, Shape, Source, SourceError
+from .base import Item, Shape, Source, SourceError, add_source, check_folder
 from .walk import visible_folders
 
 SYNSETS = {
@@ -92,8 +92,7 @@ class ShapeNetCore(Source):
     up, rig = "y", "rings2x8"
 
     def __init__(self, source: Path) -> None:
-        if not source.is_dir():
-            raise SourceError(f"{source} is no folder")
+        check_folder(source)
         for self.root in (source, *visible_folders(source)):
             if folders := [folder for folder in visible_folders(self.root) if folder.name in SYNSETS]:
                 break
@@ -118,9 +117,7 @@ class ShapeNetCore(Source):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--source", type=Path, required=True, help="ShapeNetCore.v1 or .v2; folder or archive"
-        )
+        add_source(parser, "ShapeNetCore.v1 or .v2")
 
     def load(self, item: Item) -> Shape:
         return Shape(mesh=load_mesh(self.root / item.file))

@@ -11,7 +11,7 @@ import numpy as np
 from pointmcd.geometry.mesh import MeshError
 from pointmcd.registry import SOURCES
 
-from .base import Item, Shape, Source, SourceError
+from .base import Item, Shape, Source, SourceError, add_source, check_folder, number_parts
 from .hdf5 import open_hdf5
 from .rows import read_rows
 from .walk import NAMES_SHOWN, say, visible_folders
@@ -46,9 +46,9 @@ class ShapeNetPart(Source):
     """ShapeNetPart in either public form, told apart by what the folder holds; train and val become train.
 
     - ``shapenetcore_partanno_segmentation_benchmark_v0_normal``: ``<synset>/<shape>.txt``, rows of ``x y z nx
-      ny nz part``, and ``train_test_split/shuffled_{train,val,test}_file_list.json``. Shapes that are listed
-      and not there are said, and are among the rejected ones of the manifest. Shapes that are
-      listed for training and for testing are said too, and stay in both.
+      ny nz part``, and ``train_test_split/shuffled_{train,val,test}_file_list.json``. A shape that a list
+      names but the folder lacks is reported, and the manifest lists it as rejected. A shape that is listed
+      both for training and for testing is reported too, and stays in both splits.
     - ``hdf5_data``: ``ply_data_{train,val,test}*.h5`` with ``data`` (S, 2048, 3), ``label`` (S, 1) and
       ``pid`` (S, 2048). There are no normals, and names are numbers. Needs h5py.
 
@@ -65,14 +65,11 @@ class ShapeNetPart(Source):
     class_parts: list[list[int]]
 
     def __init__(self, source: Path) -> None:
-        if not source.is_dir():
-            raise SourceError(f"{source} is no folder")
+        check_folder(source)
         self.class_names = list(CATEGORIES)
-        self.part_names, self.class_parts = [], []
-        for name, (_, count) in CATEGORIES.items():
-            first = len(self.part_names)
-            self.part_names += [f"{name}-{part}" for part in range(count)]
-            self.class_parts.append(list(range(first, first + count)))
+        self.part_names, self.class_parts = number_parts(
+            {name: range(count) for name, (_, count) in CATEGORIES.items()}
+        )
         for folder in (source, *visible_folders(source)):
             if (folder / CATEGORY_FILE).is_file():
                 if any(folder.glob("*/points/*.pts")):
@@ -96,12 +93,7 @@ class ShapeNetPart(Source):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--source",
-            type=Path,
-            required=True,
-            help="shapenetcore_partanno_segmentation_benchmark_v0_normal or hdf5_data; folder or archive",
-        )
+        add_source(parser, "shapenetcore_partanno_segmentation_benchmark_v0_normal or hdf5_data")
 
     def load(self, item: Item) -> Shape:
         normals: np.ndarray | None

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-import trimesh
 
 from pointmcd.registry import SOURCES
 
-from ..base import Item, Shape, Source, SourceError
+from ..base import Item, Shape, Source, SourceError, number_parts
 from . import seats, tables, vessels
 from .solids import assemble
 
@@ -107,11 +106,9 @@ class BuiltinShapes(Source):
         self.seed = seed
         self.yaw_deg = yaw_deg
         self.class_names = [name for name in CATEGORIES if not categories or name in categories]
-        self.part_names, self.class_parts = [], []
-        for name in self.class_names:
-            first, parts = len(self.part_names), CATEGORIES[name][1]
-            self.part_names += [f"{name}-{part}" for part in parts]
-            self.class_parts.append(list(range(first, first + len(parts))))
+        self.part_names, self.class_parts = number_parts(
+            {name: CATEGORIES[name][1] for name in self.class_names}
+        )
         self.items = [
             Item(f"{name}_{index:04d}", label, split)
             for split, numbers in (("train", range(train)), ("test", range(train, train + test)))
@@ -135,6 +132,8 @@ class BuiltinShapes(Source):
         )
 
     def load(self, item: Item) -> Shape:
+        import trimesh
+
         category = self.class_names[item.label]
         number = int(item.name.rsplit("_", 1)[1])
         split = ("train", "test").index(item.split)
