@@ -26,6 +26,8 @@ FROM_A_LOADER = re.compile(
     r"Caught .* in DataLoader worker .*^[\w.]*(?:Error|Exception): ", re.DOTALL | re.MULTILINE
 )
 
+LOST_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal: [\w ]+|exited unexpectedly)")
+
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
     """Make the parser of a command, with the command's docstring as its help."""
@@ -111,6 +113,11 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise _ending(_message(error) + (f"; make room, then {go_on}" if full else "")) from None
     except RuntimeError as error:
+        if found := LOST_WORKER.match(str(error)):
+            raise _ending(
+                f"{found[0]}: memory or room in /dev/shm ran out, or somebody ended it; fewer num_workers "
+                f"need less. Then {go_on}"
+            ) from None
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for its name
             raise
         raise _ending(f"{str(error).partition('. ')[0]}; a smaller batch_size needs less") from None
@@ -137,7 +144,7 @@ def _speaks() -> bool:
 def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         places = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-        return f"{places}: {error.strerror}" if places else error.strerror
+        return f"{places or 'a file that is written'}: {error.strerror}"
     if isinstance(error, MemoryError):
         return str(error) or "out of memory"
     text = str(error)

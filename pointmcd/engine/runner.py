@@ -2,9 +2,11 @@
 
 import contextlib
 import copy
+import logging
 import math
 import signal
-from functools import cached_property
+import sys
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +15,14 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, broadcast_object_list, is_main_process, master_only
 from mmengine.hooks import EMAHook
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from pointmcd.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from pointmcd.compat import from_plain, mend_torchvision, to_plain
+from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.dist import distribute
 from pointmcd.engine.loops import TrainLoop
@@ -74,6 +78,13 @@ class Runner(mmengine.runner.Runner):
             self._timestamp = f"{stamp}_{number}"
         self._timestamps.add(self._timestamp)
 
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger; where its file cannot be written the run ends, instead of a traceback a line."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            handler.handleError = partial(_end_log, logger, handler)
+        return logger
+
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
         """Register what every run needs, then what the config lists."""
         self.stop_request = StopRequest()
@@ -90,6 +101,11 @@ class Runner(mmengine.runner.Runner):
     @cached_property
     def _statement(self) -> dict[str, Any]:
         return statement(self.cfg)
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> DataLoader:
+        """Build a loader whose workers never leave a batch waited for."""
+        return report_lost_batches(mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs))
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the loop, and refuse one that would make no step."""
@@ -255,6 +271,14 @@ class Runner(mmengine.runner.Runner):
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         _check_finite(checkpoint["state_dict"], filename)
         write_checkpoint(Path(out_dir, filename), to_plain(checkpoint))
+
+
+def _end_log(logger: MMLogger, handler: logging.Handler, record: logging.LogRecord) -> None:
+    """What to do with the exception that a handler raises: a terminal that is gone is done without."""
+    error = sys.exc_info()[1]
+    if isinstance(handler, logging.FileHandler) and isinstance(error, OSError):
+        raise OSError(error.errno, error.strerror, handler.baseFilename) from None
+    logger.handlers = [other for other in logger.handlers if other is not handler]
 
 
 def _bare(model: torch.nn.Module) -> torch.nn.Module:

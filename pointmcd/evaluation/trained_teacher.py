@@ -20,6 +20,7 @@ from pointmcd.datasets.label_choice import (
     labels_record,
     parts_of_split,
 )
+from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
@@ -139,12 +140,13 @@ def _seen(config: Any, split: str) -> PreparedShapes:
 
 
 def _loader(dataset: PreparedShapes, config: Any) -> DataLoader:
-    return DataLoader(
+    loader = DataLoader(
         dataset,
         batch_size=config.test_dataloader.batch_size,
         num_workers=config.test_dataloader.num_workers,
         collate_fn=whole_batch,
     )
+    return report_lost_batches(loader)
 
 
 def labels_known(checkpoint: Path, config: Any) -> Labels:

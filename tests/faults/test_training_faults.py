@@ -333,3 +333,20 @@ def test_weights_of_timm_without_a_network_name_the_way_out(tmp_path, monkeypatc
     with pytest.raises(ValueError, match=r"model\.pretrained=False model\.checkpoint=FILE"):
         trunks.build_trunk("test_resnet", pretrained=True)
     assert not constants.HF_HUB_OFFLINE
+
+
+def test_a_log_that_cannot_be_written_ends_the_run_and_a_terminal_that_is_gone_does_not(taught_set, tmp_path):
+    with open("/dev/full", "w") as full:
+        runner = build_runner(tiny(taught_set, tmp_path / "one", train_cfg__max_epochs=1))
+        terminal = runner.logger.handlers[0]
+        terminal.setStream(full)
+        runner.train()
+        assert (tmp_path / "one/epoch_1.pth").is_file()
+        assert terminal not in runner.logger.handlers
+        log = runner.logger.handlers[0]
+        log.setStream(full)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            runner.logger.info("a line")
+        assert str(caught.value.filename) == log.baseFilename
+        with pytest.raises(OSError, match="No space left"):
+            log.close()

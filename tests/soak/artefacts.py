@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,21 +42,18 @@ def damage(path: Path, draw: random.Random) -> str:
     return f"{kind} at {place}"
 
 
-def damage_many(ground: Path, work: Path, count: int, seed: int = 1) -> list[Tally]:
-    """Damage sets, caches, checkpoints and students, ``count / 4`` times each."""
-    draw = random.Random(seed)
-    tallies = []
-    for kind, names, reader in (
-        ("prepared set", ["data"], _read_set),
-        ("teacher cache", ["data"], _read_cache),
-        ("checkpoint", ["student/epoch_1.pth"], _read_weights),
-        ("student file", ["student.pth"], _read_student),
-    ):
-        tally = Tally(f"damage {kind}")
-        whole = reader(ground / names[0])()
+def damage_many(
+    ground: Path, work: Path, count: int, have: Collection[str] = (), seed: int = 1
+) -> Iterator[Tally]:
+    """Damage sets, caches, checkpoints and students, ``count / 4`` times each, but for rows in ``have``."""
+    for row, (name, reader) in ARTEFACTS.items():
+        if row in have:
+            continue
+        draw, tally, kind = random.Random(f"{seed} {row}"), Tally(row), row.removeprefix("damage ")
+        whole = reader(ground / name)()
         for number in range(-(-count // 4)):
             copy = work / f"{kind.replace(' ', '_')}_{number}"
-            original = ground / names[0]
+            original = ground / name
             if original.is_dir():
                 shutil.copytree(original, copy)
                 inside = copy / "teachers" if kind == "teacher cache" else copy
@@ -70,8 +67,7 @@ def damage_many(ground: Path, work: Path, count: int, seed: int = 1) -> list[Tal
             what = f"{damage(target, draw)} in {target.name}"
             tally.add(*_outcome(reader(copy), whole, what))
             shutil.rmtree(copy) if copy.is_dir() else copy.unlink(missing_ok=True)
-        tallies.append(tally)
-    return tallies
+        yield tally
 
 
 def _outcome(read: Read, whole: object, what: str) -> tuple[str, str, str]:
@@ -125,3 +121,12 @@ def _read_student(path: Path) -> Read:
         return {"probabilities": student.probabilities(points), "names": np.array(student.class_names)}
 
     return read
+
+
+ARTEFACTS: dict[str, tuple[str, Callable[[Path], Read]]] = {
+    "damage prepared set": ("data", _read_set),
+    "damage teacher cache": ("data", _read_cache),
+    "damage checkpoint": ("student/epoch_1.pth", _read_weights),
+    "damage student file": ("student.pth", _read_student),
+}
+"""Rows of the table: what is damaged, and how it is read."""

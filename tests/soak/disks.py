@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.soak.kills import REPOSITORY, TIME_LIMIT_S, Job, jobs
 from tests.soak.tally import Tally
 
+DISKS = "full disk, permissions, two writers"
 HUNG = 124
 """The exit code that stands for a command that does not end."""
 # Without these even root is kept to what a folder's mode allows.
@@ -21,7 +22,7 @@ SIZES = (0, 2_000, 20_000)
 
 def try_all(ground: Path, work: Path) -> Tally:
     """Every job on a full disk, in a folder of another user, and twice at once."""
-    tally = Tally("full disk, permissions, two writers")
+    tally = Tally(DISKS)
     for job in jobs(ground):
         whole = job.result(_finished(job, work / f"{job.name}_whole"))
         for size in SIZES:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,15 +143,17 @@ def run(words: list[str], seconds: float = TIME_LIMIT_S) -> subprocess.Completed
     )
 
 
-def kill_many(root: Path, count: int, seed: int = 0) -> Iterator[Tally]:
+def kill_many(root: Path, count: int, have: Collection[str] = (), seed: int = 0) -> Iterator[Tally]:
     """Kill each job ``count / 5`` times: a third while it saves, the others at a random moment.
 
-    The signals are SIGKILL twice, SIGTERM and SIGINT, in turn. Yields a tally a job, when it is complete.
+    The signals are SIGKILL twice, SIGTERM and SIGINT, in turn. Yields a tally a job, when it is complete,
+    but for those in ``have``.
     """
     ground = make_ground(root)
-    draw = random.Random(seed)
     for job in jobs(ground):
-        tally = Tally(f"kill {job.name}")
+        tally, draw = Tally(f"kill {job.name}"), random.Random(f"{seed} {job.name}")
+        if tally.kind in have:
+            continue
         started = time.monotonic()
         done = run(job.words(root / f"{job.name}_whole"))
         length = time.monotonic() - started

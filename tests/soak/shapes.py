@@ -14,6 +14,7 @@ from pointmcd.datasets.preparation.shape import PointSettings, prepare_points
 from pointmcd.geometry.mesh import MeshError
 from tests.soak.tally import Tally
 
+SHAPES = "mutate meshes and clouds"
 TIME_LIMIT_S = 20
 TOKENS = [
     b"nan",
@@ -86,7 +87,7 @@ def look(path: str) -> tuple[str, str]:
 
 def mutate_many(work: Path, count: int, seed: int = 2) -> Tally:
     """Mutate and read ``count`` files, in processes of their own."""
-    draw, tally = random.Random(seed), Tally("mutate meshes and clouds")
+    draw, tally = random.Random(seed), Tally(SHAPES)
     originals = seeds(work / "whole")
     mutated = []
     for number in range(count):

@@ -62,3 +62,8 @@ def report(tallies: list[Tally]) -> dict[str, Any]:
     return json.loads(
         json.dumps([{"what": t.kind, "outcomes": dict(t.outcomes), "failures": t.failures} for t in tallies])
     )
+
+
+def from_report(rows: list[dict[str, Any]]) -> list[Tally]:
+    """The tallies of a ``report``."""
+    return [Tally(row["what"], Counter(row["outcomes"]), row["failures"]) for row in rows]

@@ -9,6 +9,7 @@ from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
 from pointmcd.checkpoint import read_state_dict
+from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.evaluation.encoders import features_of
 from pointmcd.evaluation.features import Features
@@ -70,7 +71,9 @@ def extract(
         ValueError: The prepared set has fewer views, or points, a shape.
     """
     dataset = PreparedShapes(data_root, split, num_points=num_points, views=num_views)
-    loader = DataLoader(dataset, batch_size, num_workers=num_workers, collate_fn=whole_batch)
+    loader = report_lost_batches(
+        DataLoader(dataset, batch_size, num_workers=num_workers, collate_fn=whole_batch)
+    )
     points, views = [], []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
