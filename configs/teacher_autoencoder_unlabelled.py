@@ -10,6 +10,7 @@ model = dict(
     trunk="mobilenetv2_100",
     pretrained=True,
     normalization="timm",
+    input_size=0,  # views as they are, for speed; None enlarges them to timm's size
 )
 train_dataloader = dict(sampler=dict(num_samples=4_800))
 # At the full rate the trunk forgets what it knew of things: its descriptors tell classes apart worse than the

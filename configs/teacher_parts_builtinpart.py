@@ -11,6 +11,7 @@ model = dict(
     trunk="mobilenetv2_100",
     pretrained=True,
     normalization="timm",
+    input_size=0,  # views as they are, for speed; None enlarges them to timm's size
 )
 train_dataloader = dict(sampler=dict(num_samples=3_200), dataset=dict(part_views=True))
 val_dataloader = dict(dataset=dict(part_views=True))

@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from pointmcd.checkpoint import load_weights
 from pointmcd.datasets.teacher_cache import TeacherCache, TeacherCacheWriter
 from pointmcd.models import CachedTeacher, MultiViewTeacher
+from pointmcd.models.teachers import AutoencoderTeacher
+from pointmcd.models.teachers.base import decode_settings
 from pointmcd.models.teachers.normalization import NORMALIZATIONS
 from pointmcd.models.teachers.trunks import import_timm
 
@@ -146,8 +148,36 @@ def test_a_checkpoint_keeps_its_normalization_under_timm(name, by, tmp_path, vie
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("teacher_mobilenetv2_*.py")), ids=lambda path: path.stem)
 def test_the_official_recipe_takes_images_as_they_are(path):
-    expected = "unit" if path.stem.endswith("_modelnet") else "timm"
-    assert Config.fromfile(path).model.normalization == expected
+    model = Config.fromfile(path).model
+    official = path.stem.endswith("_modelnet")
+    expected = ("unit", 0) if official else ("timm", None)
+    assert (model.normalization, model.get("input_size", 0)) == expected
+
+
+def test_smaller_views_are_enlarged_to_the_size_that_timm_says(views):
+    model, seen = teacher(trunk="test_resnet", input_size=None), []
+    size = import_timm().get_pretrained_cfg("test_resnet").input_size[-1]
+    assert model.settings["input_size"] == size > views.shape[-1]
+    model.trunk.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[-1]))
+    model(views=views)
+    model(views=views.new_zeros(1, 2, 3, size + 8, size + 8))
+    assert seen == [size, size + 8]
+    with pytest.raises(ValueError, match="input_size is None, but VGG11Attention is no network of timm's"):
+        AutoencoderTeacher(image_size=32, input_size=None)
+
+
+@pytest.mark.parametrize("by", ["construction", "loading"])
+@pytest.mark.parametrize("size", [0, 40])
+def test_a_checkpoint_keeps_its_input_size_where_the_config_leaves_it_to_timm(size, by, tmp_path, views):
+    model, path = teacher(input_size=size), tmp_path / "teacher.pth"
+    torch.save({"state_dict": model.state_dict()}, path)
+    assert ("input_size" in decode_settings(model.saved_settings)) == bool(size)  # as earlier versions
+    again = teacher(input_size=None, checkpoint=str(path) if by == "construction" else None)
+    if by == "loading":
+        again.load_state_dict(model.state_dict())
+    assert torch.equal(model(views=views)["logits"], again(views=views)["logits"])
+    with pytest.raises(ValueError, match=rf"input_size={size}, but the config says input_size=48"):
+        teacher(input_size=48, checkpoint=str(path))
 
 
 def test_statistics_without_a_name_travel_as_numbers(views):

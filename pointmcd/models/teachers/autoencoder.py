@@ -26,6 +26,7 @@ class AutoencoderTeacher(PyramidTeacher):
         checkpoint: A file to start from.
         channels: D, width of the descriptors.
         normalization: How views are normalised; what is reconstructed are pixels in 0..1.
+        input_size: How views are enlarged; what is reconstructed has the size of the views.
         data_preprocessor: Config of the preprocessor.
     """
 
@@ -38,10 +39,18 @@ class AutoencoderTeacher(PyramidTeacher):
         checkpoint: str | None = None,
         channels: int = 512,
         normalization: str = "unit",
+        input_size: int | None = 0,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(
-            trunk, trunk_options, pretrained, checkpoint, channels, normalization, data_preprocessor
+            trunk,
+            trunk_options,
+            pretrained,
+            checkpoint,
+            channels,
+            normalization,
+            input_size,
+            data_preprocessor,
         )
         self.decoder = ImageDecoder(channels, image_size)
         self._start()

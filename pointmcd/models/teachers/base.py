@@ -17,6 +17,7 @@ from pointmcd.models.teachers.normalization import (
     in_unit_range,
     seen_by,
     statistics,
+    trained_size,
 )
 from pointmcd.models.teachers.trunks import TimmPyramid, build_pyramid
 from pointmcd.models.teachers.vgg import VGG11Attention
@@ -24,14 +25,18 @@ from pointmcd.registry import MODELS
 
 MOST_BYTES = 2**16
 """Above the length of any teacher's settings as text."""
+MOST_PIXELS = 2**12
+"""Above the side of any image that a network is shown."""
+UNSAVED: dict[str, Any] = {"input_size": 0}
+"""What settings mean that do not say it."""
 
 
 class ImageTeacher(BaseModel):
     """An image network that describes views.
 
     What a view must look like to the network (``trunk``, ``trunk_options`` with its padding,
-    ``normalization``) is part of a checkpoint; loading one that disagrees with the config is an error. Only
-    where the config leaves the normalisation to timm does the checkpoint's hold.
+    ``normalization``, ``input_size``) is part of a checkpoint; loading one that disagrees with the config is
+    an error. Only what the config leaves to timm does the checkpoint decide.
 
     A subclass gives ``features``, ``loss``, ``predict`` and ``_load_timm``, and ends its construction with
     ``_start``.
@@ -44,6 +49,8 @@ class ImageTeacher(BaseModel):
         checkpoint: A ``.safetensors`` or ``.pth`` file to start from.
         normalization: One of ``NORMALIZATIONS``, or ``timm`` for what the checkpoint was trained with, and
             else for the statistics that timm says of the trunk.
+        input_size: Side in pixels that smaller views are enlarged to, or 0 to take views as they are. None
+            leaves it to the checkpoint, and else takes the size of timm's weights.
         data_preprocessor: Config of the preprocessor.
     """
 
@@ -58,6 +65,7 @@ class ImageTeacher(BaseModel):
         pretrained: bool,
         checkpoint: str | None,
         normalization: str,
+        input_size: int | None,
         data_preprocessor: dict | None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
@@ -73,7 +81,11 @@ class ImageTeacher(BaseModel):
         if saved == OF_TIMM:  # a checkpoint says what that is, which may change with timm
             names = [name for name, known in NORMALIZATIONS.items() if known == self._statistics]
             saved = names[0] if names else self._statistics
+        self._size_follows_checkpoint = input_size is None
+        self._input_size = trained_size(self.trunk) if input_size is None else input_size
         settings = {"trunk": trunk, "trunk_options": trunk_options or {}, "normalization": saved}
+        if self._input_size:  # earlier versions saved none
+            settings["input_size"] = self._input_size
         self.register_buffer("saved_settings", encode_settings(settings))
         self.settings = decode_settings(self.saved_settings)  # as a checkpoint gives them back
 
@@ -135,19 +147,23 @@ class ImageTeacher(BaseModel):
 
     def _run_trunk(self, views: Tensor) -> Any:
         """What the trunk makes of views (B, v, 3, H, W), as B * v normalised images."""
-        return self.trunk(seen_by(self.trunk, views.flatten(0, 1), *self._statistics))
+        images = seen_by(self.trunk, views.flatten(0, 1), *self._statistics, self._input_size, True)
+        return self.trunk(images)
 
     def _pixels(self, views: Tensor) -> Tensor:
         """Views (..., 3, H, W), bytes or floats in 0..1, as floats in 0..1 of the weights' type."""
         return in_unit_range(views, next(self.parameters()).dtype)
 
     def _check_settings(self, saved: Tensor) -> None:
-        theirs = decode_settings(saved)
+        theirs = UNSAVED | decode_settings(saved)
         name = theirs.get("normalization")
         if self._follows_checkpoint and isinstance(name, str) and name in NORMALIZATIONS:
             self.settings["normalization"], self._statistics = name, NORMALIZATIONS[name]
-            self.saved_settings = encode_settings(self.settings).to(self.saved_settings.device)
-        for name, ours in self.settings.items():
+        size = theirs["input_size"]
+        if self._size_follows_checkpoint and type(size) is int and 0 <= size <= MOST_PIXELS:
+            self.settings["input_size"] = self._input_size = size
+        self.saved_settings = encode_settings(self.settings).to(self.saved_settings.device)
+        for name, ours in (UNSAVED | self.settings).items():
             if theirs.get(name) != ours:
                 raise ValueError(
                     f"the checkpoint's teacher was trained with {name}={theirs.get(name)!r}, "
@@ -177,6 +193,7 @@ class PyramidTeacher(ImageTeacher):
         channels: D, width of the descriptors; 512 for ``vgg11_attention``.
         normalization: ``unit`` for images in 0..1 (official), ``symmetric`` for -1..1, ``imagenet``, or
             ``timm``, as ``ImageTeacher``; timm knows nothing of ``vgg11_attention``.
+        input_size: As ``ImageTeacher``.
         data_preprocessor: Config of the preprocessor.
     """
 
@@ -190,13 +207,14 @@ class PyramidTeacher(ImageTeacher):
         checkpoint: str | None,
         channels: int,
         normalization: str,
+        input_size: int | None,
         data_preprocessor: dict | None,
     ) -> None:
         def build(name: str, pretrained: bool, **options: Any) -> nn.Module:
             return build_pyramid(name, channels, pretrained, **options)
 
         super().__init__(
-            build, trunk, trunk_options, pretrained, checkpoint, normalization, data_preprocessor
+            build, trunk, trunk_options, pretrained, checkpoint, normalization, input_size, data_preprocessor
         )
 
     @property

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import read_state_dict
-from pointmcd.models.teachers.normalization import OF_TIMM, seen_by, statistics
+from pointmcd.models.teachers.normalization import OF_TIMM, seen_by, statistics, trained_size
 from pointmcd.models.teachers.trunks import build_trunk, load_trunk
 
 
@@ -66,7 +66,7 @@ class FrozenTrunk(nn.Module):
             self.network.prune_intermediate_layers(self.levels, prune_norm=True, prune_head=True)
         if checkpoint is not None:
             load_trunk(self.network, read_state_dict(checkpoint), checkpoint, whole=levels is None)
-        self.trained_size: int = self.network.pretrained_cfg["input_size"][-1]
+        self.trained_size = trained_size(self.network)
         self.settings: dict[str, Any] = {
             "trunk": trunk,
             "trunk_options": dict(trunk_options or {}),

@@ -31,6 +31,8 @@ class MultiViewTeacher(ImageTeacher):
         channels: D, width of the descriptors.
         normalization: ``unit`` for images in 0..1 (official), ``symmetric`` for -1..1, ``imagenet``, or
             ``timm``, as ``ImageTeacher``.
+        input_size: Side in pixels that smaller views are enlarged to, as ``ImageTeacher``; 0 (official) takes
+            views as they are, None asks timm.
         smoothing: Label smoothing of both loss terms.
         data_preprocessor: Config of the preprocessor.
     """
@@ -46,11 +48,19 @@ class MultiViewTeacher(ImageTeacher):
         checkpoint: str | None = None,
         channels: int = 512,
         normalization: str = "unit",
+        input_size: int | None = 0,
         smoothing: float = 0.2,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(
-            build_trunk, trunk, trunk_options, pretrained, checkpoint, normalization, data_preprocessor
+            build_trunk,
+            trunk,
+            trunk_options,
+            pretrained,
+            checkpoint,
+            normalization,
+            input_size,
+            data_preprocessor,
         )
         self.view_embed = LinearNormAct(self.trunk.out_channels, channels)
         self.head = ClassificationHead(channels, num_classes, channels, smoothing=smoothing, loss_weight=1.0)

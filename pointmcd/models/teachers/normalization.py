@@ -1,6 +1,7 @@
 """How images come before a network: their size and their statistics."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,13 +33,24 @@ def statistics(normalization: str, network: nn.Module) -> tuple[list[float], lis
         raise ValueError(
             f"normalization is {normalization!r}; choose {', '.join([*NORMALIZATIONS, OF_TIMM])}"
         )
+    known = _timm_says(network, f"normalization is {OF_TIMM!r}", f"choose {', '.join(NORMALIZATIONS)}")
+    return list(known["mean"]), list(known["std"])
+
+
+def trained_size(network: nn.Module) -> int:
+    """Side of the images that timm's weights of a network were trained with.
+
+    Raises:
+        ValueError: timm does not know the network.
+    """
+    return _timm_says(network, "input_size is None", "give a number")["input_size"][-1]
+
+
+def _timm_says(network: nn.Module, given: str, remedy: str) -> dict[str, Any]:
     known = getattr(network, "pretrained_cfg", None)
     if known is None:
-        raise ValueError(
-            f"normalization is {OF_TIMM!r}, but {type(network).__name__} is no network of timm's; choose "
-            f"{', '.join(NORMALIZATIONS)}"
-        )
-    return list(known["mean"]), list(known["std"])
+        raise ValueError(f"{given}, but {type(network).__name__} is no network of timm's; {remedy}")
+    return known
 
 
 def in_unit_range(images: Tensor, dtype: torch.dtype) -> Tensor:

@@ -27,6 +27,7 @@ class PartSegmentationTeacher(PyramidTeacher):
         checkpoint: A file to start from, such as a checkpoint of an ``AutoencoderTeacher``.
         channels: D, width of the descriptors.
         normalization: How views are normalised.
+        input_size: How views are enlarged.
         data_preprocessor: Config of the preprocessor.
     """
 
@@ -40,10 +41,18 @@ class PartSegmentationTeacher(PyramidTeacher):
         checkpoint: str | None = None,
         channels: int = 512,
         normalization: str = "unit",
+        input_size: int | None = 0,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(
-            trunk, trunk_options, pretrained, checkpoint, channels, normalization, data_preprocessor
+            trunk,
+            trunk_options,
+            pretrained,
+            checkpoint,
+            channels,
+            normalization,
+            input_size,
+            data_preprocessor,
         )
         self.decoder = PartDecoder(self.trunk.channels, num_classes, num_parts)
         self._start()
