@@ -9,24 +9,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pointmcd.commands.common import make_parser, plain_errors
-from pointmcd.commands.frozen_features import (
-    SOURCES,
-    add_arguments,
-    add_picture_arguments,
-    add_view_arguments,
-    read_features,
-    save_picture,
-)
+from pointmcd.commands import frozen_features
+from pointmcd.commands.common import plain_errors
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(__doc__ + SOURCES)
-    add_arguments(parser, many=False)
+    parser = frozen_features.make_parser(__doc__, many=False)
     parser.add_argument("out", type=Path, help="file to write, such as features.npz")
     parser.add_argument("--splits", nargs="+", help="splits; default: all of the set")
-    add_picture_arguments(parser)
-    add_view_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -35,10 +25,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.out.suffix != ".npz":
         raise ValueError(f"features are saved as .npz, not as {args.out}")
-    (features,) = read_features(args, args.splits)
+    (features,) = frozen_features.read_features(args, args.splits)
     features.save(args.out)
     split = list(features.splits)[-1]
-    save_picture(args, features.split(split).over_views(args.views, args.view_pool), features.class_names)
+    frozen_features.save_picture(
+        args, features.split(split).over_views(args.views, args.view_pool), features.class_names
+    )
     for name, rows in features.splits.items():
         print(f"{name}: {' x '.join(map(str, rows.values.shape))}")
     print(f"wrote {args.out}: {features.about['feature']}")

@@ -17,16 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from pointmcd.commands.common import make_parser, make_table, plain_errors
-from pointmcd.commands.frozen_features import (
-    SOURCES,
-    add_arguments,
-    add_view_arguments,
-    random_features,
-    read_features,
-    report_path,
-    write_report,
-)
+from pointmcd.commands import frozen_features
+from pointmcd.commands.common import make_table, plain_errors
 from pointmcd.evaluation.features import FeatureSet
 from pointmcd.evaluation.few_shot import QUERIES, REPEATS, draw_episode, eligible_classes, episode_accuracy
 from pointmcd.evaluation.statistics import mean_and_std, plus_minus
@@ -36,8 +28,7 @@ if TYPE_CHECKING:
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(__doc__ + SOURCES)
-    add_arguments(parser)
+    parser = frozen_features.make_parser(__doc__, pictures=False)
     add = parser.add_argument
     add("--pool", nargs="+", default=["train"], metavar="SPLIT", help="where shapes are drawn from (train)")
     add("--ways", type=int, nargs="+", default=[5, 10], metavar="N", help="(5 10)")
@@ -46,7 +37,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--repeats", type=int, default=REPEATS, help=f"episodes ({REPEATS})")
     add("--seed", type=int, default=0, help="of the episodes (0)")
     add("--out", type=Path, metavar="JSON", help="report; default: work_dirs/few_shot/<source>.json")
-    add_view_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -55,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.repeats < 1:
         raise ValueError(f"--repeats is {args.repeats}, needs 1 at least")
-    sets = read_features(args, args.pool)
+    sets = frozen_features.read_features(args, args.pool)
     labels = np.concatenate([sets[0].split(split).labels for split in args.pool])
-    untrained = random_features(args, sets)
+    untrained = frozen_features.random_features(args, sets)
     pools = [pool(args, one) for one in sets]
     random_pool = None if untrained is None else pool(args, untrained)
     results, left_out = [], []
@@ -81,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "settings": results,
         "left_out": left_out,
     }
-    path = report_path(args, "few_shot")
-    write_report(path, report)
+    path = frozen_features.report_path(args, "few_shot")
+    frozen_features.write_report(path, report)
     console = Console(markup=False)
     console.print(table(results))
     for line in left_out:

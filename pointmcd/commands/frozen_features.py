@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pointmcd.commands.common import add_cfg_options, add_imports, make_table
+from pointmcd.commands import common
 from pointmcd.evaluation.features import KINDS, VIEW_POOLS, Features, FeatureSet
 from pointmcd.files import file_sha256, write_json
 from pointmcd.visualization.embedding import METHODS, draw_embedding
@@ -30,8 +30,15 @@ A source is one of
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser, many: bool = True) -> None:
-    """Arguments that say which features."""
+def make_parser(doc: str | None, many: bool = True, pictures: bool = True) -> argparse.ArgumentParser:
+    """Make the parser of a command, with the arguments that say which features.
+
+    Args:
+        doc: The command's docstring.
+        many: It takes several sources.
+        pictures: It draws features in two dimensions.
+    """
+    parser = common.make_parser(f"{doc}{SOURCES}")
     add = parser.add_argument
     sources = "one an encoder (of the same method: its seeds); see above" if many else "see above"
     add("sources", nargs="+" if many else 1, metavar="SOURCE", help=sources)
@@ -39,22 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser, many: bool = True) -> None:
     add("--data", help="prepared set to evaluate on; default: the config's data_root")
     add("--feature", choices=list(KINDS), default="max", help="what is taken of an encoder (max)")
     add("--num-points", type=int, help="points of a shape; default: as in training")
-    add_cfg_options(parser)
-    add_imports(parser)
+    common.add_cfg_options(parser)
+    common.add_imports(parser)
     if many:
         add("--no-random", action="store_true", help="leave out the figure of the same network untrained")
-
-
-def add_view_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say what becomes of features that are one a view."""
-    parser.add_argument("--views", type=int, help="views drawn of each shape, where each has a feature (all)")
-    parser.add_argument("--view-pool", choices=VIEW_POOLS, default="max", help="how views are pooled (max)")
-
-
-def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the picture in two dimensions."""
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the features in two dimensions")
-    parser.add_argument("--picture-method", choices=METHODS, default="pca")
+    add("--views", type=int, help="views drawn of each shape, where each has a feature (all)")
+    add("--view-pool", choices=VIEW_POOLS, default="max", help="how views are pooled (max)")
+    if pictures:
+        add("--picture", type=Path, metavar="PNG", help="draw the features in two dimensions")
+        add("--picture-method", choices=METHODS, default="pca")
+    return parser
 
 
 def save_picture(args: argparse.Namespace, features: Features, class_names: Sequence[str]) -> None:
@@ -69,7 +70,7 @@ def read_features(args: argparse.Namespace, splits: Sequence[str] | None = None)
     """The features of every source, all of the same shapes.
 
     Args:
-        args: Of a parser with ``add_arguments``.
+        args: Of `make_parser`.
         splits: Which splits; None takes all that there are.
     """
     sets = [_read(args, source, splits) for source in args.sources]
@@ -227,4 +228,4 @@ def class_table(title: str, values: Mapping[str, float | None], labels: np.ndarr
         (name, str(count), "" if value is None else f"{value:.1f}")
         for count, (name, value) in zip(counts, values.items(), strict=True)
     ]
-    return make_table(title, ("class", ">shapes", f">{column}"), rows)
+    return common.make_table(title, ("class", ">shapes", f">{column}"), rows)

@@ -21,19 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from pointmcd.commands.common import make_parser, make_table, plain_errors
-from pointmcd.commands.frozen_features import (
-    SOURCES,
-    add_arguments,
-    add_picture_arguments,
-    add_view_arguments,
-    class_table,
-    random_features,
-    read_features,
-    report_path,
-    save_picture,
-    write_report,
-)
+from pointmcd.commands import frozen_features
+from pointmcd.commands.common import make_table, plain_errors
 from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
 from pointmcd.evaluation.linear_svm import FOLDS, GRID, linear_svm
 from pointmcd.evaluation.statistics import mean_and_std, plus_minus
@@ -45,16 +34,13 @@ METRICS = ("overall_accuracy", "mean_class_accuracy")
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(__doc__ + SOURCES)
-    add_arguments(parser)
+    parser = frozen_features.make_parser(__doc__)
     add = parser.add_argument
     add("--splits", nargs=2, default=["train", "test"], metavar=("TRAIN", "TEST"), help="(train test)")
     add("--runs", type=int, default=3, help="draws of the folds, where there is one source (3)")
     add("--grid", type=float, nargs="+", default=list(GRID), metavar="C", help="values of C to choose from")
     add("--folds", type=int, default=FOLDS, help=f"folds of the cross-validation ({FOLDS})")
     add("--out", type=Path, metavar="JSON", help="report; default: work_dirs/linear_svm/<source>.json")
-    add_picture_arguments(parser)
-    add_view_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -63,27 +49,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.runs < 1:
         raise ValueError(f"--runs is {args.runs}, needs 1 at least")
-    sets = read_features(args, args.splits)
+    sets = frozen_features.read_features(args, args.splits)
     sets = sets if len(sets) > 1 else sets * args.runs
     runs = [
         run(args, features, seed)
         for seed, features in enumerate(track(sets, "SVMs", transient=True, console=Console(stderr=True)))
     ]
-    untrained = random_features(args, sets)
+    untrained = frozen_features.random_features(args, sets)
     test = sets[0].split(args.splits[1]).over_views(args.views, args.view_pool)
-    save_picture(args, test, sets[0].class_names)
-    path = report_path(args, "linear_svm")
+    frozen_features.save_picture(args, test, sets[0].class_names)
+    path = frozen_features.report_path(args, "linear_svm")
     for old in path.parent.glob(f"{glob.escape(path.stem)}_run[0-9]*.json"):
         old.unlink()
     for number, one in enumerate(runs):
-        write_report(path.with_name(f"{path.stem}_run{number}.json"), one)
+        frozen_features.write_report(path.with_name(f"{path.stem}_run{number}.json"), one)
     report = summary(runs, sets[0].class_names, len(args.sources))
     if untrained is not None:
         report["random_encoder"] = without_shapes(run(args, untrained, 0))
-    write_report(path, report)
+    frozen_features.write_report(path, report)
     console = Console(markup=False)
     console.print(
-        class_table("Accuracy by class, mean over the runs", report["class_accuracy"], test.labels, "%")
+        frozen_features.class_table(
+            "Accuracy by class, mean over the runs", report["class_accuracy"], test.labels, "%"
+        )
     )
     console.print(run_table(report, runs))
     console.print(

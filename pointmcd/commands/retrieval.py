@@ -15,19 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from pointmcd.commands.common import make_parser, make_table, plain_errors
-from pointmcd.commands.frozen_features import (
-    SOURCES,
-    add_arguments,
-    add_picture_arguments,
-    add_view_arguments,
-    class_table,
-    random_features,
-    read_features,
-    report_path,
-    save_picture,
-    write_report,
-)
+from pointmcd.commands import frozen_features
+from pointmcd.commands.common import make_table, plain_errors
 from pointmcd.evaluation.retrieval import DISTANCES, AveragePrecision, average_precision
 from pointmcd.evaluation.statistics import mean_and_std, plus_minus
 
@@ -38,22 +27,19 @@ METRICS = {"without_self": "mAP % without the query", "with_self": "mAP % with t
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(__doc__ + SOURCES)
-    add_arguments(parser)
+    parser = frozen_features.make_parser(__doc__)
     add = parser.add_argument
     add("--split", default="test", help="(test)")
     add("--distance", choices=DISTANCES, default="cosine", help="(cosine)")
     add("--l1", action="store_true", help="divide features by the sum of their magnitudes first")
     add("--out", type=Path, metavar="JSON", help="report; default: work_dirs/retrieval/<source>.json")
-    add_picture_arguments(parser)
-    add_view_arguments(parser)
     return parser.parse_args(argv)
 
 
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    sets = read_features(args, [args.split])
+    sets = frozen_features.read_features(args, [args.split])
     splits = [
         one.split(args.split).over_views(args.views, args.view_pool, seed) for seed, one in enumerate(sets)
     ]
@@ -61,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if np.bincount(labels).max() < 2:
         raise ValueError(f"no class of {args.split} has two shapes: there is nothing to retrieve")
     found = [average_precision(split.values, labels, args.distance, args.l1) for split in splits]
-    save_picture(args, splits[0], sets[0].class_names)
+    frozen_features.save_picture(args, splits[0], sets[0].class_names)
     report = {
         "protocol": f"retrieval: mean average precision, {args.distance} distance, {args.split} split",
         "spread": f"standard deviation over the encoders ({len(sets)})",
@@ -72,17 +58,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             {"features": one.about, **means(precision)} for one, precision in zip(sets, found, strict=True)
         ],
     }
-    untrained = random_features(args, sets)
+    untrained = frozen_features.random_features(args, sets)
     if untrained is not None:
         split = untrained.split(args.split)
         precision = average_precision(split.values, labels, args.distance, args.l1)
         report["random_encoder"] = {"features": untrained.about, **means(precision)}
-    path = report_path(args, "retrieval")
-    write_report(path, report)
+    path = frozen_features.report_path(args, "retrieval")
+    frozen_features.write_report(path, report)
     console = Console(markup=False)
     by_class = report["class_average_precision"]
     console.print(
-        class_table("Without the query, by class", by_class, labels, "mAP %"), encoder_table(report)
+        frozen_features.class_table("Without the query, by class", by_class, labels, "mAP %"),
+        encoder_table(report),
     )
     if report["queries_alone_in_their_class"]:
         console.print(
