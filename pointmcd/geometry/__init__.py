@@ -4,8 +4,8 @@ package.
 The world is z up and shapes lie in the unit ball (`normalize`).
 """
 
-from .cameras import CameraRig, rig
-from .cloud import (
+from pointmcd.geometry.cameras import CameraRig, rig
+from pointmcd.geometry.cloud import (
     CLOUD_SUFFIXES,
     Cloud,
     CloudColumns,
@@ -16,12 +16,18 @@ from .cloud import (
     unit_normals,
     whole_parts,
 )
-from .mesh import MESH_SUFFIXES, MeshError, load_mesh, normalize, to_z_up
-from .raycast import RayScene
-from .render import Views, render_views
-from .sampling import sample_surface
-from .splat import Splats, splat_views, visible_by_splats
-from .visibility import pack_masks, unpack_masks, visible_by_depth, visible_by_hpr, visible_by_ray
+from pointmcd.geometry.mesh import MESH_SUFFIXES, MeshError, load_mesh, normalize, to_z_up
+from pointmcd.geometry.raycast import RayScene
+from pointmcd.geometry.render import Views, render_views
+from pointmcd.geometry.sampling import sample_surface
+from pointmcd.geometry.splat import Splats, splat_views, visible_by_splats
+from pointmcd.geometry.visibility import (
+    pack_masks,
+    unpack_masks,
+    visible_by_depth,
+    visible_by_hpr,
+    visible_by_ray,
+)
 
 __all__ = [
     "CLOUD_SUFFIXES",

@@ -8,13 +8,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .formats import MeshError
-from .formats.columns import AXES, COLOR, NORMAL, PART, Columns, checked_names, columns_of_table, usual_name
-from .formats.ply import ply_has_faces, read_ply_points
-from .formats.point_text import SEPARATORS, check_table, read_point_text
-from .formats.point_text import SUFFIXES as TEXT_SUFFIXES
-from .formats.scans import read_las, read_pcd
-from .mesh import read_file
+from pointmcd.geometry.formats import MeshError
+from pointmcd.geometry.formats.columns import (
+    AXES,
+    COLOR,
+    NORMAL,
+    PART,
+    Columns,
+    checked_names,
+    columns_of_table,
+    usual_name,
+)
+from pointmcd.geometry.formats.ply import ply_has_faces, read_ply_points
+from pointmcd.geometry.formats.point_text import SEPARATORS, check_table, read_point_text
+from pointmcd.geometry.formats.point_text import SUFFIXES as TEXT_SUFFIXES
+from pointmcd.geometry.formats.scans import read_las, read_pcd
+from pointmcd.geometry.mesh import read_file
 
 CLOUD_SUFFIXES = (".npy", ".npz", *TEXT_SUFFIXES, ".pcd", ".las", ".laz", ".ply")
 EXTRAS = ("normals", "colors", "parts")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .cameras import CameraRig
+from pointmcd.geometry.cameras import CameraRig
 
 
 class Correspondences(NamedTuple):

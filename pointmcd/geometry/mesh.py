@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .formats import MESH_SUFFIXES, Content, MeshError, read_mesh
-from .triangulate import triangulate
+from pointmcd.geometry.formats import MESH_SUFFIXES, Content, MeshError, read_mesh
+from pointmcd.geometry.triangulate import triangulate
 
 if TYPE_CHECKING:
     import trimesh

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cameras import CameraRig
-from .mesh import face_geometry
-from .raycast import Hits, RayScene, as_scene
+from pointmcd.geometry.cameras import CameraRig
+from pointmcd.geometry.mesh import face_geometry
+from pointmcd.geometry.raycast import Hits, RayScene, as_scene
 
 if TYPE_CHECKING:
     import trimesh

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .mesh import MeshError, face_geometry
+from pointmcd.geometry.mesh import MeshError, face_geometry
 
 if TYPE_CHECKING:
     import trimesh

@@ -7,11 +7,11 @@ of a rasteriser, so that a cloud goes through the same code as a mesh.
 import numpy as np
 from numpy.typing import NDArray
 
-from .cameras import CameraRig
-from .mesh import MeshError
-from .raycast import Hits, RayScene
-from .render import Views, render_scene
-from .visibility import visible_by_ray
+from pointmcd.geometry.cameras import CameraRig
+from pointmcd.geometry.mesh import MeshError
+from pointmcd.geometry.raycast import Hits, RayScene
+from pointmcd.geometry.render import Views, render_scene
+from pointmcd.geometry.visibility import visible_by_ray
 
 _LEAST_POINTS = 4
 _NEIGHBOURS = 24  # of them an ellipse takes mean and spread, and a point without a normal its plane

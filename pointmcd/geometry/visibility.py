@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .cameras import CameraRig
-from .mesh import face_geometry
-from .raycast import RayScene, as_scene
+from pointmcd.geometry.cameras import CameraRig
+from pointmcd.geometry.mesh import face_geometry
+from pointmcd.geometry.raycast import RayScene, as_scene
 
 if TYPE_CHECKING:
     import trimesh

@@ -13,15 +13,15 @@ Every operation checks shape, dtype and device of each tensor (``ValueError``) a
 
 import os
 
-from .batch_norm_act import batch_norm_act
-from .dispatch import available, backends, runs_on, use_backend
-from .edge_conv import edge_conv
-from .farthest_point_sample import farthest_point_sample
-from .group import ball_query, group
-from .interpolate import interpolate
-from .knn import knn
-from .linear_norm_pool import linear_norm_pool
-from .visibility_pool import visibility_pool
+from pointmcd.ops.batch_norm_act import batch_norm_act
+from pointmcd.ops.dispatch import available, backends, runs_on, use_backend
+from pointmcd.ops.edge_conv import edge_conv
+from pointmcd.ops.farthest_point_sample import farthest_point_sample
+from pointmcd.ops.group import ball_query, group
+from pointmcd.ops.interpolate import interpolate
+from pointmcd.ops.knn import knn
+from pointmcd.ops.linear_norm_pool import linear_norm_pool
+from pointmcd.ops.visibility_pool import visibility_pool
 
 # torch then asks Linux for huge pages for large CPU tensors: page faults were a quarter of a PointNet++ step.
 # It looks at the first allocation, and never again.

@@ -2,7 +2,7 @@
 
 import torch
 
-from . import backends, runs_on
+from pointmcd.ops import backends, runs_on
 
 
 def main() -> None:

@@ -5,9 +5,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import check_rows, computable
-from .norm import Group, Norm, affine_act, affine_act_backward, affine_act_sums, channel_sums, check_norm
-from .rows import as_rows
+from pointmcd.ops.checks import check_rows, computable
+from pointmcd.ops.norm import (
+    Group,
+    Norm,
+    affine_act,
+    affine_act_backward,
+    affine_act_sums,
+    channel_sums,
+    check_norm,
+)
+from pointmcd.ops.rows import as_rows
 
 
 def batch_norm_act(

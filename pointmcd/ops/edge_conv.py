@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_count, check_index, check_rows, wide
-from .dispatch import kernel
-from .norm import Group, Norm, affine_act, affine_act_sums, check_norm, positive_norm, through_act
-from .rows import as_rows, bag_max, check_range, chunks, flat_rows, has_odd
+from pointmcd.ops.checks import check_count, check_index, check_rows, wide
+from pointmcd.ops.dispatch import kernel
+from pointmcd.ops.norm import Group, Norm, affine_act, affine_act_sums, check_norm, positive_norm, through_act
+from pointmcd.ops.rows import as_rows, bag_max, check_range, chunks, flat_rows, has_odd
 
 
 def edge_conv(

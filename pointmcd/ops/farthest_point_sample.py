@@ -5,8 +5,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .checks import check_count, check_rows, computable
-from .dispatch import kernel
+from pointmcd.ops.checks import check_count, check_rows, computable
+from pointmcd.ops.dispatch import kernel
 
 
 def farthest_point_sample(points: Tensor, count: int) -> Tensor:

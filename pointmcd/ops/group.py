@@ -5,10 +5,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import check_count, check_index, check_one_device, check_one_dtype, check_rows, computable, wide
-from .dispatch import kernel
-from .knn import square_distances
-from .rows import as_rows, check_range, flat_rows
+from pointmcd.ops.checks import (
+    check_count,
+    check_index,
+    check_one_device,
+    check_one_dtype,
+    check_rows,
+    computable,
+    wide,
+)
+from pointmcd.ops.dispatch import kernel
+from pointmcd.ops.knn import square_distances
+from pointmcd.ops.rows import as_rows, check_range, flat_rows
 
 
 def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import check_count, check_one_device, check_one_dtype, check_rows, computable
-from .dispatch import kernel
-from .knn import least, square_distances
-from .rows import as_rows, flat_rows
+from pointmcd.ops.checks import check_count, check_one_device, check_one_dtype, check_rows, computable
+from pointmcd.ops.dispatch import kernel
+from pointmcd.ops.knn import least, square_distances
+from pointmcd.ops.rows import as_rows, flat_rows
 
 
 def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> Tensor:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .checks import check_count, check_one_device, check_one_dtype, check_rows, computable
-from .dispatch import kernel
+from pointmcd.ops.checks import check_count, check_one_device, check_one_dtype, check_rows, computable
+from pointmcd.ops.dispatch import kernel
 
 DIRECT = 8  # up to so many dimensions differences cost no more than products
 GROUP = 8

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import check_count, check_index, check_rows, computable, wide
-from .dispatch import kernel
-from .norm import (
+from pointmcd.ops.checks import check_count, check_index, check_rows, computable, wide
+from pointmcd.ops.dispatch import kernel
+from pointmcd.ops.norm import (
     Group,
     Norm,
     affine_act,
@@ -21,8 +21,8 @@ from .norm import (
     positive_norm,
     through_act,
 )
-from .rows import as_rows, flat_rows
-from .visibility_pool import add_global_view, check_views, masked_max
+from pointmcd.ops.rows import as_rows, flat_rows
+from pointmcd.ops.visibility_pool import add_global_view, check_views, masked_max
 
 CHUNK = 2**18
 

@@ -7,9 +7,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_one_device, check_rows, wide
-from .dispatch import kernel
-from .rows import chunks
+from pointmcd.ops.checks import check_one_device, check_rows, wide
+from pointmcd.ops.dispatch import kernel
+from pointmcd.ops.rows import chunks
 
 Group = dist.ProcessGroup | None
 

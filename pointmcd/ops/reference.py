@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .rows import as_rows
+from pointmcd.ops.rows import as_rows
 
 
 def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_global: bool = False) -> Tensor:

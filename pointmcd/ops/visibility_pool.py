@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import check_count, check_index, check_one_device, check_rows, computable
-from .dispatch import kernel
-from .rows import as_rows, bag_max
+from pointmcd.ops.checks import check_count, check_index, check_one_device, check_rows, computable
+from pointmcd.ops.dispatch import kernel
+from pointmcd.ops.rows import as_rows, bag_max
 
 MAX_VIEWS = 32
 

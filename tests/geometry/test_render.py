@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from geometry.shapes import bumpy_sphere, plates, rewound, unit
 from pointmcd.geometry import CameraRig, RayScene, render_views, rig
 from pointmcd.geometry.mesh import face_geometry
 from pointmcd.geometry.render import corner_normals
-
-from .shapes import bumpy_sphere, plates, rewound, unit
 
 VIEWS = CameraRig((10.0, 130.0, 250.0, 0.0), (30.0, -20.0, 0.0, 90.0))
 

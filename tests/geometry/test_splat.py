@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from geometry.shapes import bumpy_sphere, chair, plates
 from pointmcd.geometry import (
     CameraRig,
     MeshError,
@@ -16,8 +17,6 @@ from pointmcd.geometry import (
     visible_by_ray,
     visible_by_splats,
 )
-
-from .shapes import bumpy_sphere, chair, plates
 
 VIEWS = CameraRig((10.0, 130.0, 250.0, 0.0), (30.0, -20.0, 0.0, 90.0))
 

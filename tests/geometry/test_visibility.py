@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial import ConvexHull
 
+from geometry.shapes import bumpy_sphere, chair, plates, rewound, unit
 from pointmcd.geometry import (
     CameraRig,
     RayScene,
@@ -20,8 +21,6 @@ from pointmcd.geometry import (
     visible_by_hpr,
     visible_by_ray,
 )
-
-from .shapes import bumpy_sphere, chair, plates, rewound, unit
 
 CIRCLE = rig("circle12")
 # The set-up in which the agreement of depth buffers and hidden point removal with ray casting was measured.

@@ -1,11 +1,11 @@
 """Mesh files: a reader for each format, from bytes to polygons, and nothing that opens another file."""
 
-from .content import Content, MeshError
-from .glb import read_glb
-from .obj import read_obj
-from .off import read_off
-from .ply import read_ply
-from .stl import read_stl
+from pointmcd.geometry.formats.content import Content, MeshError
+from pointmcd.geometry.formats.glb import read_glb
+from pointmcd.geometry.formats.obj import read_obj
+from pointmcd.geometry.formats.off import read_off
+from pointmcd.geometry.formats.ply import read_ply
+from pointmcd.geometry.formats.stl import read_stl
 
 __all__ = ["MESH_SUFFIXES", "Content", "MeshError", "read_mesh"]
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .content import MeshError
+from pointmcd.geometry.formats.content import MeshError
 
 AXES = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .content import Content, MeshError
-from .text import plain_text, shown
+from pointmcd.geometry.formats.content import Content, MeshError
+from pointmcd.geometry.formats.text import plain_text, shown
 
 
 def read_obj(data: bytes) -> Content:

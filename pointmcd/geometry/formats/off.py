@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from .content import Content, MeshError, ragged
-from .text import Lines, plain_text, split_lines, whole_numbers
+from pointmcd.geometry.formats.content import Content, MeshError, ragged
+from pointmcd.geometry.formats.text import Lines, plain_text, split_lines, whole_numbers
 
 # The keyword may be missing, in small letters, and may run into the counts (``OFF490 518 0``), as in some
 # files of ModelNet40.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Columns, usual_name
-from .content import Content, MeshError, ragged
-from .text import Lines, plain_text, shown, split_lines, whole_numbers
+from pointmcd.geometry.formats.columns import Columns, usual_name
+from pointmcd.geometry.formats.content import Content, MeshError, ragged
+from pointmcd.geometry.formats.text import Lines, plain_text, shown, split_lines, whole_numbers
 
 _END = re.compile(rb"(?:\A|[\r\n])end_header[ \t]*(?:\r\n|\n|\r)")
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}

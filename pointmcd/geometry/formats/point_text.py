@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import AXES, Columns, columns_of_table, usual_name
-from .content import MeshError
-from .text import plain_text
+from pointmcd.geometry.formats.columns import AXES, Columns, columns_of_table, usual_name
+from pointmcd.geometry.formats.content import MeshError
+from pointmcd.geometry.formats.text import plain_text
 
 SUFFIXES = (".xyz", ".txt", ".pts", ".csv")
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": None}

@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 
-from .columns import COLOR, Columns, usual_name
-from .content import MeshError
+from pointmcd.geometry.formats.columns import COLOR, Columns, usual_name
+from pointmcd.geometry.formats.content import MeshError
 
 INSTALL = 'pip install "pointmcd[clouds]"'
 

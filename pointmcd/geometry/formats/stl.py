@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from .content import Content, MeshError, triangles
-from .text import plain_text, shown
+from pointmcd.geometry.formats.content import Content, MeshError, triangles
+from pointmcd.geometry.formats.text import plain_text, shown
 
 _HEADER, _TRIANGLE = 84, 50
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])

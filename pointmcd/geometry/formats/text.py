@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .content import MeshError
+from pointmcd.geometry.formats.content import MeshError
 
 _BLANK, _NEWLINE = 32, 10
 _SHOWN = 40

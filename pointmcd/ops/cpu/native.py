@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..rows import check_range
+from pointmcd.ops.rows import check_range
 
 _INSTRUCTION_SETS = {"AVX512": "avx512", "AVX2": "avx2"}
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .source import NVCC_OPTIONS, Sizes, source_text
+from pointmcd.ops.cuda.source import NVCC_OPTIONS, Sizes, source_text
 
 _FORMATS = {int: "q", float: "d"}  # of struct; pointers are "P"
 

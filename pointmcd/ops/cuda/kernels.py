@@ -7,10 +7,10 @@ of range stops the kernel by a device-side assertion, as in torch.
 import torch
 from torch import Tensor
 
-from ..checks import wide
-from ..rows import flat_rows
-from .launch import ceil, contiguous, lanes_of, launch, launch_rows, launch_sums, width_of
-from .source import THREADS
+from pointmcd.ops.checks import wide
+from pointmcd.ops.cuda.launch import ceil, contiguous, lanes_of, launch, launch_rows, launch_sums, width_of
+from pointmcd.ops.cuda.source import THREADS
+from pointmcd.ops.rows import flat_rows
 
 _BUCKETED = 8192  # points from which farthest point sampling leaves out what a step cannot reach
 _SCRATCH = 1 << 24  # distances that knn holds at once: those of many clouds would leave the cache

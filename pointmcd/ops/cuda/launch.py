@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from .device import run
-from .source import THREADS
+from pointmcd.ops.cuda.device import run
+from pointmcd.ops.cuda.source import THREADS
 
 
 def launch(

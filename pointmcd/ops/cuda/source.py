@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..checks import wide
+from pointmcd.ops.checks import wide
 
 _TYPES = {
     torch.float32: ("float", "float"),

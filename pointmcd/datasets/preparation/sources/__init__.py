@@ -6,9 +6,8 @@ One more is a class of a module of one's own, ``@SOURCES.register_module(name="m
 
 import difflib
 
+from pointmcd.datasets.preparation.sources.base import Item, Shape, Source, SourceError
 from pointmcd.registry import SOURCE_MODULES, SOURCES, import_modules
-
-from .base import Item, Shape, Source, SourceError
 
 __all__ = ["Item", "Shape", "Source", "SourceError", "source_class", "source_names"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .base import SourceError
+from pointmcd.datasets.preparation.sources.base import SourceError
 
 if TYPE_CHECKING:
     import h5py

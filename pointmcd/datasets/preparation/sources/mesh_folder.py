@@ -9,11 +9,18 @@ from typing import ClassVar
 
 import numpy as np
 
+from pointmcd.datasets.preparation.sources.base import (
+    Item,
+    Shape,
+    Source,
+    SourceError,
+    add_source,
+    check_folder,
+    number_parts,
+)
+from pointmcd.datasets.preparation.sources.walk import say, say_passed_over, visible_folders, walk
 from pointmcd.geometry.mesh import MESH_SUFFIXES, MeshError, load_mesh
 from pointmcd.registry import SOURCES
-
-from .base import Item, Shape, Source, SourceError, add_source, check_folder, number_parts
-from .walk import say, say_passed_over, visible_folders, walk
 
 SPLITS = ("train", "val", "test")
 COMPANIONS = (".seg", ".mtl", ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff")

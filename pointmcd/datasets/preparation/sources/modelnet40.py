@@ -4,12 +4,18 @@ import argparse
 from pathlib import Path
 from typing import ClassVar
 
+from pointmcd.datasets.preparation.sources.base import (
+    Item,
+    Shape,
+    Source,
+    SourceError,
+    add_source,
+    check_folder,
+)
+from pointmcd.datasets.preparation.sources.mesh_folder import MeshFolder
+from pointmcd.datasets.preparation.sources.rows import read_rows
+from pointmcd.datasets.preparation.sources.walk import visible_folders
 from pointmcd.registry import SOURCES
-
-from .base import Item, Shape, Source, SourceError, add_source, check_folder
-from .mesh_folder import MeshFolder
-from .rows import read_rows
-from .walk import visible_folders
 
 NUM_CLASSES = 40
 NAMES_FILE = "modelnet40_shape_names.txt"

@@ -6,10 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from pointmcd.datasets.preparation.sources.base import (
+    Item,
+    Shape,
+    Source,
+    SourceError,
+    add_source,
+    check_folder,
+)
+from pointmcd.datasets.preparation.sources.hdf5 import open_hdf5
 from pointmcd.registry import SOURCES
-
-from .base import Item, Shape, Source, SourceError, add_source, check_folder
-from .hdf5 import open_hdf5
 
 # In the order of the labels.
 CLASSES: tuple[str, ...] = (

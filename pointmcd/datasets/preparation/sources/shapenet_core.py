@@ -4,11 +4,17 @@ import argparse
 from pathlib import Path
 from typing import ClassVar
 
+from pointmcd.datasets.preparation.sources.base import (
+    Item,
+    Shape,
+    Source,
+    SourceError,
+    add_source,
+    check_folder,
+)
+from pointmcd.datasets.preparation.sources.walk import visible_folders
 from pointmcd.geometry.mesh import load_mesh
 from pointmcd.registry import SOURCES
-
-from .base import Item, Shape, Source, SourceError, add_source, check_folder
-from .walk import visible_folders
 
 SYNSETS = {
     "02691156": "airplane",

@@ -8,13 +8,20 @@ from typing import ClassVar
 
 import numpy as np
 
+from pointmcd.datasets.preparation.sources.base import (
+    Item,
+    Shape,
+    Source,
+    SourceError,
+    add_source,
+    check_folder,
+    number_parts,
+)
+from pointmcd.datasets.preparation.sources.hdf5 import open_hdf5
+from pointmcd.datasets.preparation.sources.rows import read_rows
+from pointmcd.datasets.preparation.sources.walk import NAMES_SHOWN, say, visible_folders
 from pointmcd.geometry.mesh import MeshError
 from pointmcd.registry import SOURCES
-
-from .base import Item, Shape, Source, SourceError, add_source, check_folder, number_parts
-from .hdf5 import open_hdf5
-from .rows import read_rows
-from .walk import NAMES_SHOWN, say, visible_folders
 
 CATEGORIES = {
     "airplane": ("02691156", 4),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .base import SourceError
+from pointmcd.datasets.preparation.sources.base import SourceError
 
 NAMES_SHOWN = 5
 

@@ -6,11 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from pointmcd.datasets.preparation.sources.base import Item, Shape, Source, SourceError, number_parts
+from pointmcd.datasets.preparation.sources.builtin import seats, tables, vessels
+from pointmcd.datasets.preparation.sources.builtin.solids import assemble
 from pointmcd.registry import SOURCES
-
-from ..base import Item, Shape, Source, SourceError, number_parts
-from . import seats, tables, vessels
-from .solids import assemble
 
 __all__ = ["CATEGORIES", "BuiltinShapes", "generate"]
 

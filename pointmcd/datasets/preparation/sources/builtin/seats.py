@@ -8,7 +8,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .solids import Part, bar, block, outline, polygon, slab, sweep
+from pointmcd.datasets.preparation.sources.builtin.solids import (
+    Part,
+    bar,
+    block,
+    outline,
+    polygon,
+    slab,
+    sweep,
+)
 
 ANY = ("four", "four", "column", "sled", "panel")  # styles of legs, the commonest twice
 ROUND = ("four", "three", "column")

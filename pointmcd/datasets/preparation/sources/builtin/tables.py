@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .seats import ANY, LONG, ROUND, legs
-from .solids import Part, block, lathe, outline, polygon, slab
+from pointmcd.datasets.preparation.sources.builtin.seats import ANY, LONG, ROUND, legs
+from pointmcd.datasets.preparation.sources.builtin.solids import Part, block, lathe, outline, polygon, slab
 
 Size = tuple[float, float, float]
 """Width, depth and height of a box."""

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .solids import Part, bezier, lathe, outline, polygon, slab, sweep
+from pointmcd.datasets.preparation.sources.builtin.solids import (
+    Part,
+    bezier,
+    lathe,
+    outline,
+    polygon,
+    slab,
+    sweep,
+)
 
 
 def _section(rng: np.random.Generator) -> np.ndarray:
