@@ -20,7 +20,8 @@ class TeacherRows(TypedDict, total=False):
     logits: Tensor  # (B, K)
     view_logits: Tensor  # (B, V, K)
     has_logits: Tensor  # (B,) 1 where the logits are the teacher's, 0 where it may not speak; absent: all
-    point_descriptors: Tensor  # (B, N, E)
+    point_descriptors: Tensor  # (B, N, E) zeros for a point that no view sees
+    point_logits: Tensor  # (B, N, P) likewise
 
 
 class Batch(TypedDict, total=False):

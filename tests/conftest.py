@@ -88,7 +88,7 @@ def parts_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shapes = {"train": 4, "test": 2, "categories": ["chair", "lamp", "table"]}
     cameras = CameraRig((0.0, 72.0, 144.0, 216.0, 288.0), (30.0, -30.0, 30.0, -30.0, 30.0))
     prepare(Request("builtin", shapes, num_points=256, rig=cameras, image_size=64, depths=True), out)
-    write_made_up_teachers(out, ("parts", "autoencoder"), classifies=False)
+    write_made_up_teachers(out, ("parts", "autoencoder", "frozen"), classifies=False)
     return out
 
 
@@ -107,7 +107,12 @@ def write_made_up_teachers(root: Path, names: tuple[str, ...], classifies: bool)
             size, views = len(prepared.split(split)), prepared.num_views
             descriptors = torch.randn(size, views, 24, generator=generator).relu()
             rows = {"view_descriptors": descriptors, "descriptor": descriptors.amax(1)}
-            if classifies:
+            if name == "frozen" and prepared.part_names:
+                parts = len(prepared.part_names)
+                rows["point_descriptors"] = torch.randn(size, 128, 6, generator=generator)
+                rows["point_logits"] = torch.randn(size, 128, parts, generator=generator)
+                accuracy[split] = {"overall_accuracy": 75.0}
+            elif classifies:
                 logits = torch.randn(size, views, len(prepared.class_names), generator=generator)
                 rows |= {"logits": logits.mean(1), "view_logits": logits}
                 accuracy[split] = {"overall_accuracy": 75.0, "mean_class_accuracy": 70.0}

@@ -33,7 +33,12 @@ from pathlib import Path
 from rich.console import Console
 
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
-from pointmcd.commands.frozen_teacher import add_trunk_arguments, build_trunks, cache_frozen
+from pointmcd.commands.frozen_teacher import (
+    add_point_arguments,
+    add_trunk_arguments,
+    build_trunks,
+    cache_frozen,
+)
 from pointmcd.evaluation.statistics import in_words
 
 
@@ -65,6 +70,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     frozen.add_argument("--fraction-seed", type=int, default=0, help="of which these are (%(default)s)")
     add_trunk_arguments(frozen)
+    add_point_arguments(frozen)
     points = parser.add_argument_group("point networks, and averages")
     points.add_argument(
         "--student", type=Path, nargs="+", metavar="CHECKPOINT", help="of one training, or of one a fold"

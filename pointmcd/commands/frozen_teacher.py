@@ -66,8 +66,33 @@ def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def build_trunks(args: argparse.Namespace, names: Sequence[str]) -> list[FrozenTrunk]:
+def add_point_arguments(parser: argparse._ActionsContainer) -> None:
+    """What is to be said of single points."""
+    parser.add_argument(
+        "--point-dim", type=int, default=0, metavar="E", help="say so much of each point, too; 0: nothing (0)"
+    )
+    parser.add_argument(
+        "--point-count", type=int, default=512, metavar="N", help="of the first N of a shape (%(default)s)"
+    )
+    parser.add_argument(
+        "--point-levels",
+        type=int,
+        nargs="+",
+        default=[-3, -2, -1],
+        metavar="LEVEL",
+        help="by these stages of each network, below 0 from its last one (-3 -2 -1)",
+    )
+
+
+def build_trunks(
+    args: argparse.Namespace, names: Sequence[str], levels: Sequence[int] | None = None
+) -> list[FrozenTrunk]:
     """The networks that the words describe.
+
+    Args:
+        args: Of a parser with ``add_trunk_arguments``.
+        names: Of the networks.
+        levels: As ``FrozenTrunk``.
 
     Raises:
         ValueError: An option is given neither once nor once for each network, or does not fit.
@@ -94,6 +119,7 @@ def build_trunks(args: argparse.Namespace, names: Sequence[str]) -> list[FrozenT
             input_size=size,
             normalization=normalization,
             trunk_options=_options(words),
+            levels=levels,
         )
         for name, weights, size, normalization, words in zip(names, *columns, strict=True)
     ]
@@ -105,6 +131,19 @@ def look(root: Path, trunks: Sequence[FrozenTrunk]) -> list[TrunkFeatures]:
 
     with Progress(transient=True) as progress:
         return [trunk_features(root, trunk, progress.track) for trunk in trunks]
+
+
+def look_at_points(root: Path, args: argparse.Namespace, names: Sequence[str]) -> list[TrunkFeatures]:
+    """What each network says of single points; none where ``--point-dim`` is 0 or there is no such option."""
+    from pointmcd.evaluation.point_targets import point_features
+
+    if not getattr(args, "point_dim", 0):
+        return []
+    trunks = build_trunks(args, names, args.point_levels)
+    with Progress(transient=True) as progress:
+        return [
+            point_features(root, trunk, args.point_count, args.point_dim, progress.track) for trunk in trunks
+        ]
 
 
 def cache_frozen(
@@ -122,9 +161,15 @@ def cache_frozen(
     """
     from pointmcd.evaluation.frozen_teacher import fit_teacher, write_cache
 
-    features = look(root, trunks)
-    teacher = fit_teacher(features, labels, args.folds, args.dim, args.regularisation, not args.no_spread)
-    folder, figures = write_cache(root, name, teacher, features)
+    names = [trunk.settings["trunk"] for trunk in trunks]
+    of_points: int = getattr(args, "point_dim", 0)
+    if further and of_points:
+        raise ValueError("--point-dim speaks of the points of --data alone; leave --further out")
+    features, points = look(root, trunks), look_at_points(root, args, names)
+    teacher = fit_teacher(
+        features, labels, args.folds, args.dim, args.regularisation, not args.no_spread, points
+    )
+    folder, figures = write_cache(root, name, teacher, features, points=points)
     folders = [folder]
     for other in further:
         folders.append(write_cache(other, name, teacher, look(other, trunks), home=False)[0])

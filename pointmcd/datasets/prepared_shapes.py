@@ -101,6 +101,12 @@ class PreparedShapes(Dataset):
             if self._stored_split == "train" and split != "held_out":
                 check_labels_seen(self.labels_seen, cache.folder, self.prepared.digest, known)
             self.teacher = cache.split(self._stored_split)
+            there = self.teacher.num_points
+            if there is not None and there < num_points:
+                raise ValueError(
+                    f"{cache.folder} speaks of {there} points of a shape, but num_points is {num_points}: "
+                    f"write it again with --point-count {num_points}"
+                )
         self._check(data_root)
 
     def _check(self, root: str) -> None:
@@ -178,7 +184,7 @@ class PreparedShapes(Dataset):
             if self.with_depths:
                 batch["depths"] = _images(self._data.depths, rows, chosen)
         if self.teacher is not None:
-            batch["teacher"] = self.teacher.rows(rows)
+            batch["teacher"] = self.teacher.rows(rows, count)
         return batch
 
     def _choose_views(self, count: int) -> torch.Tensor:

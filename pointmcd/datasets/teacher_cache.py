@@ -6,7 +6,8 @@
     <split>_logits.npy            (S, K) float32       | where the teacher classifies
     <split>_view_logits.npy       (S, V, K) float16    |
     <split>_has_logits.npy        (S,) bool            | where it has none for some shapes
-    <split>_point_descriptors.npy (S, P, E) float16    what the views that see a point say of it, if asked for
+    <split>_point_descriptors.npy (S, N, E) float16    | if asked for: what the views that see a point say of
+    <split>_point_logits.npy      (S, N, P) float16    | it, zeros where none does; of the first N points
 
 How it is written, hashed and checked: ``array_cache.py``.
 """
@@ -31,7 +32,9 @@ DTYPES = {
     "view_logits": "float16",
     "has_logits": "bool",
     "point_descriptors": "float16",
+    "point_logits": "float16",
 }
+OF_POINTS = "point_"
 
 
 class TeacherSplit:
@@ -51,6 +54,7 @@ class TeacherSplit:
             "view_logits": (shapes, views, None),
             "has_logits": (shapes,),
             "point_descriptors": (shapes, None, None),
+            "point_logits": (shapes, None, None),
         }
         files = {key: f"{name}_{key}.npy" for key in DTYPES}
         self.arrays: dict[str, np.ndarray] = {
@@ -62,10 +66,20 @@ class TeacherSplit:
     def __reduce__(self) -> tuple:
         return _reopened, (self.cache.data_root, self.cache.name, self.cache.identity, self.name)
 
-    def rows(self, rows: np.ndarray) -> TeacherRows:
-        """The given rows (B,) as float32 tensors."""
+    @property
+    def num_points(self) -> int | None:
+        """How many points of each shape it speaks of, one by one; None: of none."""
+        counts = [array.shape[1] for name, array in self.arrays.items() if name.startswith(OF_POINTS)]
+        return min(counts, default=None)
+
+    def rows(self, rows: np.ndarray, num_points: int | None = None) -> TeacherRows:
+        """The given rows (B,) as float32 tensors, of the first ``num_points`` points of each shape."""
         read = {
-            name: torch.from_numpy(np.stack([array[row] for row in rows]).astype(np.float32))
+            name: torch.from_numpy(
+                np.stack(
+                    [array[row, :num_points] if name.startswith(OF_POINTS) else array[row] for row in rows]
+                ).astype(np.float32)
+            )
             for name, array in self.arrays.items()
         }
         return cast(TeacherRows, read)  # DTYPES has its names and no others
@@ -133,7 +147,7 @@ class TeacherCacheWriter(ArrayCacheWriter):
 
     def __init__(self, data_root: str | os.PathLike[str], name: str) -> None:
         super().__init__(data_root, KIND, name)
-        self._channels = 0
+        self._channels = self._point_channels = 0
         self._splits: list[str] = []
 
     def write_split(self, split: str, batches: Iterable[TeacherRows]) -> dict[str, np.ndarray]:
@@ -160,6 +174,8 @@ class TeacherCacheWriter(ArrayCacheWriter):
             if not arrays:
                 described = rows.get("view_descriptors")
                 self._channels = 0 if described is None else described.shape[-1]
+                of_points = rows.get("point_descriptors")
+                self._point_channels = 0 if of_points is None else of_points.shape[-1]
                 arrays = {
                     name: self.create(f"{split}_{name}.npy", array.dtype, (count, *array.shape[1:]))
                     for name, array in rows.items()
@@ -183,4 +199,11 @@ class TeacherCacheWriter(ArrayCacheWriter):
         Args:
             meta: What is to be known of the teacher: ``accuracy``, ``checkpoint_sha256``, settings.
         """
-        return super().finish({"channels": self._channels, "splits": self._splits, **meta})
+        return super().finish(
+            {
+                "channels": self._channels,
+                "point_channels": self._point_channels,
+                "splits": self._splits,
+                **meta,
+            }
+        )

@@ -16,6 +16,8 @@ from pointmcd.registry import TRANSFORMS
 
 PerPoint = Literal["points", "normals", "visibility", "parts"]
 PER_POINT: tuple[PerPoint, ...] = get_args(PerPoint)
+OfPoints = Literal["point_descriptors", "point_logits"]
+OF_POINTS: tuple[OfPoints, ...] = get_args(OfPoints)  # of what a teacher says
 
 
 def _uniform(points: Tensor, low: float, high: float, width: int = 3) -> Tensor:
@@ -123,6 +125,12 @@ class RandomSubset:
         for key in PER_POINT:
             if key in batch:
                 kept[key] = batch[key][rows, order]
+        if "teacher" in batch:
+            said = batch["teacher"].copy()
+            for name in OF_POINTS:
+                if name in said:
+                    said[name] = said[name][rows, order]
+            kept["teacher"] = said
         return kept
 
 

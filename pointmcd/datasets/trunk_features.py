@@ -1,7 +1,7 @@
 """What a frozen image network sees in a prepared set, kept beside it: ``<root>/trunks/<name>/``.
 
     meta.json     digest of the data, the network's settings and the SHA-256 of its weights
-    <split>.npy   (S, V, C) float16 pooled features of each view
+    <split>.npy   (S, V, C) float16 pooled features of each view, or (S, N, C) of each of the first N points
 
 No label goes into them, so that every probe, projection and fraction of the labels shares one pass. How it is
 written, hashed and checked: ``array_cache.py``.
@@ -41,8 +41,9 @@ class TrunkFeatures(ArrayCache):
         super().__init__(data_root, KIND, name, remedy)
 
     def split(self, name: str) -> np.ndarray:
-        """(S, V, C) float16, memory-mapped."""
-        shape = len(self.prepared.split(name)), self.prepared.num_views, self.meta["channels"]
+        """(S, V, C) or (S, N, C) float16, memory-mapped."""
+        middle = self.meta["settings"].get("points", self.prepared.num_views)
+        shape = len(self.prepared.split(name)), middle, self.meta["channels"]
         return self.array(f"{name}.npy", "float16", shape)
 
     @classmethod

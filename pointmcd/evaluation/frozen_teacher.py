@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from mmengine.device import get_device
-from scipy.linalg import eigh
 from scipy.special import softmax
 from torch.utils.data import DataLoader
 
@@ -28,6 +27,7 @@ from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.datasets.trunk_features import TrunkFeatures
 from pointmcd.evaluation.classification import accuracies_of_parts
 from pointmcd.evaluation.label_spreading import spread_labels
+from pointmcd.evaluation.point_targets import PointProbe, fit_point_probe
 from pointmcd.evaluation.probe import (
     REGULARISATIONS,
     Probe,
@@ -36,48 +36,12 @@ from pointmcd.evaluation.probe import (
     cross_fitted_logits,
     fit_probe,
 )
+from pointmcd.evaluation.projection import Projection
 from pointmcd.models.teachers.frozen import FrozenTrunk
 
+CHUNK = 64  # shapes that are written at a time
 BATCH = 8  # shapes whose views go through a network at a time
-SAMPLE = 20_000  # views that a projection is computed from
 Track = Callable[..., Iterable[Any]]
-
-
-class Projection(NamedTuple):
-    """Principal components of standardised features: one shift a channel, one scale for all channels.
-
-    One scale keeps the shape of the teacher's space, in which some directions say more than others; the
-    descriptors have a mean square of 1 (compare PHI-S, arXiv 2410.01680).
-    """
-
-    mean: np.ndarray  # (C,)
-    matrix: np.ndarray  # (C, D)
-
-    @classmethod
-    def of(cls, features: np.ndarray, widths: Sequence[int], channels: int) -> "Projection":
-        """Of features (S, C).
-
-        Args:
-            features: Of one or several networks, side by side.
-            widths: Channels of each network, C together; each is brought to the same total variance.
-            channels: D; at most C.
-        """
-        step = -(-len(features) // SAMPLE)
-        sample = np.asarray(features[::step], np.float64)
-        mean = sample.mean(0)
-        variance = sample.var(0)
-        parts = np.split(variance, np.cumsum(widths)[:-1])
-        scale = np.concatenate([np.full(len(part), np.sqrt(max(part.sum(), 1e-12))) for part in parts])
-        sample = (sample - mean) / scale
-        count = len(scale)
-        channels = min(channels, count)
-        spread, axes = eigh(sample.T @ sample / len(sample), subset_by_index=(count - channels, count - 1))
-        axes = axes[:, ::-1] * np.sign(axes[np.abs(axes).argmax(0), np.arange(channels)])[::-1]
-        return cls(mean, axes / scale[:, None] / np.sqrt(max(spread.mean(), 1e-12)))
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(..., C) -> (..., D) float32."""
-        return ((features - self.mean) @ self.matrix).astype(np.float32)
 
 
 class FrozenTeacher(NamedTuple):
@@ -89,6 +53,7 @@ class FrozenTeacher(NamedTuple):
     own_rows: np.ndarray  # (R,) rows of train of which it speaks otherwise than by the probe
     own_logits: np.ndarray  # (R, K), NaN where it may say nothing
     record: dict[str, Any]  # for meta.json
+    point_probe: PointProbe | None = None  # of the parts of points
 
 
 def trunk_features(root: str | Path, trunk: FrozenTrunk, track: Track) -> TrunkFeatures:
@@ -121,6 +86,7 @@ def fit_teacher(
     channels: int = 256,
     regularisation: float | None = None,
     spread: bool = True,
+    points: Sequence[TrunkFeatures] = (),
 ) -> FrozenTeacher:
     """Fit projection, probe and cross-fitted logits to what a student may know of ``train``.
 
@@ -134,6 +100,8 @@ def fit_teacher(
             folds left out.
         spread: Let the shapes of the split without a label take the classes of those that look alike
             (``spread_labels``), from the labels and the probe's probabilities on.
+        points: What the networks say of single points (``point_features``); of a set with parts a probe of
+            these is fitted too.
 
     Raises:
         ValueError: The split or the fraction is none, or there are labels of one class alone.
@@ -145,7 +113,7 @@ def fit_teacher(
     num_classes = len(prepared.class_names)
     rows = rows_of_split(truth, labels.split)
     labelled = labelled_rows(truth, labels.split, labels.fraction, labels.seed)
-    views = read_views(features, "train")
+    views = read_rows(features, "train")
     of_rows = views[rows]
     projection = Projection.of(
         of_rows.reshape(-1, of_rows.shape[-1]), [one.meta["channels"] for one in features], channels
@@ -172,6 +140,10 @@ def fit_teacher(
         },
     }
     answers = logits[chosen] if folds else probe.logits(x)
+    point_probe = None
+    if points and prepared.part_names is not None:
+        point_probe = fit_point_probe(read_rows(points, "train"), prepared, labelled, numbers)
+        record["point_probe"] = point_probe.record
     if folds:
         log_small_classes(y[~in_folds], prepared.class_names, folds)
     if spread:
@@ -185,8 +157,9 @@ def fit_teacher(
             np.concatenate([labelled, rest]),
             np.concatenate([answers, wider]),
             record,
+            point_probe,
         )
-    return FrozenTeacher(standardizer, projection, probe, labelled, answers, record)
+    return FrozenTeacher(standardizer, projection, probe, labelled, answers, record, point_probe)
 
 
 def pooled(views: np.ndarray) -> np.ndarray:
@@ -195,7 +168,12 @@ def pooled(views: np.ndarray) -> np.ndarray:
 
 
 def write_cache(
-    root: str | Path, name: str, teacher: FrozenTeacher, features: Sequence[TrunkFeatures], home: bool = True
+    root: str | Path,
+    name: str,
+    teacher: FrozenTeacher,
+    features: Sequence[TrunkFeatures],
+    home: bool = True,
+    points: Sequence[TrunkFeatures] = (),
 ) -> tuple[Path, dict[str, dict[str, float]]]:
     """Write what a teacher says of all shapes of a set.
 
@@ -205,6 +183,7 @@ def write_cache(
         teacher: Of ``fit_teacher``.
         features: Of that set, by the networks that the teacher was fitted with.
         home: Whether it is the set that the teacher was fitted to; of another it knows no label.
+        points: What the networks say of single points of the home set, if it is to be written.
 
     Returns:
         The folder of the cache, and the accuracies by split. Those of ``train`` and ``fit`` are of the
@@ -214,14 +193,19 @@ def write_cache(
     figures: dict[str, dict[str, float]] = {}
     with TeacherCacheWriter(root, name) as writer:
         for split in prepared.splits:
-            views = read_views(features, split)
+            views = read_rows(features, split)
             logits = teacher.probe.logits(teacher.standardizer(pooled(views)))
             spoken = np.ones(len(views), bool)
             if home and split == "train":
                 logits[teacher.own_rows] = np.nan_to_num(teacher.own_logits)
                 spoken[teacher.own_rows] = ~np.isnan(teacher.own_logits[:, 0])
-            writer.write_split(split, _batches(teacher.projection, views, logits, spoken))
             truth = np.asarray(prepared.split(split).labels)
+            of_points = _point_batches(teacher, points, split, truth)
+            of_shapes = _batches(teacher.projection, views, logits, spoken)
+            rows = (
+                cast(TeacherRows, {**one, **other}) for one, other in zip(of_shapes, of_points, strict=False)
+            )
+            writer.write_split(split, rows)
             parts = {split: np.arange(len(truth))}
             if home:
                 parts = parts_of_split(truth, split, labels_of_record(teacher.record["labels"]))
@@ -233,16 +217,16 @@ def write_cache(
         return writer.finish({"accuracy": figures, "teacher": record, **teacher.record}), figures
 
 
-def read_views(features: Sequence[TrunkFeatures], split: str) -> np.ndarray:
-    """(S, V, C) float32: the features of all networks side by side."""
+def read_rows(features: Sequence[TrunkFeatures], split: str) -> np.ndarray:
+    """(S, V, C) float32, or (S, N, E) of points: what all networks say, side by side."""
     return np.concatenate([np.asarray(one.split(split), np.float32) for one in features], -1)
 
 
 def _batches(
     projection: Projection, views: np.ndarray, logits: np.ndarray, spoken: np.ndarray
 ) -> Iterator[TeacherRows]:
-    for start in range(0, len(views), 64):
-        part = slice(start, start + 64)
+    for start in range(0, len(views), CHUNK):
+        part = slice(start, start + CHUNK)
         descriptors = projection(views[part])
         yield {
             "view_descriptors": torch.from_numpy(descriptors),
@@ -250,6 +234,24 @@ def _batches(
             "logits": torch.from_numpy(logits[part]),
             "has_logits": torch.from_numpy(spoken[part]),
         }
+
+
+def _point_batches(
+    teacher: FrozenTeacher, points: Sequence[TrunkFeatures], split: str, categories: np.ndarray
+) -> Iterator[TeacherRows]:
+    """Of the same shapes what is said of their points: nothing where no network was asked."""
+    arrays = [one.split(split) for one in points]
+    for start in range(0, len(categories), CHUNK):
+        rows: TeacherRows = {}
+        part = np.arange(start, min(start + CHUNK, len(categories)))
+        if arrays:
+            said = np.concatenate([np.asarray(array[part], np.float32) for array in arrays], -1)
+            rows["point_descriptors"] = torch.from_numpy(said)
+            if teacher.point_probe is not None:
+                own = part if split == "train" else None
+                logits = teacher.point_probe.logits(said, categories[part], own)
+                rows["point_logits"] = torch.from_numpy(logits)
+        yield rows
 
 
 def _accuracy(logits: np.ndarray, labels: np.ndarray) -> float | None:

@@ -20,7 +20,8 @@ class PointModel(BaseModel):
         data_preprocessor: Config of the preprocessor (moves a batch to the device and augments it).
 
     Attributes:
-        dense: Local features are made: the head says something of every point.
+        dense: The head says something of every point.
+        with_local: Local features are made, for the head or for a loss.
 
     Raises:
         ValueError: The backbone is none, or the head needs local features and the backbone has none.
@@ -38,6 +39,7 @@ class PointModel(BaseModel):
             )
         self.head = None
         self.dense = head is not None and getattr(MODELS.get(head["type"]), "dense", False)
+        self.with_local = self.dense
         if head is None:
             return
         widths: dict[str, int | None] = {"in_channels": self.backbone.out_channels}
@@ -83,7 +85,7 @@ class PointModel(BaseModel):
 
         Returns:
             ``global_feats`` (B, C), what ``backbone.encode`` returns, and what the head adds (``logits``
-            ...); ``local_feats`` (B, N, L) where the model is ``dense``; ``point_feats`` (B, M, C) unless
+            ...); ``local_feats`` (B, N, L) where there are to be any; ``point_feats`` (B, M, C) unless
             ``pools_only``.
         """
         if self.pools_only:
@@ -99,11 +101,11 @@ class PointModel(BaseModel):
         """Whether per-point features feed pools only, so that they need not be stored
         (``VAFP.pool_hidden``).
         """
-        return not (self.dense and self.backbone.local_needs_point_feats)
+        return not (self.with_local and self.backbone.local_needs_point_feats)
 
     def _decode(self, features: PointFeatures, label: Tensor | None) -> PointFeatures:
         """Add local features, where they are asked for, and what the head makes of all."""
-        if self.dense:
+        if self.with_local:
             features["local_feats"] = self.backbone.local_feats(features)
         if self.head is not None:
             features.update(self.head(features, label) if self.dense else self.head(features))

@@ -43,10 +43,28 @@ class PointMCD(PointModel):
         super().__init__(backbone, head, data_preprocessor)
         self.neck = None if neck is None else MODELS.build(neck)
         self.teacher = MODELS.build(teacher).requires_grad_(False).eval()
-        widths = {"in_channels": self.backbone.out_channels, "teacher_channels": self.teacher.out_channels}
-        self.distill = nn.ModuleList(_distillation_head(config, widths) for config in distill)
+        self.distill = nn.ModuleList(self._distillation_head(config) for config in distill)
         self.register_state_dict_post_hook(_without_teacher)
         self.register_load_state_dict_post_hook(_teacher_not_missing)
+
+    def _distillation_head(self, config: dict[str, Any]) -> nn.Module:
+        """Build a head of its config, with the widths that it projects from and to where it does."""
+        kind = MODELS.get(config["type"])
+        if not getattr(kind, "projects", True):
+            return MODELS.build(config)
+        if not getattr(kind, "of_points", False):
+            widths = self.backbone.out_channels, self.teacher.out_channels
+        elif not hasattr(type(self.teacher), "point_channels"):
+            raise ValueError(f"{config['type']} needs a CachedTeacher, which speaks of single points")
+        elif self.backbone.local_channels is None:
+            raise ValueError(
+                f"{config['type']} needs local features of all points, which {type(self.backbone).__name__} "
+                "does not have; PointNet, DGCNN, DGCNNSeg and PointNet2Seg have them"
+            )
+        else:
+            self.with_local = True
+            widths = self.backbone.local_channels, self.teacher.point_channels
+        return MODELS.build({**config, "in_channels": widths[0], "teacher_channels": widths[1]})
 
     def train(self, mode: bool = True) -> "PointMCD":
         """Set the training mode of all but the teacher."""
@@ -90,12 +108,6 @@ class PointMCD(PointModel):
             pooled = self.neck(features["point_feats"], visibility, features["point_index"], with_global=True)
         features["view_feats"], features["global_feats"] = pooled[:, :-1], pooled[:, -1]
         return self._decode(features, label)
-
-
-def _distillation_head(config: dict[str, Any], widths: dict[str, int]) -> nn.Module:
-    """Build a head of its config, with the widths that it projects from and to where it does."""
-    projects = getattr(MODELS.get(config["type"]), "projects", True)
-    return MODELS.build({**config, **(widths if projects else {})})
 
 
 def _without_teacher(module: nn.Module, state: dict, prefix: str, local_metadata: dict) -> None:

@@ -95,3 +95,12 @@ def test_label_images_and_depths_flip_with_the_views():
     assert (flipped["part_views"] != parts).any()
     assert torch.equal(flipped["part_views"], flipped["views"][:, :, 0])
     assert torch.equal(flipped["depths"], flipped["part_views"].float())
+
+
+def test_a_subset_takes_what_is_said_of_its_points_along():
+    batch = {"points": torch.rand(2, 40, 3)}
+    batch["teacher"] = {"point_descriptors": batch["points"] * 2, "descriptor": torch.rand(2, 5)}
+    kept = transforms.RandomSubset(20)(batch)
+    assert torch.equal(kept["teacher"]["point_descriptors"], kept["points"] * 2)
+    assert kept["teacher"]["descriptor"] is batch["teacher"]["descriptor"]
+    assert batch["teacher"]["point_descriptors"].shape == (2, 40, 3)

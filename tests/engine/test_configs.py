@@ -44,7 +44,8 @@ def test_one_step(config):
         assert parameter.grad is not None, f"{name} has no gradient"
         assert parameter.grad.isfinite().all(), name
     if config.model.type == "PointMCD":
-        assert losses.get("loss_view", losses.get("loss_logit")) > 0
+        assert losses.keys() & {"loss_view", "loss_logit", "loss_point"}
+        assert all(value > 0 for value in losses.values())
     if config.get("val_evaluator"):
         metric = METRICS.build(config.val_evaluator)
         batch = DATASETS.build(config.val_dataloader.dataset).__getitems__(range(4))

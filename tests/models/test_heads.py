@@ -8,6 +8,8 @@ from pointmcd.models.heads import (
     ClassificationHead,
     DescriptorDistillationHead,
     LogitDistillationHead,
+    PointDistillationHead,
+    PointLogitDistillationHead,
     ViewDistillationHead,
 )
 from pointmcd.models.losses import soft_kl
@@ -103,3 +105,54 @@ def test_heads_refuse_what_is_none():
         ViewDistillationHead(8, 6, projector="none")
     with pytest.raises(ValueError, match="temperature is 0"):
         LogitDistillationHead(temperature=0)
+
+
+@pytest.fixture
+def of_points():
+    """Features of 3 shapes of 6 points, and what a teacher says of these; of two points it says nothing."""
+    torch.manual_seed(2)
+    features = {"local_feats": torch.randn(3, 6, 8), "logits": torch.randn(3, 6, 5)}
+    said = {"point_descriptors": torch.randn(3, 6, 4), "point_logits": torch.randn(3, 6, 5)}
+    for value in said.values():
+        value[0, 2] = value[1, 5] = 0
+    return features, said
+
+
+def seen_rows(value):
+    seen = torch.ones(3, 6, dtype=torch.bool)
+    seen[0, 2] = seen[1, 5] = False
+    return value[seen]
+
+
+def test_points_that_no_view_sees_count_for_nothing(of_points):
+    features, said = of_points
+    features["local_feats"].requires_grad_()
+    head = PointDistillationHead(8, 4, loss_weight=0.5)
+    loss = head.loss(features, said)["loss_point"]
+    aligned = F.linear(features["local_feats"], head.align.weight, head.align.bias)
+    cosine = F.cosine_similarity(seen_rows(aligned), seen_rows(said["point_descriptors"]), dim=-1)
+    torch.testing.assert_close(loss, 0.5 * (1 - cosine.mean()))
+    loss.backward()
+    moved = features["local_feats"].grad.abs().sum(-1) > 0
+    assert torch.equal(moved, (said["point_descriptors"] != 0).any(-1))
+    said["point_descriptors"].zero_()
+    assert head.loss(features, said)["loss_point"] == 0
+
+
+def test_gradients_of_point_losses(of_points):
+    features, said = ({name: value.double() for name, value in one.items()} for one in of_points)
+    for distance in ("cosine", "smooth_l1"):
+        head = PointDistillationHead(8, 4, distance).double()
+        assert torch.autograd.gradcheck(
+            lambda x, head=head: head.loss({"local_feats": x}, said)["loss_point"],
+            features["local_feats"].requires_grad_(),
+        )
+    head = PointLogitDistillationHead(temperature=2.0)
+    said["has_logits"] = torch.tensor([1.0, 1.0, 0.0])
+    assert torch.autograd.gradcheck(
+        lambda x: head.loss({"logits": x}, said)["loss_point_logit"], features["logits"].requires_grad_()
+    )
+    kept = torch.zeros(3, 6, dtype=torch.bool)
+    kept[:2] = (said["point_logits"][:2] != 0).any(-1)
+    expected = 0.1 * soft_kl(features["logits"][kept], said["point_logits"][kept], 2.0)
+    torch.testing.assert_close(head.loss(features, said)["loss_point_logit"], expected)

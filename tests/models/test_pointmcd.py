@@ -1,8 +1,10 @@
 """PointMCD as a whole: what is in its checkpoint, what the teacher does, invariance."""
 
+import numpy as np
 import pytest
 import torch
 
+from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import MODELS
 
 HEAD = {"type": "ClassificationHead", "num_classes": 4}
@@ -88,6 +90,24 @@ def test_all_distillation_heads_together(batch):
     model = build(distill=[{"type": name} for name in heads])
     losses = model(mode="loss", **batch)
     assert set(losses) == {"loss_task", "loss_tnet", "loss_view", "loss_descriptor", "loss_logit"}
+
+
+def test_a_classifier_learns_from_points_too(parts_set):
+    teacher = {"type": "CachedTeacher", "data_root": str(parts_set), "name": "frozen"}
+    said = TeacherCache(parts_set, "frozen").split("train").rows(np.arange(4), 60)
+    batch = {"points": torch.randn(4, 60, 3), "label": torch.arange(4), "teacher": said}
+    own = {"neck": None, "distill": [{"type": "PointDistillationHead"}]}
+    model = build(teacher, backbone={"type": "DGCNN", "k": 4}, **own)
+    losses = model(mode="loss", **batch)
+    assert losses.keys() == {"loss_task", "loss_point"}
+    features = model.student_features(batch["points"])
+    aligned = model.distill[0].align(features["local_feats"])
+    expected = 1 - torch.cosine_similarity(aligned, said["point_descriptors"], -1).mean()
+    torch.testing.assert_close(losses["loss_point"], expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="needs local features of all points, which PointNet2 does not"):
+        build(teacher, backbone={"type": "PointNet2"}, **own)
+    with pytest.raises(ValueError, match="needs a CachedTeacher"):
+        build(**own)
 
 
 def test_without_a_head_the_teacher_is_all_there_is_to_learn_from(batch):

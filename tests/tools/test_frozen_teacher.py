@@ -156,6 +156,35 @@ def test_several_networks_stand_side_by_side(root, run):
     assert len(list((root / "trunks").iterdir())) == 3
 
 
+def test_of_points(parts_set, tmp_path, weights):
+    """What is said of points is there where a view sees them; parts that are not known are not looked at."""
+    root = shutil.copytree(parts_set, tmp_path / "set")
+    words = ["--frozen", "test_resnet", "--weights", str(weights), "--data", str(root), "--folds", "2"]
+    words += ["--labels", "50", "--point-dim", "6", "--point-count", "128", "--name", "points"]
+    cache_teacher.main(words)
+    cache, data = TeacherCache(root, "points"), PreparedSet(root).split("train")
+    rows = cache.split("train").rows(np.arange(12), 100)
+    assert rows["point_descriptors"].shape == (12, 100, 6)
+    seen = torch.from_numpy(np.asarray(data.visibility[:, :100]) > 0)
+    assert torch.equal((rows["point_descriptors"] != 0).any(-1), seen)
+    assert torch.equal((rows["point_logits"] != 0).any(-1), seen)
+    assert rows["point_descriptors"][seen].square().mean() == pytest.approx(1, rel=0.1)
+    assert cache.meta["point_channels"] == 6
+    options = {"parts": True, "label_fraction": 0.5, "unlabelled": "rest", "teacher": "points"}
+    batch = PreparedShapes(str(root), "train", num_points=64, **options).__getitems__([0, 11])
+    assert torch.equal(batch["teacher"]["point_descriptors"], rows["point_descriptors"][[0, 11], :64])
+    with pytest.raises(ValueError, match=r"speaks of 128 points .*--point-count 200"):
+        PreparedShapes(str(root), "train", num_points=200, **options)
+    parts = np.load(root / "train/parts.npy")
+    hidden = np.setdiff1d(np.arange(12), labelled_rows(data.labels, "train", 0.5))
+    parts[hidden] = parts[hidden, ::-1]
+    np.save(root / "train/parts.npy", parts)
+    cache_teacher.main(words)
+    after = TeacherCache(root, "points").split("train").rows(np.arange(12), 100)
+    for name, value in rows.items():
+        assert torch.equal(value, after[name]), name
+
+
 def test_a_further_set_is_asked_without_its_labels(root, run, tiny_set, tmp_path):
     other = shutil.copytree(tiny_set, tmp_path / "other")
     home = run("--further", other).split("train").rows(np.arange(24))

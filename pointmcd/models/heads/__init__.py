@@ -4,6 +4,8 @@ from pointmcd.models.heads.classification import ClassificationHead
 from pointmcd.models.heads.distillation import (
     DescriptorDistillationHead,
     LogitDistillationHead,
+    PointDistillationHead,
+    PointLogitDistillationHead,
     ViewDistillationHead,
 )
 from pointmcd.models.heads.part_segmentation import PartSegmentationHead
@@ -13,5 +15,7 @@ __all__ = [
     "DescriptorDistillationHead",
     "LogitDistillationHead",
     "PartSegmentationHead",
+    "PointDistillationHead",
+    "PointLogitDistillationHead",
     "ViewDistillationHead",
 ]

@@ -51,8 +51,8 @@ class _DescriptorHead(nn.Module):
     """Compare a projected student feature with the teacher's descriptor of the same thing."""
 
     projects = True
-    student_key: Literal["view_feats", "global_feats"]
-    teacher_key: Literal["view_descriptors", "descriptor"]
+    student_key: Literal["view_feats", "global_feats", "local_feats"]
+    teacher_key: Literal["view_descriptors", "descriptor", "point_descriptors"]
     loss_name: str
 
     def __init__(
@@ -86,7 +86,10 @@ class _DescriptorHead(nn.Module):
                 f"{type(self).__name__}: the student's descriptors are {tuple(aligned.shape)}, the teacher's "
                 f"{self.teacher_key} {tuple(target.shape)}; was the teacher cached for these views?"
             )
-        return {self.loss_name: self.loss_weight * self._distance(aligned, target)}
+        return {self.loss_name: self.loss_weight * self._compare(aligned, target)}
+
+    def _compare(self, aligned: Tensor, target: Tensor) -> Tensor:
+        return self._distance(aligned, target)
 
 
 @MODELS.register_module()
@@ -124,6 +127,42 @@ class DescriptorDistillationHead(_DescriptorHead):
 
 
 @MODELS.register_module()
+class PointDistillationHead(_DescriptorHead):
+    """Each point's local feature against what the views that see the point say of it.
+
+    Points that no view sees count for nothing. The targets are standardised and have both signs.
+
+    Args:
+        in_channels: L of the backbone; given by the model.
+        teacher_channels: E of the teacher; given by the model.
+        distance: ``cosine``, ``smooth_l1``, ``l1``, ``mse`` or ``kl``.
+        loss_weight: Weight of the loss.
+        projector: ``linear`` or ``mlp``; ``relu`` only for targets without a negative value.
+    """
+
+    of_points = True
+    student_key = "local_feats"
+    teacher_key = "point_descriptors"
+    loss_name = "loss_point"
+
+    def __init__(
+        self,
+        in_channels: int,
+        teacher_channels: int,
+        distance: str = "cosine",
+        loss_weight: float = 1.0,
+        projector: str = "linear",
+    ) -> None:
+        super().__init__(in_channels, teacher_channels, distance, loss_weight, projector)
+
+    def _compare(self, aligned: Tensor, target: Tensor) -> Tensor:
+        seen = (target != 0).any(-1)
+        if not bool(seen.any()):
+            return aligned.sum() * 0
+        return self._distance(aligned[seen], target[seen])
+
+
+@MODELS.register_module()
 class LogitDistillationHead(nn.Module):
     """KL divergence from the teacher's class probabilities (Hinton et al., 2015).
 
@@ -137,6 +176,8 @@ class LogitDistillationHead(nn.Module):
     """
 
     projects = False
+    teacher_key: Literal["logits", "point_logits"] = "logits"
+    loss_name = "loss_logit"
 
     def __init__(self, temperature: float = 1.0, loss_weight: float = 0.1, sharpening: float = 1.0) -> None:
         super().__init__()
@@ -148,12 +189,39 @@ class LogitDistillationHead(nn.Module):
         self.loss_weight = loss_weight
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
-        """Weighted ``soft_kl`` of ``features['logits']`` from the teacher's ``logits``."""
-        if "logits" not in teacher:
+        """Weighted ``soft_kl`` of ``features['logits']`` from the teacher's."""
+        if self.teacher_key not in teacher:
             raise ValueError(
-                "LogitDistillationHead: this teacher has no logits (was it trained without labels?)"
+                f"{type(self).__name__}: this teacher has no {self.teacher_key} (was it made without labels?)"
             )
         logits = features["logits"]
-        target = self.sharpening * teacher["logits"].to(logits.dtype)
-        loss = soft_kl(logits, target, self.temperature, teacher.get("has_logits"))
-        return {"loss_logit": self.loss_weight * loss}
+        target = self.sharpening * teacher[self.teacher_key].to(logits.dtype)
+        if logits.shape != target.shape:
+            raise ValueError(
+                f"{type(self).__name__}: the student's logits are {tuple(logits.shape)}, the teacher's "
+                f"{self.teacher_key} {tuple(target.shape)}"
+            )
+        loss = soft_kl(logits, target, self.temperature, self._weight(teacher))
+        return {self.loss_name: self.loss_weight * loss}
+
+    def _weight(self, teacher: TeacherRows) -> Tensor | None:
+        """What each row of the logits counts for; None: all alike."""
+        return teacher.get("has_logits")
+
+
+@MODELS.register_module()
+class PointLogitDistillationHead(LogitDistillationHead):
+    """KL divergence of a part segmentation student from what a probe of the views says of each point.
+
+    Points that no view sees, and shapes that the teacher may not speak of, count for nothing.
+
+    Args: As ``LogitDistillationHead``.
+    """
+
+    teacher_key = "point_logits"
+    loss_name = "loss_point_logit"
+
+    def _weight(self, teacher: TeacherRows) -> Tensor:
+        seen = (teacher["point_logits"] != 0).any(-1)
+        speaks = teacher.get("has_logits")
+        return seen if speaks is None else seen * speaks.unsqueeze(-1)

@@ -25,6 +25,7 @@ class CachedTeacher(nn.Module):
 
     def __init__(self, data_root: str, name: str) -> None:
         super().__init__()
+        self.name = name
         self.meta = TeacherCache(data_root, name).meta
 
     @property
@@ -36,6 +37,21 @@ class CachedTeacher(nn.Module):
     def out_channels(self) -> int:
         """D, width of the descriptors."""
         return self.meta["channels"]
+
+    @property
+    def point_channels(self) -> int:
+        """E, width of what is said of single points.
+
+        Raises:
+            ValueError: Nothing is.
+        """
+        channels = self.meta.get("point_channels", 0)
+        if not channels:
+            raise ValueError(
+                f"the teacher {self.name} says nothing of single points: write it again with "
+                "tools/cache_teacher.py --frozen ... --point-dim 64"
+            )
+        return channels
 
     def describe(self, batch: Batch) -> TeacherRows:
         """The rows of this batch.

@@ -27,8 +27,8 @@ class FrozenTrunk(nn.Module):
             larger ones.
         normalization: One of ``NORMALIZATIONS``, or ``timm`` for the statistics that timm says.
         random_weights: Go without weights: a control, which shows what the weights are worth.
-        levels: The network's stages (ViT: blocks), from 0, that are wanted rather than pooled features; what
-            lies above them is cut off, and is not needed of ``checkpoint``.
+        levels: The network's stages (ViT: blocks), from 0 or, below 0, from the last one, that are wanted
+            rather than pooled features; what lies above them is cut off, and is not needed of ``checkpoint``.
 
     Attributes:
         levels: In rising order; None where there are pooled features.
@@ -56,13 +56,12 @@ class FrozenTrunk(nn.Module):
         pretrained = checkpoint is None and not random_weights
         self.network = build_trunk(trunk, pretrained, **(trunk_options or {}))
         mean, std = statistics(normalization, self.network)
-        self.levels = None if levels is None else sorted(levels)
-        if self.levels is not None:
-            stages: Any = self.network.feature_info  # a list, of a whole network
-            if not self.levels or not all(0 <= level < len(stages) for level in self.levels):
-                raise ValueError(
-                    f"levels are {self.levels}, but {trunk} has the levels 0 to {len(stages) - 1}"
-                )
+        self.levels = None
+        if levels is not None:
+            count = len(self.network.feature_info)  # type: ignore[arg-type]  # a list, of a whole network
+            if not levels or not all(-count <= level < count for level in levels):
+                raise ValueError(f"levels are {list(levels)}, but {trunk} has the levels 0 to {count - 1}")
+            self.levels = sorted({level % count for level in levels})
             self.network.prune_intermediate_layers(self.levels, prune_norm=True, prune_head=True)
         if checkpoint is not None:
             load_trunk(self.network, read_state_dict(checkpoint), checkpoint, whole=levels is None)
@@ -104,6 +103,13 @@ class FrozenTrunk(nn.Module):
     def forward(self, views: Tensor) -> Tensor:
         """Pooled features (B, v, C) of views (B, v, 3, H, H), uint8 or floats in 0..1."""
         return self.network(self.images(views)).unflatten(0, views.shape[:2])
+
+    @torch.no_grad()
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """What the ``levels`` say of images (B, 3, H, W) of ``images``: (B, C, h, w) each."""
+        return self.network.forward_intermediates(
+            images, indices=self.levels, intermediates_only=True, norm=False, stop_early=True
+        )
 
     def weights_sha256(self) -> str:
         """SHA-256 over the network's weights, in hexadecimal."""

@@ -97,9 +97,7 @@ class ImageNetwork(FrozenTrunk):
                 f"{self.settings['trunk']} sees patches of {patch} px, which do not fill images of "
                 f"{side} px: give model.teacher.resize_to={patch * round(side / patch)} or so"
             )
-        levels = self.network.forward_intermediates(
-            images, indices=self.levels, intermediates_only=True, norm=False, stop_early=True
-        )
+        levels = self.feature_maps(images)
         v, u = torch.meshgrid(positions, positions, indexing="ij")
         nodes = (2 * torch.stack([u, v], -1) - 1).expand(len(images), -1, -1, -1)
         shape = batch["views"].shape[:2]

@@ -88,7 +88,7 @@ class MVNet(PointModel):
                 f"MVNet needs features of every point, which the backbone {backbone['type']} does not have; "
                 "DGCNNSeg, PointNet2Seg and SRUNet have them"
             )
-        self.dense = True
+        self.with_local = True
         if data_root is None:
             raise ValueError("MVNet needs the cameras of the prepared set: give data_root, its folder")
         rig = PreparedSet(data_root).manifest["rig"]
