@@ -29,6 +29,7 @@ COMMANDS = {
         "finetune",
         "a pre-trained backbone beside training from scratch, at fractions of the labels",
     ),
+    "robustness": ("robustness", "exported students side by side on turned, noisy and cut shapes"),
     "extract-features": ("extract_features", "save the features of a prepared set"),
     "print-config": ("print_config", "a config as a run would use it"),
     "convert-official": ("convert_official", "a checkpoint of the official release into ours"),

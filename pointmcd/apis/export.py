@@ -2,16 +2,17 @@
 used.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from pointmcd.apis.student_file import FORMAT, check_student
+from pointmcd.apis.student_file import FORMAT, ROTATIONS, check_student
 from pointmcd.checkpoint import read_checkpoint, write_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.engine.agreement import check_agreement, network_of, points_seen, statement_of
+from pointmcd.engine.agreement import check_agreement, config_of, network_of, points_seen, statement_of
 from pointmcd.registry import MODELS
 
 STUDENT_KEYS = ("backbone.", "head.")
@@ -21,10 +22,11 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     """Write the student of a checkpoint, without teacher, neck and distillation heads.
 
     The file holds tensors and plain values only: ``state_dict`` (which loads strictly into the
-    ``baseline_*`` config), ``model`` (that config's model), ``class_names``, ``num_points`` and
+    ``baseline_*`` config), ``model`` (that config's model), ``class_names``, ``num_points``,
     ``points``, the settings by which the training set's points were prepared (up axis, normalisation,
-    sampling seed); of a student that segments, also ``part_names`` and ``class_parts``. A student that was
-    trained without a head is exported without: it embeds shapes.
+    sampling seed), and ``rotation``, how shapes were turned in training; of a student that segments, also
+    ``part_names`` and ``class_parts``. A student that was trained without a head is exported without: it
+    embeds shapes.
 
     Args:
         config: The complete config of the training (``pointmcd.engine.load_config``).
@@ -58,6 +60,7 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         "class_names": list(prepared.class_names),
         "num_points": trained_with.get("num_points") or points_seen(config),
         "points": trained_with.get("points") or prepared.manifest["points"],
+        "rotation": _trained_rotation(config, saved),
     }
     if model["head"] is not None and getattr(MODELS.get(model["head"]["type"]), "dense", False):
         exported |= {"part_names": prepared.part_names, "class_parts": prepared.class_parts}
@@ -70,3 +73,26 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         ) from error
     write_checkpoint(out, exported)
     return exported
+
+
+def rotation_in_training(model: Any) -> str:
+    """How a training turns its shapes: ``none``, ``part`` (not all the way), ``z`` (about the vertical by any
+    angle) or ``so3`` (by any rotation).
+
+    Args:
+        model: ``config.model``.
+    """
+    kinds = {"none"}
+    for transform in (model.get("data_preprocessor") or {}).get("transforms") or []:
+        if transform["type"] == "RandomRotate":
+            kinds.add("z" if transform.get("max_deg", 180) >= 180 else "part")
+        elif transform["type"] == "RandomRotateSO3":
+            kinds.add("so3")
+    return max(kinds, key=ROTATIONS.index)
+
+
+def _trained_rotation(config: Config, saved: dict[str, Any]) -> str:
+    """By the config that the checkpoint holds, whatever that is, else by ours."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        return rotation_in_training(config_of(saved)["model"])
+    return rotation_in_training(config.model)

@@ -35,6 +35,8 @@ class Student:
         class_parts: The parts of each category, where it segments.
         num_points: N, points that it looks at.
         settings: How a shape's points are prepared.
+        rotation: How shapes were turned in training (``rotation_in_training``); None of a file that does not
+            say.
         model: The ``PointModel``, in eval mode.
 
     Raises:
@@ -48,6 +50,7 @@ class Student:
         self.class_parts: list[list[int]] = exported.get("class_parts", [])
         self.num_points: int = exported["num_points"]
         self.settings = PointSettings(**exported["points"])
+        self.rotation: str | None = exported.get("rotation")
         self.device = torch.device(device)
 
     def points(self, shape: Shape) -> np.ndarray:

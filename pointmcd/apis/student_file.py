@@ -25,6 +25,8 @@ from pointmcd.models.backbones import PointBackbone
 from pointmcd.registry import MODELS
 
 FORMAT = "pointmcd student 1"
+ROTATIONS = ("none", "part", "z", "so3")
+"""How shapes were turned in training, as ``export_student`` says; older files do not say."""
 MOST = 100_000
 """Above any width, count of points or number of classes of a student."""
 MOST_VALUES = 1000
@@ -229,6 +231,9 @@ def _check_points(exported: Mapping[str, Any]) -> None:
     settings = PointSettings(**points)  # says what is wrong with a value
     if settings.num_points > MOST:
         raise ValueError(f"it prepares {settings.num_points} points of a shape; {MOST} at most")
+    rotation = exported.get("rotation", ROTATIONS[0])
+    if type(rotation) is not str or rotation not in ROTATIONS:
+        raise ValueError(f"its rotation is {_quoted(rotation)}, none of {', '.join(ROTATIONS)}")
     seen = exported["num_points"]
     if type(seen) is not int or not 1 <= seen <= settings.num_points:
         raise ValueError(f"num_points is {_quoted(seen)}, but {settings.num_points} are prepared of a shape")

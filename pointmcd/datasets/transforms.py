@@ -76,12 +76,32 @@ class RandomRotate:
         points = batch["points"]
         angle = _uniform(points, -self.max_rad, self.max_rad, 1)[:, 0, 0]
         cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
-        rotation = torch.stack([cos, sin, zero, -sin, cos, zero, zero, zero, one], -1).view(-1, 3, 3)
-        turned = batch.copy()
-        for key in ("points", "normals"):
-            if key in batch:
-                turned[key] = batch[key] @ rotation
-        return turned
+        return _turned(batch, torch.stack([cos, sin, zero, -sin, cos, zero, zero, zero, one], -1))
+
+
+@TRANSFORMS.register_module()
+class RandomRotateSO3:
+    """Turn each shape by any rotation, drawn uniformly from SO(3)."""
+
+    def __call__(self, batch: Batch) -> Batch:
+        points = batch["points"]
+        quaternion = torch.randn(len(points), 4, device=points.device, dtype=points.dtype)
+        w, x, y, z = (quaternion / quaternion.norm(dim=1, keepdim=True)).unbind(1)
+        rows = [
+            1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+        ]  # fmt: skip
+        return _turned(batch, torch.stack(rows, -1))
+
+
+def _turned(batch: Batch, rotation: Tensor) -> Batch:
+    """Points and normals times matrices (B, 9), row by row, one a shape."""
+    turned = batch.copy()
+    for key in ("points", "normals"):
+        if key in batch:
+            turned[key] = batch[key] @ rotation.view(-1, 3, 3)
+    return turned
 
 
 @TRANSFORMS.register_module()

@@ -6,7 +6,14 @@ import torch
 from pointmcd.datasets import transforms
 from pointmcd.registry import TRANSFORMS
 
-POINT_TRANSFORMS = ["RandomScale", "RandomShift", "RandomRotate", "RandomJitter", "RandomSubset"]
+POINT_TRANSFORMS = [
+    "RandomScale",
+    "RandomShift",
+    "RandomRotate",
+    "RandomRotateSO3",
+    "RandomJitter",
+    "RandomSubset",
+]
 
 
 def build(name):
@@ -65,6 +72,16 @@ def test_rotation_keeps_heights_and_lengths(batch):
     torch.testing.assert_close(turned["points"].norm(dim=-1), batch["points"].norm(dim=-1))
     torch.testing.assert_close(turned["points"][..., 2], batch["points"][..., 2])
     torch.testing.assert_close(turned["normals"], turned["points"])
+
+
+def test_any_rotation_is_one_and_each_is_as_likely():
+    torch.manual_seed(0)
+    eye = torch.eye(3, dtype=torch.float64).expand(400, 3, 3)
+    matrix = transforms.RandomRotateSO3()({"points": eye, "normals": eye})["points"]
+    torch.testing.assert_close(matrix @ matrix.mT, eye)
+    torch.testing.assert_close(torch.linalg.det(matrix), torch.ones(400, dtype=torch.float64))
+    assert matrix[:, 2, 2].histc(4, -1, 1).min() > 60  # heights on the sphere are uniform (Archimedes)
+    assert matrix[:, 0, 2].histc(4, -1, 1).min() > 60
 
 
 def test_subset_is_without_repeats(batch):
