@@ -16,7 +16,7 @@ def _child(root: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child(_root.MODELS, "pointmcd.models")
-DATASETS = _child(_root.DATASETS, "pointmcd.datasets.prepared_shapes")
+DATASETS = _child(_root.DATASETS, "pointmcd.datasets.prepared_shapes", "pointmcd.datasets.joined_shapes")
 DATA_SAMPLERS = _child(_root.DATA_SAMPLERS, "pointmcd.datasets.samplers")
 TRANSFORMS = _child(_root.TRANSFORMS, "pointmcd.datasets.transforms")
 FUNCTIONS = _child(_root.FUNCTIONS, "pointmcd.datasets.prepared_shapes")

@@ -58,18 +58,23 @@ class LabelledShareSampler(Sampler[int]):
     Where all shapes are labelled, an epoch is one random order of them.
 
     An epoch has as many draws as there are shapes, labelled or not, unless told otherwise, and so as many
-    steps for a baseline that learns from the labelled alone (``share=1``). The draws are a function of
-    (seed, epoch); the processes of a distributed training share them out.
+    steps for a baseline that learns from the labelled alone (``share=1``); shapes of further sets
+    (``JoinedShapes``) make it no longer. The draws are a function of (seed, epoch); the processes of a
+    distributed training share them out.
 
     Args:
         dataset: The shapes, with ``labelled`` (S,) bool.
         share: Of each batch, in [0, 1], that is drawn from the labelled shapes; the others are any, so that
             labelled ones may be among them.
-        num_samples: Draws of an epoch, of all processes together; None for as many as there are shapes.
+        further_share: Of each batch that is drawn from the further sets of ``JoinedShapes``; the any are then
+            those of the first set. None: any are of all sets alike.
+        num_samples: Draws of an epoch, of all processes together; None for as many as there are shapes (of
+            the first set).
         seed: Of the draws; the Runner hands its own.
 
     Raises:
-        ValueError: The share is not in [0, 1], or no shape is labelled.
+        ValueError: A share is not in [0, 1], or both are more than 1, or no shape is labelled, or there are
+            no further sets.
     """
 
     def __init__(
@@ -78,28 +83,38 @@ class LabelledShareSampler(Sampler[int]):
         share: float = 0.5,
         num_samples: int | None = None,
         seed: int | None = None,
+        further_share: float | None = None,
     ) -> None:
         self.labelled = np.flatnonzero(dataset.labelled)
         if not 0 <= share <= 1:
             raise ValueError(f"share is {share}, needs 0 to 1")
         if share > 0 and not len(self.labelled):
             raise ValueError("no shape of the dataset is labelled; give share=0")
-        self.count = len(dataset)
-        self.share = share if len(self.labelled) < self.count else 0.0
+        self.any, self.further = np.arange(len(dataset)), np.empty(0, np.int64)
+        self.further_share = further_share or 0.0
+        if further_share is not None:
+            if not 0 <= further_share <= 1 - share:
+                raise ValueError(f"further_share is {further_share}, needs 0 to 1 - share ({1 - share:g})")
+            is_further = getattr(dataset, "is_further", np.zeros(len(dataset), bool))
+            self.any, self.further = np.flatnonzero(~is_further), np.flatnonzero(is_further)
+            if further_share and not len(self.further):
+                raise ValueError("further_share needs further sets: give the dataset the type JoinedShapes")
+        self.share = share if len(self.labelled) < len(dataset) else 0.0
         self.rank, self.world_size = get_dist_info()
-        total = self.count if num_samples is None else num_samples
+        total = getattr(dataset, "epoch_size", len(dataset)) if num_samples is None else num_samples
         self.num_samples = -(-total // self.world_size)
         self.seed = seed or 0
         self.epoch = 0
 
     def __iter__(self) -> Iterator[int]:
-        # of this process: how many labelled draws there were up to each place
-        turns = np.floor(np.arange(self.num_samples + 1) * self.share + 1e-9).astype(np.int64)
-        takes_labelled = np.diff(turns) > 0
+        takes_labelled = _turns(self.num_samples, self.share)
+        takes_further = np.zeros(self.num_samples, bool)
+        rest = int((~takes_labelled).sum())
+        takes_further[~takes_labelled] = _turns(rest, self.further_share / max(1 - self.share, 1e-9))
+        takes_any = ~takes_labelled & ~takes_further
         drawn = np.empty(self.num_samples, np.int64)
-        for stream, (taken, shapes) in enumerate(
-            ((takes_labelled, self.labelled), (~takes_labelled, np.arange(self.count)))
-        ):
+        streams = (takes_labelled, self.labelled), (takes_any, self.any), (takes_further, self.further)
+        for stream, (taken, shapes) in enumerate(streams):
             number = int(taken.sum())
             order = self._order(shapes, number * self.world_size, stream)
             drawn[taken] = order[self.rank :: self.world_size]
@@ -118,3 +133,8 @@ class LabelledShareSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose draws come next; called by ``DistSamplerSeedHook``."""
         self.epoch = epoch
+
+
+def _turns(count: int, share: float) -> np.ndarray:
+    """(count,) bool, evenly spread: whose turn it is of two, of which one has that share."""
+    return np.diff(np.floor(np.arange(count + 1) * share + 1e-9)) > 0

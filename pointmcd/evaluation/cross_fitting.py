@@ -23,6 +23,7 @@ from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.engine.agreement import config_of, statement_of
 from pointmcd.evaluation.classification import accuracies_of_parts
 
+DATASETS = ("PreparedShapes", "JoinedShapes")
 Figures = dict[str, dict[str, float]]
 
 
@@ -54,7 +55,7 @@ def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
     """
     config = config_of(checkpoint)
     dataset = (config.get("train_dataloader") or {}).get("dataset")
-    if not isinstance(dataset, dict) or dataset.get("type") != "PreparedShapes":
+    if not isinstance(dataset, dict) or dataset.get("type") not in DATASETS:
         raise ValueError(
             f"{source} does not say which labels it was trained on; give a checkpoint of tools/train.py "
             "(work_dirs/.../epoch_100.pth), not an exported student"

@@ -1,0 +1,107 @@
+"""Shapes of several prepared sets in one loader: those with labels first, and others to learn from beside."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from pointmcd.batch import Batch
+from pointmcd.datasets.prepared_shapes import PreparedShapes
+from pointmcd.registry import DATASETS
+
+OF_LABELS = ("label_fraction", "fraction_seed", "unlabelled", "without_fold")
+
+
+@DATASETS.register_module()
+class JoinedShapes(PreparedShapes):
+    """Shapes of a prepared set, as ``PreparedShapes``, and after them all training shapes of further sets.
+
+    Nothing is known of the labels of these; a teacher speaks of them. An epoch has as many draws as the first
+    set has shapes (``LabelledShareSampler``), so that a training without the further sets has as many steps.
+
+    Args:
+        data_root: Folder of the set with the labels.
+        split: Of that set; of the others it is ``train``.
+        further: Folders of the others. Each holds a cache of the teacher, written together
+            (``cache_teacher.py --further``).
+        options: As ``PreparedShapes``; those that say which labels are known are of the first set.
+
+    Attributes:
+        is_further: (S,) bool, whether a shape is of a further set.
+        epoch_size: Shapes of the first set.
+
+    Raises:
+        ValueError: As ``PreparedShapes``; or the teachers of the sets have seen different labels, or say
+            different things.
+    """
+
+    def __init__(self, data_root: str, split: str, further: Sequence[str], **options: Any) -> None:
+        super().__init__(data_root, split, **options)
+        own = {name: value for name, value in options.items() if name not in OF_LABELS}
+        self.sets = [PreparedShapes(root, "train", **own, unlabelled="all") for root in further]
+        for root, one in zip(further, self.sets, strict=True):
+            if self.with_parts and one.prepared.class_names != self.prepared.class_names:
+                raise ValueError(
+                    f"{root} has other categories than {data_root}; with parts they must be the same"
+                )
+            self._check_teacher(data_root, root, one)
+        self.epoch_size = len(self.rows)
+        self._starts = np.cumsum([self.epoch_size, *(len(one) for one in self.sets)])
+        self.is_further = np.arange(self._starts[-1]) >= self.epoch_size
+        self.labels = np.concatenate([self.labels, *(one.labels for one in self.sets)])
+        self.labelled = np.concatenate([self.labelled, *(one.labelled for one in self.sets)])
+
+    def _check_teacher(self, first: str, root: str, other: PreparedShapes) -> None:
+        if self.teacher is None or other.teacher is None:
+            return
+        write = f"tools/cache_teacher.py --frozen ... --data {first} --further {root}"
+        if self.labels_seen != other.labels_seen:
+            raise ValueError(
+                f"the teacher of {root} has seen other labels than that of {first}; write both: {write}"
+            )
+        here, there = (
+            {name: array.shape[2 if name.startswith("point_") else 1 :] for name, array in one.arrays.items()}
+            for one in (self.teacher, other.teacher)
+        )
+        if here != there:
+            raise ValueError(
+                f"the teachers of {first} and {root} differ in what they say, {here} and {there}; write both "
+                f"at once: {write}"
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """S names, of the shapes."""
+        return [*super().names, *(name for one in self.sets for name in one.names)]
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """The batch of these shapes, in their order."""
+        index = np.asarray(indices, np.int64)
+        of_set = np.searchsorted(self._starts, index, side="right")
+        parts, places = [], []
+        for number in np.unique(of_set):
+            place = np.flatnonzero(of_set == number)
+            places.append(place)
+            if number == 0:
+                parts.append(super().__getitems__(index[place].tolist()))
+            else:
+                own = index[place] - self._starts[number - 1]
+                parts.append(self.sets[number - 1].__getitems__(own.tolist()))
+        batch = _joined(parts, torch.from_numpy(np.argsort(np.concatenate(places))))
+        batch["index"] = torch.from_numpy(index)
+        return batch
+
+
+def _joined(parts: Sequence[Any], order: torch.Tensor) -> Batch:
+    """Batches, or what teachers say of them, behind one another and then in that order."""
+    joined = {
+        name: _joined([part[name] for part in parts], order)
+        if isinstance(value, dict)
+        else torch.cat([part[name] for part in parts])[order]
+        for name, value in parts[0].items()
+    }
+    return cast(Batch, joined)
