@@ -4,8 +4,10 @@ Shape letters of the whole project: B batch, N points in, M points kept, V views
 channels, L local channels, D teacher channels, E embedding channels, K classes, P parts, H W image.
 """
 
+from collections.abc import Sequence
 from typing import TypedDict
 
+import torch
 from torch import Tensor
 
 FURTHER_INPUTS = ("normals", "colors")
@@ -65,3 +67,39 @@ class ViewFeatures(TeacherRows, total=False):
     """What an image teacher makes of views: the rows that students learn from, and what its loss reads."""
 
     levels: list[Tensor]  # feature pyramid of the B * v images, each (B * v, c, h, w), finest first
+
+
+def network_input(batch: Batch, channels: int) -> Tensor:
+    """What a network sees of a batch.
+
+    Args:
+        batch: ``points`` (B, N, 3), and ``normals`` and ``colors`` (B, N, 3) where they were loaded; or
+            ``points`` (B, N, channels), which are all of it already.
+        channels: Values of a point that the network takes. With 3 it sees x, y, z, whatever else is loaded.
+
+    Returns:
+        (B, N, channels): x, y, z, then normals, then colours.
+
+    Raises:
+        ValueError: The batch has more or fewer values of a point; the text says what to load.
+    """
+    points = batch["points"]
+    if channels == 3 or points.shape[-1] == channels:
+        return points
+    further = [kind for kind in FURTHER_INPUTS if kind in batch]
+    check_inputs(channels, further, "the batch")
+    return torch.cat([points, *(batch[kind] for kind in further)], -1)  # type: ignore[literal-required]
+
+
+def check_inputs(channels: int, further: Sequence[str], where: str) -> None:
+    """Refuse a network that takes another number of values than x, y, z and ``further`` (3 each).
+
+    Raises:
+        ValueError: It does.
+    """
+    given = 3 + 3 * len(further)
+    if channels not in (3, given):
+        raise ValueError(
+            f"in_channels of the backbone is {channels}, but {where} has {', '.join(('x, y, z', *further))}: "
+            f"{given} values of a point; give each dataset normals=True or colors=True, 3 values more each"
+        )

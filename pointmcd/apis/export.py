@@ -12,7 +12,14 @@ from mmengine.logging import print_log
 from pointmcd.apis.student_file import FORMAT, ROTATIONS, check_student
 from pointmcd.checkpoint import read_checkpoint, write_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.engine.agreement import check_agreement, config_of, network_of, points_seen, statement_of
+from pointmcd.engine.agreement import (
+    check_agreement,
+    config_of,
+    inputs_seen,
+    network_of,
+    points_seen,
+    statement_of,
+)
 from pointmcd.registry import MODELS
 
 STUDENT_KEYS = ("backbone.", "head.")
@@ -24,7 +31,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     The file holds tensors and plain values only: ``state_dict`` (which loads strictly into the
     ``baseline_*`` config), ``model`` (that config's model), ``class_names``, ``num_points``,
     ``points``, the settings by which the training set's points were prepared (up axis, normalisation,
-    sampling seed), and ``rotation``, how shapes were turned in training; of a student that segments, also
+    sampling seed), and ``rotation``, how shapes were turned in training; of a student that sees normals or
+    colours, ``inputs``; of a student that segments, also
     ``part_names`` and ``class_parts``. A student that was trained without a head is exported without: it
     embeds shapes.
 
@@ -62,6 +70,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         "points": trained_with.get("points") or prepared.manifest["points"],
         "rotation": _trained_rotation(config, saved),
     }
+    if inputs := inputs_seen(config):
+        exported["inputs"] = inputs
     if model["head"] is not None and getattr(MODELS.get(model["head"]["type"]), "dense", False):
         exported |= {"part_names": prepared.part_names, "class_parts": prepared.class_parts}
     try:

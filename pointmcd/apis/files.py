@@ -8,7 +8,17 @@ import numpy as np
 
 from pointmcd.batch import FURTHER_INPUTS
 from pointmcd.datasets.preparation.sources import Shape
-from pointmcd.geometry import CLOUD_SUFFIXES, MESH_SUFFIXES, MeshError, is_cloud, load_cloud, load_mesh
+from pointmcd.datasets.preparation.sources.walk import walk
+from pointmcd.geometry import (
+    CLOUD_SUFFIXES,
+    MESH_SUFFIXES,
+    CloudColumns,
+    MeshError,
+    is_cloud,
+    load_cloud,
+    load_mesh,
+)
+from pointmcd.geometry.cloud import FOUND
 
 if TYPE_CHECKING:
     import trimesh
@@ -37,7 +47,25 @@ def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
     return found
 
 
-def load_shape(path: str | Path, inputs: Collection[str] = FURTHER_INPUTS) -> Shape:
+def files_of_folder(folder: Path) -> dict[str, Path]:
+    """The files of shapes at any depth of a folder, by their paths within it, sorted; hidden ones are none.
+
+    Raises:
+        MeshError: There is none.
+    """
+    found = {}
+    for file in walk(folder):
+        hidden = any(part.startswith((".", "__")) for part in file.path.parts)
+        if not hidden and file.path.suffix.lower() in SHAPE_SUFFIXES:
+            found[file.path.as_posix()] = folder / file.path
+    if not found:
+        raise MeshError(f"{folder} holds no shapes ({', '.join(SHAPE_SUFFIXES)})")
+    return found
+
+
+def load_shape(
+    path: str | Path, inputs: Collection[str] = FURTHER_INPUTS, columns: CloudColumns = FOUND
+) -> Shape:
     """Read a mesh or a cloud, as ``read_shape``, with the ``inputs`` that it has.
 
     Raises:
@@ -51,7 +79,7 @@ def load_shape(path: str | Path, inputs: Collection[str] = FURTHER_INPUTS) -> Sh
         raise MeshError(f"{path} is none of {', '.join(SHAPE_SUFFIXES)}")
     try:
         if kind not in MESH_SUFFIXES or is_cloud(path):
-            cloud = load_cloud(path, wanted=inputs)
+            cloud = load_cloud(path, columns, inputs)
             return Shape(points=cloud.points, normals=cloud.normals, colors=cloud.colors)
         return Shape(mesh=load_mesh(path))
     except MeshError as error:

@@ -2,24 +2,28 @@
 
 import difflib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from pointmcd.apis.files import read_shape
+from pointmcd.apis.batches import NOT_FINITE, Task, all_or_none, outcomes
+from pointmcd.apis.files import files_of_folder, load_shape
 from pointmcd.apis.results import Prediction, Segmentation
 from pointmcd.apis.student_file import FORMAT, build_student
 from pointmcd.checkpoint import read_checkpoint
-from pointmcd.datasets.preparation.shape import PointSettings, prepare_points
+from pointmcd.datasets.preparation.shape import PointSettings, prepare_points, shape_of_array
+from pointmcd.datasets.preparation.sources import Shape
 from pointmcd.evaluation.part_segmentation import predict_parts
-from pointmcd.geometry import normalize, to_z_up
+from pointmcd.geometry import MeshError, normalize, to_z_up
 from pointmcd.registry import import_modules
 
-Shape = str | Path | np.ndarray
+OneShape = str | Path | np.ndarray | Tensor | Shape
+ManyShapes = Sequence[OneShape] | np.ndarray | Tensor | str | Path
 
 
 class Student:
@@ -34,6 +38,7 @@ class Student:
         part_names: P names, where it segments.
         class_parts: The parts of each category, where it segments.
         num_points: N, points that it looks at.
+        inputs: What it sees of each beside x, y, z: ``normals``, ``colors``, both or nothing.
         settings: How a shape's points are prepared.
         rotation: How shapes were turned in training (``rotation_in_training``); None of a file that does not
             say.
@@ -49,32 +54,37 @@ class Student:
         self.part_names: list[str] = exported.get("part_names", [])
         self.class_parts: list[list[int]] = exported.get("class_parts", [])
         self.num_points: int = exported["num_points"]
+        self.inputs: tuple[str, ...] = tuple(exported.get("inputs", ()))
         self.settings = PointSettings(**exported["points"])
         self.rotation: str | None = exported.get("rotation")
         self.device = torch.device(device)
 
-    def points(self, shape: Shape) -> np.ndarray:
+    def points(self, shape: OneShape) -> np.ndarray:
         """The points that the network sees of a shape, prepared as the training set was.
 
         Args:
-            shape: A mesh file (OFF, OBJ, PLY, STL, GLB), a point file (NPY, NPZ, XYZ, TXT, PTS, CSV, PLY) or
-                an array (N, 3 or more columns, of which x, y, z come first), in its own units and with the
-                training set's up axis; GLB is +Y up by its specification.
+            shape: A mesh file (OFF, OBJ, PLY, STL, GLB), a point file (NPY, NPZ, XYZ, TXT, PTS, CSV, PLY,
+                PCD, LAS, LAZ), or an array or tensor (N, 3 or more columns): x, y, z, then ``inputs``; in its
+                own units and with the training set's up axis; GLB is +Y up by its specification.
 
         Returns:
-            (num_points, 3) float32 in the unit ball, z up.
+            (num_points, 3 + 3 len(inputs)) float32, points in the unit ball, z up.
 
         Raises:
-            ValueError: The shape is unreadable, empty, not finite or of no extent (``MeshError`` says why).
+            ValueError: The shape is unreadable, empty, not finite, of no extent or without one of ``inputs``
+                (``MeshError`` says why).
         """
-        name = "" if isinstance(shape, np.ndarray) else Path(shape).stem
-        return prepare_points(_read(shape), self.settings, name)[: self.num_points]
+        return self.prepared(self._read(shape), _stem(shape))
+
+    def prepared(self, shape: Shape, name: str = "") -> np.ndarray:
+        """``points`` of a shape that is read already; ``name`` seeds the sampling."""
+        return prepare_points(shape, self.settings, name, self.inputs)[: self.num_points]
 
     def probabilities(self, points: np.ndarray | Tensor) -> Tensor:
         """Class probabilities of points that are prepared already.
 
         Args:
-            points: (B, N, 3) float32 in the unit ball, z up.
+            points: (B, N, 3 + 3 len(inputs)) float32 in the unit ball, z up.
 
         Returns:
             (B, K) float32 on the CPU.
@@ -85,21 +95,41 @@ class Student:
         self._must("classify")
         return self._run(points)["logits"].softmax(-1).cpu()
 
-    def classify(self, shape: Shape, top: int = 5) -> list[Prediction]:
-        """The most probable classes of one shape.
+    def classify(self, shape: OneShape | ManyShapes, top: int = 5, batch_size: int = 16) -> Any:
+        """The most probable classes of one shape, or of many.
 
         Args:
-            shape: As ``points``.
+            shape: As ``points``; or a list of such, an array or tensor (B, N, 3 or more columns), or a folder
+                with files of shapes at any depth.
             top: How many, at most K.
+            batch_size: How many of many shapes go through the network at a time.
 
         Returns:
-            Predictions, the most probable first.
+            Predictions, the most probable first: a list; of many shapes a list of such lists, and of a folder
+            a dict of them by the file's path within it.
+
+        Raises:
+            ValueError: As ``points``, of the first shape that cannot be used; ``pointmcd predict`` goes on
+                with the others.
         """
-        scores = self.probabilities(self.points(shape)[None])[0]
+        self._must("classify")
+        shape = _plain(shape)
+        many = _many(shape)
+        if many is None:
+            points = self.points(cast(OneShape, shape))
+            return self.ranked(self._run(points[None])["logits"][0].cpu().numpy(), top)
+        tasks = [Task(name, partial(self._read, one), _stem(one)) for name, one in many.items()]
+        said = (one.logits for one in all_or_none(outcomes(self, tasks, batch_size)))
+        found = [self.ranked(logits, top) for logits in said if logits is not None]
+        return dict(zip(many, found, strict=True)) if isinstance(shape, str | Path) else found
+
+    def ranked(self, logits: np.ndarray, top: int = 5) -> list[Prediction]:
+        """Classes by their logits (K,), the most probable first."""
+        scores = torch.from_numpy(logits).float().softmax(-1)
         order = scores.argsort(descending=True, stable=True)[:top]
         return [Prediction(self.class_names[int(index)], float(scores[index])) for index in order]
 
-    def features(self, shape: Shape) -> dict[str, np.ndarray]:
+    def features(self, shape: OneShape) -> dict[str, np.ndarray]:
         """What the network makes of one shape before it classifies.
 
         Args:
@@ -117,7 +147,7 @@ class Student:
         names = {"global": "global_feats", "descriptor": "descriptor", "logits": "logits"}
         return {name: features[key][0].cpu().numpy() for name, key in names.items()}
 
-    def segment(self, shape: Shape, category: str, all_points: bool = False) -> Segmentation:
+    def segment(self, shape: OneShape, category: str, all_points: bool = False) -> Segmentation:
         """The part of each point of one shape.
 
         Args:
@@ -136,18 +166,19 @@ class Student:
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.class_names)}"
             raise ValueError(f"category {category!r} is not known; {hint}")
         label = self.class_names.index(category)
-        points = self.points(shape)
+        read = self._read(shape)
+        points = self.prepared(read, _stem(shape))
         scores = self._run(points[None], torch.tensor([label]))["logits"][0].cpu().numpy()
         parts = predict_parts(scores, self.class_parts[label])
+        points = points[:, :3]
         if all_points:
-            cloud = _read(shape)
-            if not isinstance(cloud, np.ndarray):
+            if read.points is None:
                 raise ValueError(f"{shape} is a mesh: all_points needs a cloud (NPY, XYZ, TXT, PLY or array)")
-            whole = normalize(to_z_up(cloud[:, :3], self.settings.up))[0].astype(np.float32)
+            whole = normalize(to_z_up(read.points, self.settings.up))[0].astype(np.float32)
             parts, points = parts[KDTree(points).query(whole)[1]], whole
         return Segmentation(points, parts, self.part_names, category, self.class_parts[label])
 
-    def embed(self, shape: Shape) -> np.ndarray:
+    def embed(self, shape: OneShape) -> np.ndarray:
         """The global feature of one shape, of any student, also of one that was trained without a head.
 
         Args:
@@ -168,14 +199,32 @@ class Student:
         if does != task:
             raise ValueError(f"this student does not {task}; it can {does} and embed")
 
-    @torch.inference_mode()
-    def _run(self, points: np.ndarray | Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, points: np.ndarray | Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
+        """What the network makes of prepared points (``PointModel.student_features``).
+
+        Args:
+            points: (B, N, 3 + 3 len(inputs)).
+            label: (B,) int64 categories, where the student segments.
+        """
         batch = {"points": torch.as_tensor(points).to(self.device, torch.float32)}
         if label is not None:
             batch["label"] = label.to(self.device)
-        features = self.model(**batch)
+        return self.model(**batch)
+
+    @torch.inference_mode()
+    def _run(self, points: np.ndarray | Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
+        features = self.forward(points, label)
         _finite(features["logits"])
         return features
+
+    def _read(self, shape: OneShape) -> Shape:
+        if isinstance(shape, Shape):
+            return shape
+        if isinstance(shape, Tensor):
+            shape = shape.numpy(force=True)
+        if isinstance(shape, np.ndarray):
+            return shape_of_array(shape, self.inputs)
+        return load_shape(shape, self.inputs)
 
 
 def _finite(values: Tensor) -> Tensor:
@@ -185,13 +234,37 @@ def _finite(values: Tensor) -> Tensor:
         ValueError: One is; a probability or an argmax of it would mean nothing.
     """
     if not bool(values.isfinite().all()):
-        raise ValueError("the network's output for this shape is not finite (NaN or infinite)")
+        raise ValueError(NOT_FINITE)
     return values
 
 
-def _read(shape: Shape) -> Any:
-    """A mesh, or an array as it is."""
-    return shape if isinstance(shape, np.ndarray) else read_shape(shape)
+def _stem(shape: OneShape) -> str:
+    """The name by which the preparation seeds the sampling of a file's points."""
+    return Path(shape).stem if isinstance(shape, str | Path) else ""
+
+
+def _many(shapes: OneShape | ManyShapes) -> dict[str, OneShape] | None:
+    """Each of many shapes by a name for messages; None of one shape."""
+    if isinstance(shapes, str | Path):
+        return dict(files_of_folder(Path(shapes))) if Path(shapes).is_dir() else None
+    if isinstance(shapes, Shape):
+        return None
+    if isinstance(shapes, np.ndarray | Tensor):
+        return {f"shape {row}": one for row, one in enumerate(shapes)} if shapes.ndim == 3 else None
+    named = [str(one) if isinstance(one, str | Path) else "shape" for one in shapes]
+    return {f"{name} ({row})": one for row, (name, one) in enumerate(zip(named, shapes, strict=True))}
+
+
+def _plain(shapes: OneShape | ManyShapes) -> OneShape | ManyShapes:
+    """Lists of numbers as an array; all else as it is."""
+    if not isinstance(shapes, list | tuple) or all(isinstance(one, OneShape) for one in shapes):
+        return shapes
+    try:
+        return np.asarray(shapes, np.float64)
+    except (ValueError, TypeError):
+        raise MeshError(
+            "a list of shapes holds files, arrays or tensors, or the numbers of an array (N, 3) or (B, N, 3)"
+        ) from None
 
 
 def load_student(

@@ -16,6 +16,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
+from pointmcd.batch import FURTHER_INPUTS
 from pointmcd.checkpoint import check_tensors
 from pointmcd.datasets.preparation.shape import PointSettings
 from pointmcd.engine.agreement import with_older_defaults
@@ -234,6 +235,14 @@ def _check_points(exported: Mapping[str, Any]) -> None:
     rotation = exported.get("rotation", ROTATIONS[0])
     if type(rotation) is not str or rotation not in ROTATIONS:
         raise ValueError(f"its rotation is {_quoted(rotation)}, none of {', '.join(ROTATIONS)}")
+    inputs, channels = exported.get("inputs", []), exported["model"]["backbone"].get("in_channels", 3)
+    if not isinstance(inputs, list) or inputs != [kind for kind in FURTHER_INPUTS if kind in inputs]:
+        raise ValueError(f"its inputs cannot be {_quoted(inputs)}; they are of {', '.join(FURTHER_INPUTS)}")
+    if channels != 3 + 3 * len(inputs):
+        raise ValueError(
+            f"its backbone takes {_quoted(channels)} values of a point, x, y, z and {_quoted(inputs)}"
+            f" are {3 + 3 * len(inputs)}"
+        )
     seen = exported["num_points"]
     if type(seen) is not int or not 1 <= seen <= settings.num_points:
         raise ValueError(f"num_points is {_quoted(seen)}, but {settings.num_points} are prepared of a shape")

@@ -103,12 +103,14 @@ def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -
         about["feature"] = f"view descriptors of the teacher {name}"
         described = {split: teacher_features(root, name, split) for split in splits}
         return FeatureSet(described, prepared.class_names, about)
-    model, num_points = _encoder(args, source, config)
+    model, num_points, inputs = _encoder(args, source, config)
     about |= {
         "feature": KINDS[args.feature],
         "config": None if args.config is None else str(args.config),
         "num_points": args.num_points or num_points,
     }
+    if inputs:
+        about["inputs"] = list(inputs)
     if Path(source).is_file():
         about["checkpoint_sha256"] = file_sha256(Path(source))
     return FeatureSet(_extract(args, model, about, splits), prepared.class_names, about)
@@ -167,10 +169,17 @@ def _extract(
     from pointmcd.evaluation.encoders import extract
 
     model.to(get_device())
+    inputs = about.get("inputs", ())
     return {
         split: extract(
             model,
-            PreparedShapes(about["data"], split, num_points=about["num_points"]),
+            PreparedShapes(
+                about["data"],
+                split,
+                about["num_points"],
+                normals="normals" in inputs,
+                colors="colors" in inputs,
+            ),
             args.feature,
             progress=True,
         )
@@ -178,12 +187,14 @@ def _extract(
     }
 
 
-def _encoder(args: argparse.Namespace, source: str, config: Config | None) -> tuple[PointModel, int]:
-    """The encoder, and how many points it looks at."""
+def _encoder(
+    args: argparse.Namespace, source: str, config: Config | None
+) -> tuple[PointModel, int, Sequence[str]]:
+    """The encoder, how many points it looks at, and what it sees of them beside x, y, z."""
     from pointmcd.apis.student import load_student
     from pointmcd.apis.student_file import FORMAT
     from pointmcd.checkpoint import read_checkpoint
-    from pointmcd.evaluation.encoders import build_encoder, load_encoder, points_seen
+    from pointmcd.evaluation.encoders import build_encoder, inputs_seen, load_encoder, points_seen
 
     kind, _, seed = source.partition(":")
     random = kind == "random" and seed.isdigit()
@@ -191,13 +202,13 @@ def _encoder(args: argparse.Namespace, source: str, config: Config | None) -> tu
         raise FileNotFoundError(f"there is no {source}; a source is a file, random:SEED or teacher:NAME")
     if not random and config is None and read_checkpoint(source).get("format") == FORMAT:
         student = load_student(source, imports=args.imports)
-        return student.model, student.num_points
+        return student.model, student.num_points, student.inputs
     if config is None:
         raise ValueError(f"{source} needs --config, the config of its training")
     with_head = args.feature == "descriptor"
     if random:
-        return build_encoder(config.model, with_head, int(seed)), points_seen(config)
-    return load_encoder(config.model, source, with_head), points_seen(config)
+        return build_encoder(config.model, with_head, int(seed)), points_seen(config), inputs_seen(config)
+    return load_encoder(config.model, source, with_head), points_seen(config), inputs_seen(config)
 
 
 def report_path(args: argparse.Namespace, tool: str) -> Path:

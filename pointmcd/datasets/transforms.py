@@ -14,7 +14,7 @@ from torch import Tensor
 from pointmcd.batch import Batch
 from pointmcd.registry import TRANSFORMS
 
-PerPoint = Literal["points", "normals", "visibility", "parts"]
+PerPoint = Literal["points", "normals", "colors", "visibility", "parts"]
 PER_POINT: tuple[PerPoint, ...] = get_args(PerPoint)
 OfPoints = Literal["point_descriptors", "point_logits"]
 OF_POINTS: tuple[OfPoints, ...] = get_args(OfPoints)  # of what a teacher says
@@ -25,9 +25,19 @@ def _uniform(points: Tensor, low: float, high: float, width: int = 3) -> Tensor:
     return torch.empty(len(points), 1, width, device=points.device, dtype=points.dtype).uniform_(low, high)
 
 
+def scaled(batch: Batch, factors: Tensor) -> Batch:
+    """The batch with points times ``factors`` (B, 1, 1 or 3), above 0, and normals of the scaled surface."""
+    result: Batch = {**batch, "points": batch["points"] * factors}
+    if "normals" in batch:
+        result["normals"] = torch.nn.functional.normalize(batch["normals"] / factors, dim=-1)
+    return result
+
+
 @TRANSFORMS.register_module()
 class RandomScale:
     """Scale each shape by a random factor, one an axis or one for all three (official: [2/3, 3/2] an axis).
+
+    Normals stay at right angles to the scaled surface, and of length 1.
 
     Args:
         low: Smallest factor, above 0.
@@ -41,8 +51,7 @@ class RandomScale:
         self.low, self.high, self.width = low, high, 3 if anisotropic else 1
 
     def __call__(self, batch: Batch) -> Batch:
-        points = batch["points"]
-        return {**batch, "points": points * _uniform(points, self.low, self.high, self.width)}
+        return scaled(batch, _uniform(batch["points"], self.low, self.high, self.width))
 
 
 @TRANSFORMS.register_module()

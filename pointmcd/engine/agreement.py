@@ -9,11 +9,13 @@ from typing import Any
 
 from mmengine.config import Config
 
+from pointmcd.batch import FURTHER_INPUTS, check_inputs
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.models.backbones.pointnet2_seg import SEG_MSG
 from pointmcd.registry import MODELS
 
 NETWORK = ("backbone", "head")
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 TRAINING_ONLY = {"smoothing", "loss_weight", "dropout", "tnet_reg_weight"}
 """Arguments of a network that make no difference to what a trained one says."""
@@ -23,6 +25,7 @@ MOST_TEXT = 2**20
 STATED: dict[str, type] = {
     "network": dict,
     "num_points": int,
+    "inputs": list,
     "class_names": list,
     "part_names": list,
     "class_parts": list,
@@ -37,10 +40,14 @@ def statement(config: Config) -> dict[str, Any]:
 
     Returns:
         ``network``: the arguments of backbone and head, defaults included, where there are any;
-        ``num_points``, what the network sees of a shape; of the prepared set ``class_names``,
+        ``num_points`` and ``inputs``, what the network sees of a shape; of the prepared set ``class_names``,
         ``part_names``, ``class_parts``, ``points`` (how it was prepared) and ``data_digest``.
     """
-    stated: dict[str, Any] = {"network": network_of(config.model), "num_points": points_seen(config)}
+    stated: dict[str, Any] = {
+        "network": network_of(config.model),
+        "num_points": points_seen(config),
+        "inputs": inputs_seen(config),
+    }
     root = config.get("data_root")
     if root is not None and Path(root).is_dir():
         prepared = PreparedSet(root)
@@ -70,8 +77,9 @@ def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
         names = {"class_names": "classes", "part_names": "parts", "class_parts": "class_parts"}
         stated = {name: plain(data[key]) for name, key in names.items() if data.get(key)}
         stated["network"] = with_older_defaults(config.get("model"))
-        with contextlib.suppress(AttributeError, KeyError, TypeError):  # not what a config looks like
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # no such config
             stated["num_points"] = points_seen(Config(config))
+            stated["inputs"] = inputs_seen(Config(config))
     stated = {
         name: plain(stated[name])
         for name, kind in STATED.items()
@@ -104,6 +112,9 @@ def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Pa
     for name, what in (("class_names", "classes"), ("part_names", "parts"), ("class_parts", "class_parts")):
         if name in theirs and name in ours and (theirs[name] or []) != (ours[name] or []):
             faults.append((what, _short(theirs[name]), _short(ours[name])))
+    if (theirs.get("inputs") or []) != ours["inputs"] and "network" in theirs:
+        shown = [_short(["x, y, z", *(said.get("inputs") or [])]) for said in (theirs, ours)]
+        faults.append(("what the network sees", shown[0], shown[1]))
     for name in POINT_SETTINGS:
         there, here = ((said.get("points") or {}).get(name) for said in (theirs, ours))
         if there is not None and here is not None and there != here:
@@ -157,6 +168,28 @@ def points_seen(config: Config) -> int:
         if transform["type"] == "RandomSubset":
             return transform["num_points"]
     return config.train_dataloader.dataset.num_points
+
+
+def inputs_seen(config: Config) -> list[str]:
+    """What the network of a config sees of each point beside x, y, z: of ``pointmcd.batch.FURTHER_INPUTS``.
+
+    Raises:
+        ValueError: Its ``in_channels`` does not fit what a dataset loads.
+    """
+    backbone = config.model.get("backbone")
+    channels = backbone.get("in_channels", 3) if isinstance(backbone, dict) else 3
+    if not isinstance(channels, int) or channels == 3:
+        return []
+    found = {}
+    for place in LOADERS:
+        dataset = (config.get(place) or {}).get("dataset")
+        if dataset is not None:
+            found[place] = [kind for kind in FURTHER_INPUTS if dataset.get(kind)]
+            check_inputs(channels, found[place], f"{place}.dataset")
+    if len({tuple(kinds) for kinds in found.values()}) > 1:
+        shown = ", ".join(f"{place} {' and '.join(kinds)}" for place, kinds in found.items())
+        raise ValueError(f"the datasets load different inputs of a network: {shown}")
+    return next(iter(found.values()), [])
 
 
 def with_older_defaults(model: Any) -> Any:

@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from pointmcd.config_files import find_config
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.engine.agreement import literal
+from pointmcd.engine.agreement import inputs_seen, literal
 from pointmcd.engine.check_config import check_config, check_override
 from pointmcd.engine.schedules import fill_lengths
 
@@ -70,6 +70,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
         raise ValueError(f"{path} has no model: it is no config of a training")
     check_config(config)
     _check_numbers(config._cfg_dict, "")
+    inputs_seen(config)  # which refuses a network that its datasets do not feed
     fill_lengths(config)
     _fill_teacher(config)
     if config.get("data_root") is not None:

@@ -10,9 +10,11 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pointmcd.batch import Batch, network_input
 from pointmcd.checkpoint import read_checkpoint, read_state_dict
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.engine.agreement import check_backbone
+from pointmcd.engine.agreement import inputs_seen as inputs_seen
 from pointmcd.engine.agreement import points_seen as points_seen
 from pointmcd.engine.pretrained import load_backbone
 from pointmcd.evaluation.features import KINDS, Features
@@ -114,7 +116,7 @@ def extract(
     loader = DataLoader(dataset, batch_size, collate_fn=whole_batch)
     title, console = f"features of {dataset.split_name}", Console(stderr=True)
     batches = track(loader, title, disable=not progress, transient=True, console=console)
-    values = [_features(model, batch["points"].to(device), kind).float().cpu() for batch in batches]
+    values = [_features(model, batch, kind, device).float().cpu() for batch in batches]
     return features_of(dataset, torch.cat(values).numpy())
 
 
@@ -123,8 +125,9 @@ def features_of(dataset: PreparedShapes, values: np.ndarray) -> Features:
     return Features(values, dataset.labels, dataset.names)
 
 
-def _features(model: Any, points: Tensor, kind: str) -> Tensor:
-    """(B, N, 3) -> (B, C)."""
+def _features(model: Any, batch: Batch, kind: str, device: torch.device) -> Tensor:
+    """(B, C)."""
+    points = network_input(batch, model.backbone.in_channels).to(device)
     if kind == "descriptor":
         if model.head is None or model.dense:
             raise ValueError("this model has no classification head, and so no descriptor; choose another")

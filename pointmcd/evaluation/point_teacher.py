@@ -71,7 +71,13 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
     logits = {}
     with Progress(transient=True) as progress:
         for split in prepared.splits:
-            dataset = PreparedShapes(str(root), split, num_points=said["num_points"])
+            dataset = PreparedShapes(
+                str(root),
+                split,
+                said["num_points"],
+                normals="normals" in said.get("inputs", ()),
+                colors="colors" in said.get("inputs", ()),
+            )
             loader = DataLoader(dataset, BATCH, collate_fn=whole_batch)
             logits[split] = _logits(model, progress.track(loader, description=f"{checkpoint.name}, {split}"))
     network = said["network"]["backbone"]["type"]
@@ -82,7 +88,7 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
 def _student(saved: dict[str, Any], said: dict[str, Any], source: Path) -> PointModel:
     """The network of a checkpoint, held to what a student's file may hold."""
     state = saved.get("state_dict", {})
-    names = ("class_names", "num_points", "points", "part_names", "class_parts")
+    names = ("class_names", "num_points", "points", "inputs", "part_names", "class_parts")
     exported: dict[str, Any] = {name: said[name] for name in names if name in said}
     exported["model"] = {"type": "PointModel", "head": None, **said.get("network", {})}
     exported["state_dict"] = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
@@ -96,5 +102,6 @@ def _student(saved: dict[str, Any], said: dict[str, Any], source: Path) -> Point
 def _logits(model: PointModel, batches: Any) -> np.ndarray:
     """(S, K) float64."""
     device = next(model.parameters()).device
-    rows = [model(points=batch["points"].to(device))["logits"].double().cpu() for batch in batches]
+    points = (model.network_input(batch).to(device) for batch in batches)
+    rows = [model(points=seen)["logits"].double().cpu() for seen in points]
     return torch.cat(rows).numpy()

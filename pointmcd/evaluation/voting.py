@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pointmcd.datasets.transforms import RandomScale
+from pointmcd.datasets.transforms import RandomScale, scaled
 from pointmcd.models.point_model import PointModel
 
 
@@ -50,7 +50,7 @@ def vote(
         factors = np.stack([_factors(scale, votes, (seed, int(row))) for row in batch["index"]], 1)
         mean = torch.zeros(())
         for copies in torch.from_numpy(factors).to(points).unsqueeze(2):
-            features = student(mode="tensor", **{**batch, "points": points * copies})
+            features = student(mode="tensor", **scaled(batch, copies))
             shares = features["logits"].float().softmax(-1) / votes
             mean = mean.to(shares) + shares
         # the head's own softmax makes these the mean probabilities again

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from pointmcd.batch import Batch, PointFeatures
+from pointmcd.batch import Batch, PointFeatures, network_input
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.registry import MODELS
 
@@ -58,12 +58,13 @@ class PointModel(BaseModel):
         Args:
             mode: ``loss`` gives a dict of weighted losses, ``predict`` one dict a shape, ``tensor`` the
                 features and logits.
-            batch: ``points`` (B, N, 3); ``label`` (B,), the category, where the head is dense; for ``loss``
+            batch: ``points`` (B, N, 3), with ``normals`` and ``colors`` where the backbone's ``in_channels``
+                has room for them; ``label`` (B,), the category, where the head is dense; for ``loss``
                 also what the heads ask for.
         """
         if mode == "loss":
             return self.loss(batch)
-        features = self.student_features(batch["points"], batch.get("label"))
+        features = self.student_features(self.network_input(batch), batch.get("label"))
         if mode == "predict":
             if self.head is None:
                 raise ValueError("a model without a head predicts nothing; mode='tensor' gives its features")
@@ -74,13 +75,17 @@ class PointModel(BaseModel):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task loss and the backbone's own, each weighted."""
-        return self._task_losses(self.student_features(batch["points"], batch.get("label")), batch)
+        return self._task_losses(self.student_features(self.network_input(batch), batch.get("label")), batch)
+
+    def network_input(self, batch: Batch) -> Tensor:
+        """(B, N, in_channels): what the backbone sees of a batch (``pointmcd.batch.network_input``)."""
+        return network_input(batch, self.backbone.in_channels)
 
     def student_features(self, points: Tensor, label: Tensor | None = None) -> PointFeatures:
         """What the backbone says of points, and what the head makes of it.
 
         Args:
-            points: (B, N, 3).
+            points: (B, N, in_channels).
             label: (B,) int64 category of each shape, which a dense head needs.
 
         Returns:

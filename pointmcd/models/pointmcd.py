@@ -74,7 +74,9 @@ class PointMCD(PointModel):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task loss, the distillation losses and the backbone's own, each weighted."""
-        features = self.training_features(batch["points"], batch.get("visibility"), batch.get("label"))
+        features = self.training_features(
+            self.network_input(batch), batch.get("visibility"), batch.get("label")
+        )
         rows = self.teacher.describe(batch)
         losses = self._task_losses(features, batch)
         for head in cast(Iterable[DistillationHead], self.distill):
@@ -87,7 +89,7 @@ class PointMCD(PointModel):
         """``student_features`` and, where there is a neck, ``view_feats`` (B, V, C), pooled in one pass.
 
         Args:
-            points: (B, N, 3).
+            points: (B, N, in_channels).
             visibility: (B, N) int32 bit masks, for the neck.
             label: As ``student_features``.
 

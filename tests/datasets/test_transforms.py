@@ -55,8 +55,8 @@ def test_masks_stay_with_their_points(name, batch):
         assert (homogeneous @ fit - after["points"][shape]).abs().max() < 0.04
 
 
-def test_scale_and_shift_stay_in_range(batch):
-    batch["points"] = torch.ones(2000, 1, 3)
+def test_scale_and_shift_stay_in_range():
+    batch = {"points": torch.ones(2000, 1, 3)}
     scaled = transforms.RandomScale(0.5, 2.0)(batch)["points"]
     assert 0.5 <= scaled.min() < 0.55
     assert 1.9 < scaled.max() <= 2.0
@@ -82,6 +82,15 @@ def test_any_rotation_is_one_and_each_is_as_likely():
     torch.testing.assert_close(torch.linalg.det(matrix), torch.ones(400, dtype=torch.float64))
     assert matrix[:, 2, 2].histc(4, -1, 1).min() > 60  # heights on the sphere are uniform (Archimedes)
     assert matrix[:, 0, 2].histc(4, -1, 1).min() > 60
+
+
+def test_normals_stay_at_right_angles_to_a_scaled_surface(batch):
+    """A unit sphere becomes an ellipsoid, whose normals are the gradient of its equation."""
+    points = torch.nn.functional.normalize(batch["points"], dim=-1)
+    after = transforms.RandomScale(0.5, 2.0)({"points": points, "normals": points})
+    factors = (after["points"] / points)[:, :1]
+    gradient = torch.nn.functional.normalize(after["points"] / factors**2, dim=-1)
+    torch.testing.assert_close(after["normals"], gradient)
 
 
 def test_subset_is_without_repeats(batch):
