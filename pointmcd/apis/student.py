@@ -15,6 +15,7 @@ from pointmcd.apis.batches import NOT_FINITE, Task, all_or_none, outcomes
 from pointmcd.apis.files import files_of_folder, load_shape
 from pointmcd.apis.results import Prediction, Segmentation
 from pointmcd.apis.student_file import FORMAT, build_student
+from pointmcd.apis.student_folder import read_student_folder
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.preparation.shape import PointSettings, prepare_points, shape_of_array
 from pointmcd.datasets.preparation.sources import Shape
@@ -275,7 +276,7 @@ def load_student(
     A file from anywhere is safe to load: it is data, and names only parts that are registered already.
 
     Args:
-        path: The exported file.
+        path: The exported file, or a folder in the Hub's form (``student_folder``).
         device: Where it shall run.
         imports: Modules to import first, which register parts that are not pointmcd's:
             ``["my_package.my_backbone"]``. They are code, and the caller's choice; the file cannot name any.
@@ -285,12 +286,12 @@ def load_student(
         ValueError: It is no exported student, is damaged, or needs a part that no module has registered; or a
             module cannot be imported.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(
             f"there is no exported student {path}; python tools/export_student.py writes one"
         )
     import_modules([imports] if isinstance(imports, str) else imports)
-    exported = read_checkpoint(path)
+    exported = read_student_folder(path) if Path(path).is_dir() else read_checkpoint(path)
     if exported.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no exported student; make one from a training checkpoint:\n"

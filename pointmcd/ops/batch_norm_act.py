@@ -63,7 +63,7 @@ class _BatchNormAct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: Norm) -> Tensor:
         sums = channel_sums(x) if norm.training else None
-        mean, inv, count = norm.statistics(sums, len(x))
+        mean, inv, count = norm.statistics(sums, x.shape[0])
         scale, shift = norm.affine(mean, inv, x.dtype)
         ctx.norm, ctx.count = norm, count
         ctx.save_for_backward(x, scale, shift, mean, inv)

@@ -89,9 +89,9 @@ def group(per_point: Tensor, per_center: Tensor | None, index: Tensor) -> Tensor
         ValueError: A shape, dtype or device does not fit.
     """
     check_rows("per_point", per_point, ("B", "N", "O"))
-    check_index("index", index, (len(per_point), "M", "k"))
+    check_index("index", index, (per_point.shape[0], "M", "k"))
     if per_center is None:
-        per_center = per_point.new_zeros(len(per_point), index.shape[1], per_point.shape[2])
+        per_center = per_point.new_zeros(per_point.shape[0], index.shape[1], per_point.shape[2])
     check_rows("per_center", per_center, (*index.shape[:2], per_point.shape[2]))
     check_one_dtype(per_point=per_point, per_center=per_center)
     check_one_device(per_point=per_point, per_center=per_center, index=index)

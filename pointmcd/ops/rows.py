@@ -14,7 +14,7 @@ def as_rows(x: Tensor) -> Tensor:
 
 def flat_rows(index: Tensor, num_points: int) -> Tensor:
     """index (B, ...) in [0, N) as rows of the flattened (B * N) points."""
-    base = num_points * torch.arange(len(index), device=index.device)
+    base = num_points * torch.arange(index.shape[0], device=index.device)
     return index + base.view(-1, *[1] * (index.dim() - 1))
 
 
