@@ -31,7 +31,7 @@ def export_onnx(student: Student, path: str | Path) -> None:
     """Write the network of a student as an ONNX file.
 
     Its inputs are ``points`` (B, N, C) float32, prepared as ``Student.points`` prepares them, N being
-    ``num_points``, and, where the student segments, ``category`` (B,) int64. Its outputs are ``logits``, (B,
+    ``num_points`` and C 3 + 3 a kind of ``Student.inputs``, and, where the student segments, ``category`` (B,) int64. Its outputs are ``logits``, (B,
     K) of a classifier or (B, N, P) of a student that segments, and ``embedding`` (B, D), the pooled feature.
     Names and settings are in the file's metadata, as JSON under ``pointmcd``.
 
@@ -78,5 +78,6 @@ def _settings(student: Student) -> dict[str, Any]:
         "part_names": student.part_names,
         "class_parts": student.class_parts,
         "num_points": student.num_points,
+        "inputs": list(student.inputs),
         "points": vars(student.settings),
     }
