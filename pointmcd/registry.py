@@ -20,7 +20,7 @@ DATASETS = _child(_root.DATASETS, "pointmcd.datasets.prepared_shapes", "pointmcd
 DATA_SAMPLERS = _child(_root.DATA_SAMPLERS, "pointmcd.datasets.samplers")
 TRANSFORMS = _child(_root.TRANSFORMS, "pointmcd.datasets.transforms")
 FUNCTIONS = _child(_root.FUNCTIONS, "pointmcd.datasets.prepared_shapes")
-HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks")
+HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks", "pointmcd.engine.console")
 METRICS = _child(_root.METRICS, "pointmcd.evaluation.metrics")
 OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.compat")
 

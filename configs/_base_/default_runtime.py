@@ -19,6 +19,7 @@ default_hooks = dict(
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="CheckpointHook", interval=5, max_keep_ckpts=1),
+    console=dict(type="ConsoleHook"),  # None: all of the log on the console, as --verbose
     sync_batch_norm=dict(type="SyncBatchNormHook"),  # above one process; None: each has its own statistics
 )
 # More that can be listed here, such as EMAHook and CompileHook. What every run needs is not.

@@ -5,11 +5,13 @@ import errno
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +33,24 @@ LOST_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal: [\w
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
     """Make the parser of a command, with the command's docstring as its help."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--verbose",
+        action=_Verbose,
+        help="show all: what else goes to the log file alone, and other packages' deprecation warnings",
+    )
+    return parser
+
+
+class _Verbose(argparse.Action):
+    """A flag that also lets every warning through, from where it is parsed on."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object) -> None:
+        warnings.resetwarnings()
+        setattr(namespace, self.dest, True)
 
 
 def add_cfg_options(
@@ -99,7 +118,8 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
         go_on: What to do after an interruption.
     """
     try:
-        with _sigterm_raises():
+        with _sigterm_raises(), warnings.catch_warnings():
+            _pass_over_deprecations()
             yield
     except KeyboardInterrupt as stop:
         _say(f"{str(stop) or 'interrupted'}; {go_on}")
@@ -121,6 +141,21 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for its name
             raise
         raise _ending(f"{str(error).partition('. ')[0]}; a smaller batch_size needs less") from None
+
+
+def _pass_over_deprecations() -> None:
+    """Leave out what other packages say of each other's future, unless the user has asked for warnings."""
+    if sys.warnoptions:
+        return
+    others = r"(?!pointmcd\b|__main__)"
+    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+        warnings.filterwarnings("ignore", category=category, module=others)
+    warnings.filterwarnings("ignore", message="(?is).*deprecated", module=others)
+
+
+def next_step(*words: object) -> str:
+    """A command that can be typed, ``pointmcd WORD ...``."""
+    return shlex.join(["pointmcd", *map(str, words)])
 
 
 def _ending(message: str) -> SystemExit:

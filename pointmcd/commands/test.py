@@ -17,7 +17,7 @@ import numpy as np
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
 from pointmcd.commands.launch import add_launcher, join_processes
 from pointmcd.evaluation.part_segmentation import PROTOCOLS
-from pointmcd.evaluation.statistics import in_words
+from pointmcd.evaluation.statistics import in_words, with_unit
 from pointmcd.files import write_json
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config.work_dir = str(args.work_dir or args.checkpoint.parent)
     config.load_from = str(args.checkpoint)
     config.resume = False
+    if args.verbose:
+        config.default_hooks.console = None
     runner = build_runner(config, training=False)
     figures: dict[str, Any] = runner.test()
     if args.votes is not None:
@@ -100,8 +102,3 @@ def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
     if picture is not None:
         picture.savefig(stem.with_suffix(".png"))
     console.print(f"wrote {stem}.json" + (f" and {stem}.png" if picture else ""), soft_wrap=True)
-
-
-def with_unit(name: str, value: float) -> str:
-    """A figure in percent, but for the distances, whose names end in ``l1``."""
-    return f"{value:.4f}" if name.endswith("_l1") else f"{value:.2f} %"

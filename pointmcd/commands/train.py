@@ -1,11 +1,22 @@
-"""Train what a config describes."""
+"""Train what a config describes.
+
+On the console are a bar, a line an epoch and, at last, what to type next; the log is in the work dir.
+"""
+
+from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
+from pointmcd.commands.common import add_cfg_options, make_parser, next_step, plain_errors
 from pointmcd.commands.launch import add_launcher, join_processes
+from pointmcd.progress import Progress
+
+if TYPE_CHECKING:
+    from pointmcd.engine.runner import Runner
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -40,6 +51,16 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     join_processes(args.launcher)
+    with Progress() as progress:
+        progress.begin(f"loading {args.config.stem}")
+        runner = make_runner(args)
+    runner.train()
+    if runner.rank == 0:
+        print(closing(runner, args))
+
+
+def make_runner(args: argparse.Namespace) -> Runner:
+    """The Runner of the config, as the words change it."""
     from pointmcd.engine import build_runner, load_config
 
     config = load_config(args.config, args.cfg_options)
@@ -51,5 +72,45 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume is True else args.resume
-    runner = build_runner(config)
-    runner.train()
+    if args.verbose:
+        config.default_hooks.console = None
+    return build_runner(config)
+
+
+def closing(runner: Runner, args: argparse.Namespace) -> str:
+    """What a training leaves: its last result, the checkpoint, the log, and what to type next."""
+    from pointmcd.engine.console import in_figures
+
+    scalars = {name: one.current() for name, one in runner.message_hub.log_scalars.items()}
+    metrics = {name.removeprefix("val/"): value for name, value in scalars.items() if name.startswith("val/")}
+    figures = in_figures({name: value for name, value in metrics.items() if not name.endswith("time")})
+    if figures:
+        figures += f", {runner.val_dataloader.dataset.split_name} split"
+    else:
+        figures = f"loss {scalars.get('train/loss', float('nan')):.4g}"
+    checkpoint = (Path(runner.work_dir) / "last_checkpoint").read_text().strip()
+    lines = {
+        "result": f"{figures}, epoch {runner.epoch}",
+        "checkpoint": os.path.relpath(checkpoint),
+        "log": os.path.relpath(runner.logger.log_file),
+    }
+    if words := after_training(runner, args, lines["checkpoint"]):
+        options = ["--cfg-options", *args.cfg_options] if args.cfg_options and "--config" not in words else []
+        lines["next"] = next_step(*words, *options)
+    return "\n" + "\n".join(f"{name:<12}{line}" for name, line in lines.items())
+
+
+def after_training(runner: Runner, args: argparse.Namespace, checkpoint: str) -> list[str]:
+    """The words of the command that is next by what was trained."""
+    from pointmcd.models import PointModel
+    from pointmcd.models.teachers.base import ImageTeacher
+
+    model = runner.model.module if runner.distributed else runner.model
+    config = str(args.config)
+    if isinstance(model, ImageTeacher):
+        return ["cache-teacher", config, checkpoint]
+    if runner.cfg.get("test_cfg") is not None:
+        return ["test", config, checkpoint]
+    if isinstance(model, PointModel):
+        return ["linear-svm", checkpoint, "--config", config, "--data", str(runner.cfg.data_root)]
+    return []

@@ -24,6 +24,7 @@ from pointmcd.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from pointmcd.compat import from_plain, mend_torchvision, to_plain
 from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.engine.agreement import check_agreement, statement
+from pointmcd.engine.console import ConsoleHook, give_remarks_alone
 from pointmcd.engine.dist import distribute
 from pointmcd.engine.loops import TrainLoop
 from pointmcd.engine.schedules import resume_schedules
@@ -79,8 +80,13 @@ class Runner(mmengine.runner.Runner):
         self._timestamps.add(self._timestamp)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger; where its file cannot be written the run ends, instead of a traceback a line."""
+        """Build the logger; where its file cannot be written the run ends, instead of a traceback a line.
+
+        Environment, config and hooks stay off the console where ``ConsoleHook`` has it.
+        """
         logger = super().build_logger(*args, **kwargs)
+        if (self.cfg.get("default_hooks") or {}).get("console", True) is not None:
+            give_remarks_alone(logger)
         for handler in logger.handlers:
             handler.handleError = partial(_end_log, logger, handler)
         return logger
@@ -88,7 +94,11 @@ class Runner(mmengine.runner.Runner):
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
         """Register what every run needs, then what the config lists."""
         self.stop_request = StopRequest()
-        defaults = {"sync_batch_norm": {"type": "SyncBatchNormHook"}, **(default_hooks or {})}
+        defaults = {
+            "sync_batch_norm": {"type": "SyncBatchNormHook"},
+            "console": {"type": "ConsoleHook"},
+            **(default_hooks or {}),
+        }
         own = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
         self.register_default_hooks({k: v for k, v in defaults.items() if v is not None or k in own})
         for name in ALWAYS:
@@ -149,10 +159,20 @@ class Runner(mmengine.runner.Runner):
                 raise ValueError(refusal[0])
             super().dump_config()
             stack.enter_context(self.stop_request)
+            stack.enter_context(self._shown())
             try:
                 return super().train()
             except StopHere as stop:
                 raise self._stopped(stop) from None
+
+    def test(self) -> dict:
+        """Test; returns the figures."""
+        with self._shown():
+            return super().test()
+
+    def _shown(self) -> contextlib.AbstractContextManager:
+        hooks = [hook for hook in self.hooks if isinstance(hook, ConsoleHook)]
+        return hooks[0].progress if hooks else contextlib.nullcontext()
 
     def dump_config(self) -> None:
         """Leave the config of the work dir to trainings: a test of a checkpoint there is none."""

@@ -29,3 +29,8 @@ def plus_minus(spread: Mapping[str, float | None], digits: int = 1) -> str:
 def in_words(metric: str) -> str:
     """``instance mIoU`` of ``instance_miou``."""
     return metric.replace("_", " ").replace("miou", "mIoU")
+
+
+def with_unit(metric: str, value: float) -> str:
+    """A figure in percent, but for the distances, whose names end in ``l1``."""
+    return f"{value:.4f}" if metric.endswith("_l1") else f"{value:.2f} %"

@@ -1,0 +1,198 @@
+"""A training or a test on the console: a bar, a line an epoch, and remarks; the whole log is in its file."""
+
+import logging
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import mmengine
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from rich.console import Console
+
+from pointmcd.evaluation.statistics import in_words, with_unit
+from pointmcd.progress import Progress, clock
+from pointmcd.registry import HOOKS
+
+VALIDATION_SHARE = 0.4
+"""What a batch of validation takes of a step's time, until one was timed: the forward pass alone."""
+MMENGINE = Path(mmengine.__file__).parent
+
+
+@HOOKS.register_module()
+class ConsoleHook(Hook):
+    """Show a bar with the time left, and print a line an epoch: losses, figures, the teacher's beside them.
+
+    Every Runner has it, unless the config says ``default_hooks.console=None``; then MMEngine's log is on the
+    console, too. The Runner shows ``progress`` while it trains and tests.
+
+    Args:
+        lines: Print the lines; without, there is the bar alone.
+    """
+
+    priority = "LOW"  # behind what makes the figures
+
+    def __init__(self, lines: bool = True) -> None:
+        self.progress = Progress(Console() if lines else None, self._seconds_left)
+        self._lines = lines
+        self._line: str | None = None
+        self._runner: Runner | None = None
+        self._steps: deque[float] = deque(maxlen=200)
+        self._validation: float | None = None
+        self._mark = self._began = 0.0
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin the bar."""
+        self._runner = runner
+        self._steps.clear()
+        shapes = len(runner.train_dataloader.dataset)
+        length = f"{runner.max_iters} steps"
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            length = f"{runner.max_epochs} epochs of {len(runner.train_dataloader)} steps"
+        if self._lines:
+            self._print(runner, f"{Path(runner.work_dir).name}: {length} on {shapes} shapes")
+        self.progress.begin(self._place(runner), runner.max_iters, runner.iter)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Begin to time steps, and the epoch."""
+        self._mark = self._began = time.monotonic()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Advance the bar."""
+        now = time.monotonic()
+        self._steps.append(now - self._mark)
+        self._mark = now
+        loss = runner.message_hub.log_scalars.get("train/loss")
+        self.progress.advance(1, self._place(runner), None if loss is None else f"loss {loss.current():.4f}")
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Print the epoch's line, or keep it until the validation has given its figures."""
+        took = f"{clock(time.monotonic() - self._began)}"
+        self._line = f"{self._place(runner)}  {self._losses(runner, len(runner.train_dataloader))}  {took}"
+        if not self._validates(runner, runner.epoch + 1):
+            self._end_line(runner)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Say that it is validated."""
+        self._mark = time.monotonic()
+        self.progress.advance(0, note="validating")
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Say how far the validation is."""
+        self.progress.advance(0, note=f"validating, batch {batch_idx + 1} of {len(runner.val_dataloader)}")
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Print the line with the figures."""
+        self._validation = time.monotonic() - self._mark
+        self._mark = time.monotonic()
+        if self._line is None and self._runner is not None:  # a training that is counted in iterations
+            self._line = f"{self._place(runner)}  {self._losses(runner, runner.val_interval)}"
+        self._end_line(runner, in_figures(metrics or {}))
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Begin the bar."""
+        self._runner = None
+        self.progress.begin("testing", len(runner.test_dataloader))
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Advance the bar."""
+        self.progress.advance()
+
+    def _print(self, runner: Runner, text: str) -> None:
+        if runner.rank == 0:
+            self.progress.print(text)
+
+    def _end_line(self, runner: Runner, figures: str = "") -> None:
+        if self._lines and self._line is not None:
+            self._print(runner, "  ".join(filter(None, (self._line, figures))))
+        self._line = None
+
+    def _losses(self, runner: Runner, steps: int) -> str:
+        """``loss 2.1 (task 1.9, view 0.2)``, means over the last steps."""
+        scalars = runner.message_hub.log_scalars
+        means = {
+            name.removeprefix("train/"): values.mean(min(steps, len(values.data[0])))
+            for name, values in scalars.items()
+            if name.startswith("train/loss")
+        }
+        whole = means.pop("loss", None)
+        parts = ", ".join(
+            f"{in_words(name.removeprefix('loss_'))} {mean:.4f}" for name, mean in means.items()
+        )
+        if whole is None:
+            return parts
+        return f"loss {whole:.4f}" + (f" ({parts})" if len(means) > 1 else "")
+
+    def _place(self, runner: Runner) -> str:
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            last = str(runner.max_epochs)
+            return f"epoch {min(runner.epoch + 1, runner.max_epochs):{len(last)}}/{last}"
+        return f"step {runner.iter}/{runner.max_iters}"
+
+    def _validates(self, runner: Runner, epoch: int) -> bool:
+        """Whether a validation follows an epoch, counted from 1, as MMEngine decides it."""
+        if runner.val_loop is None or not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            return False
+        due = epoch % runner.val_interval == 0 or epoch == runner.max_epochs
+        return epoch >= runner.val_begin and due
+
+    def _seconds_left(self) -> float | None:
+        """By the time that the last steps and the last validation took."""
+        runner = self._runner
+        if runner is None:  # a test
+            return self.progress.at_this_pace()
+        if not self._steps:
+            return None
+        step = sum(self._steps) / len(self._steps)
+        left = step * max(runner.max_iters - runner.iter, 0)
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            count = sum(self._validates(runner, n) for n in range(runner.epoch + 1, runner.max_epochs + 1))
+            if count:
+                guess = VALIDATION_SHARE * step * len(runner.val_dataloader)
+                left += count * (guess if self._validation is None else self._validation)
+        return left
+
+
+def in_figures(metrics: dict[str, float]) -> str:
+    """``overall accuracy 71.20 % (teacher 92.10 %)``, for each metric."""
+    return ", ".join(
+        f"{in_words(name)} {with_unit(name, value)}"
+        + (
+            f" (teacher {with_unit(name, metrics[beside])})"
+            if (beside := f"teacher_{name}") in metrics
+            else ""
+        )
+        for name, value in metrics.items()
+        if not name.startswith("teacher_")
+    )
+
+
+class Remarks(logging.Handler):
+    """Of a Runner's log, what its reader has to know: warnings, and what was said by others than MMEngine.
+
+    MMEngine's own news are the environment, the config, the hooks and the figures.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record; above the bar, where there is one."""
+        message = record.getMessage()
+        if record.levelno < logging.WARNING and Path(record.pathname).is_relative_to(MMENGINE):
+            return
+        if "deprecated" not in message:
+            print(("warning: " if record.levelno >= logging.WARNING else "") + message, flush=True)
+
+
+def give_remarks_alone(logger: logging.Logger) -> None:
+    """Let a log's console show ``Remarks``; its file holds all as before."""
+    for handler in list(logger.handlers):
+        if type(handler) is logging.StreamHandler:
+            logger.removeHandler(handler)
+            remarks = Remarks(handler.level)
+            logger.addHandler(remarks)
