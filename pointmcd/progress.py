@@ -5,6 +5,7 @@ No job is without a sign of life for longer than ``EVERY`` seconds, however long
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -102,9 +103,10 @@ class Progress:
             self.advance()
 
     def print(self, text: str) -> None:
-        """Print a line that stays, above the bar."""
-        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
-        self.console.file.flush()
+        """Print a line that stays, above the bar; where the terminal is gone, the job goes on without."""
+        with contextlib.suppress(OSError):
+            self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+            self.console.file.flush()
 
     def left(self) -> str:
         """``1:02:03 left``, or nothing before the first step."""
@@ -132,6 +134,12 @@ class Progress:
         while not ended.wait(EVERY):
             if self._title:
                 self.print(self.state())
+
+
+def track(items: Iterable[Item], description: str) -> Iterator[Item]:
+    """Hand on items, and show how many were worked on."""
+    with Progress() as progress:
+        yield from progress.track(items, description)
 
 
 class _Rest(ProgressColumn):

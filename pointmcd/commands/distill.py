@@ -187,7 +187,6 @@ class Distillation:
         config = load_config(own, words)
         config.randomness.seed = seed
         config.val_dataloader = config.val_cfg = config.val_evaluator = None  # tested once, at the end
-        config.log_level = "ERROR"  # the curves are in each folder's scalars.json
         return config
 
     def place(self, side: str, seed: int, split: str) -> Path:

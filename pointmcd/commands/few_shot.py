@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 
 from pointmcd.commands import frozen_features
 from pointmcd.commands.common import make_table, plain_errors
 from pointmcd.evaluation.features import FeatureSet
 from pointmcd.evaluation.few_shot import QUERIES, REPEATS, draw_episode, eligible_classes, episode_accuracy
 from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+from pointmcd.progress import track
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -103,9 +103,7 @@ def setting(
     accuracy = np.array(
         [
             [episode_accuracy(values, labels, episode) for values in pools]
-            for episode in track(
-                episodes, f"{ways} ways, {shots} shots", transient=True, console=Console(stderr=True)
-            )
+            for episode in track(episodes, f"{ways} ways, {shots} shots")
         ]
     )
     result = {

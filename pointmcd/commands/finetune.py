@@ -159,7 +159,6 @@ def finished_run(
         return read_result(folder / "result.json")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "settings.json", settings)
-    config.log_level = "ERROR"  # the curves are in each folder's scalars.json
     iterations = epochs * (labelled // batch)
     CONSOLE.print(f"{folder.name}: {labelled} labelled shapes, {iterations} iterations ...", soft_wrap=True)
     result = {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import Progress
+from pointmcd.progress import Progress
 
 if TYPE_CHECKING:
     from pointmcd.datasets.label_choice import Labels
@@ -129,7 +129,7 @@ def look(root: Path, trunks: Sequence[FrozenTrunk]) -> list[TrunkFeatures]:
     """The features of each network, with a bar for those that are computed now."""
     from pointmcd.evaluation.frozen_teacher import trunk_features
 
-    with Progress(transient=True) as progress:
+    with Progress() as progress:
         return [trunk_features(root, trunk, progress.track) for trunk in trunks]
 
 
@@ -166,10 +166,11 @@ def cache_frozen(
     if further and of_points:
         raise ValueError("--point-dim speaks of the points of --data alone; leave --further out")
     features, points = look(root, trunks), look_at_points(root, args, names)
-    teacher = fit_teacher(
-        features, labels, args.folds, args.dim, args.regularisation, not args.no_spread, points
-    )
-    folder, figures = write_cache(root, name, teacher, features, points=points)
+    spread = not args.no_spread
+    with Progress() as progress:
+        progress.begin("the probe of what they see")
+        teacher = fit_teacher(features, labels, args.folds, args.dim, args.regularisation, spread, points)
+        folder, figures = write_cache(root, name, teacher, features, points=points)
     folders = [folder]
     for other in further:
         folders.append(write_cache(other, name, teacher, look(other, trunks), home=False)[0])

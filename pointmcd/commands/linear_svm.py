@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 
 from pointmcd.commands import frozen_features
 from pointmcd.commands.common import make_table, plain_errors
 from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
 from pointmcd.evaluation.linear_svm import FOLDS, GRID, linear_svm
 from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+from pointmcd.progress import track
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,10 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"--runs is {args.runs}, needs 1 at least")
     sets = frozen_features.read_features(args, args.splits)
     sets = sets if len(sets) > 1 else sets * args.runs
-    runs = [
-        run(args, features, seed)
-        for seed, features in enumerate(track(sets, "SVMs", transient=True, console=Console(stderr=True)))
-    ]
+    runs = [run(args, features, seed) for seed, features in enumerate(track(sets, "SVMs"))]
     untrained = frozen_features.random_features(args, sets)
     test = sets[0].split(args.splits[1]).over_views(args.views, args.view_pool)
     frozen_features.save_picture(args, test, sets[0].class_names)

@@ -28,12 +28,14 @@ class ConsoleHook(Hook):
     console, too. The Runner shows ``progress`` while it trains and tests.
 
     Args:
-        lines: Print the lines; without, there is the bar alone.
+        title: Stands before the bar, such as the name of one run of many.
+        lines: Print the lines; without, there is the bar alone, and warnings.
     """
 
     priority = "LOW"  # behind what makes the figures
 
-    def __init__(self, lines: bool = True) -> None:
+    def __init__(self, title: str = "", lines: bool = True) -> None:
+        self._title = f"{title}, " if title else ""
         self.progress = Progress(Console() if lines else None, self._seconds_left)
         self._lines = lines
         self._line: str | None = None
@@ -52,7 +54,7 @@ class ConsoleHook(Hook):
             length = f"{runner.max_epochs} epochs of {len(runner.train_dataloader)} steps"
         if self._lines:
             self._print(runner, f"{Path(runner.work_dir).name}: {length} on {shapes} shapes")
-        self.progress.begin(self._place(runner), runner.max_iters, runner.iter)
+        self.progress.begin(self._title + self._place(runner), runner.max_iters, runner.iter)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Begin to time steps, and the epoch."""
@@ -66,7 +68,8 @@ class ConsoleHook(Hook):
         self._steps.append(now - self._mark)
         self._mark = now
         loss = runner.message_hub.log_scalars.get("train/loss")
-        self.progress.advance(1, self._place(runner), None if loss is None else f"loss {loss.current():.4f}")
+        note = None if loss is None else f"loss {loss.current():.4f}"
+        self.progress.advance(1, self._title + self._place(runner), note)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Print the epoch's line, or keep it until the validation has given its figures."""
@@ -97,7 +100,7 @@ class ConsoleHook(Hook):
     def before_test_epoch(self, runner: Runner) -> None:
         """Begin the bar."""
         self._runner = None
-        self.progress.begin("testing", len(runner.test_dataloader))
+        self.progress.begin(f"{self._title}testing", len(runner.test_dataloader))
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -186,13 +189,15 @@ class Remarks(logging.Handler):
         if record.levelno < logging.WARNING and Path(record.pathname).is_relative_to(MMENGINE):
             return
         if "deprecated" not in message:
-            print(("warning: " if record.levelno >= logging.WARNING else "") + message, flush=True)
+            try:
+                print(("warning: " if record.levelno >= logging.WARNING else "") + message, flush=True)
+            except OSError:
+                self.handleError(record)
 
 
-def give_remarks_alone(logger: logging.Logger) -> None:
-    """Let a log's console show ``Remarks``; its file holds all as before."""
+def give_remarks_alone(logger: logging.Logger, lines: bool = True) -> None:
+    """Let a log's console show ``Remarks``, or of them the warnings alone; its file holds all as before."""
     for handler in list(logger.handlers):
         if type(handler) is logging.StreamHandler:
             logger.removeHandler(handler)
-            remarks = Remarks(handler.level)
-            logger.addHandler(remarks)
+            logger.addHandler(Remarks(handler.level if lines else max(handler.level, logging.WARNING)))

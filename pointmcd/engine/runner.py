@@ -85,8 +85,9 @@ class Runner(mmengine.runner.Runner):
         Environment, config and hooks stay off the console where ``ConsoleHook`` has it.
         """
         logger = super().build_logger(*args, **kwargs)
-        if (self.cfg.get("default_hooks") or {}).get("console", True) is not None:
-            give_remarks_alone(logger)
+        console = (self.cfg.get("default_hooks") or {}).get("console", {})
+        if console is not None:
+            give_remarks_alone(logger, console.get("lines", True))
         for handler in logger.handlers:
             handler.handleError = partial(_end_log, logger, handler)
         return logger

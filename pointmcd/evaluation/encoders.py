@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -19,6 +17,7 @@ from pointmcd.engine.agreement import points_seen as points_seen
 from pointmcd.engine.pretrained import load_backbone
 from pointmcd.evaluation.features import KINDS, Features
 from pointmcd.models import PointModel
+from pointmcd.progress import track
 from pointmcd.registry import MODELS
 
 
@@ -114,8 +113,7 @@ def extract(
     model.eval()
     device = next(model.parameters()).device
     loader = DataLoader(dataset, batch_size, collate_fn=whole_batch)
-    title, console = f"features of {dataset.split_name}", Console(stderr=True)
-    batches = track(loader, title, disable=not progress, transient=True, console=console)
+    batches = track(loader, f"features of {dataset.split_name}") if progress else loader
     values = [_features(model, batch, kind, device).float().cpu() for batch in batches]
     return features_of(dataset, torch.cat(values).numpy())
 

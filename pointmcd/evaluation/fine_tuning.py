@@ -4,10 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from rich.console import Console
-from rich.progress import Progress
 
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import build_runner, load_config
@@ -107,20 +103,6 @@ def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
             )
 
 
-class _ProgressBar(Hook):
-    """How far a quiet training is, and how long the rest takes; shown within ``with hook.bar``."""
-
-    def __init__(self, name: str) -> None:
-        self.bar = Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True)
-        self.task = self.bar.add_task(name)
-
-    def before_train(self, runner: Runner) -> None:
-        self.bar.update(self.task, total=runner.max_iters, completed=runner.iter)
-
-    def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
-        self.bar.advance(self.task)
-
-
 def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
     """Train and test one run; where it was interrupted, go on from its newest checkpoint.
 
@@ -134,11 +116,9 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
     """
     config.work_dir = str(work_dir)
     config.resume = True  # where there is a checkpoint
+    config.default_hooks.console = {"type": "ConsoleHook", "title": Path(work_dir).name, "lines": False}
     runner = build_runner(config)
-    progress = _ProgressBar(Path(work_dir).name)
-    runner.register_hook(progress)
-    with progress.bar:
-        runner.train()
+    runner.train()
     metrics = runner.test()
     metric = runner.test_evaluator.metrics[0]
     details = metric.details(runner.test_dataloader.dataset) if isinstance(metric, Metric) else {}

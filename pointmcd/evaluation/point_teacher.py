@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.device import get_device
-from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from pointmcd.apis.student_file import build_student
@@ -25,6 +24,7 @@ from pointmcd.evaluation.cross_fitting import (
 )
 from pointmcd.files import file_sha256
 from pointmcd.models import PointModel
+from pointmcd.progress import Progress
 
 STUDENT_KEYS = ("backbone.", "head.")
 BATCH = 32
@@ -69,7 +69,7 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
     if model.head is None or model.dense:
         raise ValueError(f"the student of {checkpoint} does not classify, and so has no logits")
     logits = {}
-    with Progress(transient=True) as progress:
+    with Progress() as progress:
         for split in prepared.splits:
             dataset = PreparedShapes(
                 str(root),

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from mmengine.device import get_device
 from mmengine.evaluator import BaseMetric
-from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from pointmcd.batch import TeacherRows
@@ -35,6 +34,7 @@ from pointmcd.evaluation.cross_fitting import (
 from pointmcd.files import file_sha256
 from pointmcd.models.teachers import AutoencoderTeacher, PartSegmentationTeacher
 from pointmcd.models.teachers.base import ImageTeacher, teacher_rows
+from pointmcd.progress import Progress
 from pointmcd.registry import DATASETS, METRICS, MODELS
 from pointmcd.visualization.teachers import draw_part_views, draw_reconstructions
 
@@ -122,7 +122,7 @@ def cache_folds(config: Any, checkpoints: Sequence[Path], name: str) -> tuple[Pa
 def _logits(teacher: ImageTeacher, config: Any, splits: Sequence[str]) -> dict[str, np.ndarray]:
     """(S, K) of every split."""
     logits = {}
-    with Progress(transient=True) as progress:
+    with Progress() as progress:
         for split in splits:
             rows = []
             for batch in progress.track(_loader(_seen(config, split), config), description=split):

@@ -119,11 +119,11 @@ def positive_norm(norm_weight: Tensor, *rest: Any) -> tuple[Norm, Tensor]:
         norm_weight: (C,) the scale.
         rest: The other fields of ``Norm``.
     """
-    norm = Norm(norm_weight, *rest)
+    sign = torch.where(norm_weight.detach() < 0, -1.0, 1.0).to(norm_weight.dtype)
+    norm = Norm(norm_weight * sign, *rest)
     if not norm.negative_slope >= 0:  # the activation must not turn the order round either
         raise ValueError(f"negative_slope must not be negative, got {norm.negative_slope}")
-    sign = torch.where(norm_weight.detach() < 0, -1.0, 1.0).to(norm_weight.dtype)
-    return norm._replace(weight=norm_weight * sign), sign
+    return norm, sign
 
 
 @kernel(

@@ -14,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pointmcd.datasets.preparation.archive import check_source, is_archive, unpack
 from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.ranks import Ranks
@@ -26,6 +24,7 @@ from pointmcd.datasets.preparation.writer import SplitWriter, seal
 from pointmcd.datasets.prepared_set import MANIFEST, PreparedSet
 from pointmcd.files import read_json, write_json
 from pointmcd.folders import replace_folder, sole_writer
+from pointmcd.progress import Progress
 
 JOB = "job.json"
 
@@ -174,21 +173,14 @@ def _prepare_share(job: ShapeJob, ranks: Ranks, workers: int) -> None:
     share = range(ranks.rank, len(job.source.items), ranks.world)
     pending = [index for index in share if not job.done(index)]
     rejected = 0
-    with tqdm(
-        total=len(share),
-        initial=len(share) - len(pending),
-        desc="shapes",
-        unit="shape",
-        disable=not ranks.first,
-        mininterval=0.5 if sys.stderr.isatty() else 30,
-    ) as bar:
+    with Progress() as progress:
+        progress.begin("shapes", len(share), done=len(share) - len(pending))
         for index, reason in prepare_each(job, pending, workers):
             if reason is not None:
                 rejected += 1
                 item = job.source.items[index]
-                tqdm.write(f"rejected {item.split}/{item.name}: {reason}", file=sys.stderr)
-                bar.set_postfix(rejected=rejected, refresh=False)
-            bar.update()
+                progress.print(f"rejected {item.split}/{item.name}: {reason}")
+            progress.advance(note=f"{rejected} rejected" if rejected else None)
 
 
 def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:

@@ -49,5 +49,4 @@ def transfer_config(
     config = run_config(path, options, percent / 100, pretrained=pretrained, min_share=1.0)
     config.model.backbone = backbone
     config.model.type = "FrozenPointModel" if start == "frozen" else "PointModel"
-    config.log_level = "ERROR"  # the curves are in the run's scalars.json
     return config

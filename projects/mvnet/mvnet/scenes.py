@@ -19,8 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from pointmcd.datasets.preparation.shape import CANDIDATES, PointSettings, Settings, shape_seed
 from pointmcd.datasets.preparation.sources import SourceError
@@ -29,6 +27,7 @@ from pointmcd.files import read_json, write_json, written_aside
 from pointmcd.folders import check_name, replace_folder, sole_writer
 from pointmcd.geometry.correspondence import project, unproject
 from pointmcd.ops import farthest_point_sample
+from pointmcd.progress import track
 
 SCANNET20 = {
     1: "wall",
@@ -222,7 +221,7 @@ def prepare_scenes(
         for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
             left.unlink()
         write_json(work / JOB, request)
-        for name in track(every_name, "scenes", transient=True, console=Console(stderr=True)):
+        for name in track(every_name, "scenes"):
             if not (work / "scenes" / f"{name}.npz").is_file():
                 _cut(source / name, work / "scenes" / f"{name}.npz", num_points, radius, reading)
         shutil.rmtree(work / "set", ignore_errors=True)

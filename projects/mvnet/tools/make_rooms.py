@@ -8,10 +8,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from pointmcd.commands.common import make_parser, plain_errors
+from pointmcd.progress import track
 from projects.mvnet.mvnet.room import random_room, write_room
 
 
@@ -26,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     names = {"train": range(args.train), "test": range(args.train, args.train + args.test)}
     for split, numbers in names.items():
-        for number in track(numbers, f"{split} rooms", transient=True, console=Console(stderr=True)):
+        for number in track(numbers, f"{split} rooms"):
             write_room(args.out / f"room{number:04d}", random_room(number), args.frames, (160, 120), number)
         (args.out / f"{split}.txt").write_text("".join(f"room{number:04d}\n" for number in numbers), "utf-8")
     print(f"wrote {args.train} and {args.test} rooms to {args.out}")
