@@ -7,11 +7,11 @@ BIN := .venv/bin
 
 venv: .venv/ready
 
-.venv/ready: pyproject.toml setup.py $(wildcard pointmcd/ops/cpu/*.cpp pointmcd/ops/cpu/*.h)
+.venv/ready: pyproject.toml constraints.txt setup.py $(wildcard pointmcd/ops/cpu/*.cpp pointmcd/ops/cpu/*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade 'setuptools<81' wheel
-	$(BIN)/python -m pip install torch==2.13.0 torchvision==0.28.0
-	$(BIN)/python -m pip install --no-build-isolation -e '.[dev]'
+	$(BIN)/python -m pip install -c constraints.txt torch torchvision
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[dev]'
 	touch $@
 
 demo: venv

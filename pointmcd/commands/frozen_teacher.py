@@ -140,7 +140,7 @@ def look_at_points(root: Path, args: argparse.Namespace, names: Sequence[str]) -
     if not getattr(args, "point_dim", 0):
         return []
     trunks = build_trunks(args, names, args.point_levels)
-    with Progress(transient=True) as progress:
+    with Progress() as progress:
         return [
             point_features(root, trunk, args.point_count, args.point_dim, progress.track) for trunk in trunks
         ]

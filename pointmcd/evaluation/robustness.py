@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from pointmcd.apis.student import Student
 from pointmcd.datasets.prepared_set import PreparedSplit
 from pointmcd.evaluation.corruptions import CORRUPTIONS, generator
 from pointmcd.geometry import normalize
 from pointmcd.ops import farthest_point_sample
+from pointmcd.progress import track
 
 CLEAN = "clean"
 BATCH = 32
@@ -50,9 +49,7 @@ def measure(
         name: {method: [] for method in students} for name in wanted
     }
     steps = [(name, severity) for name, severities in wanted.items() for severity in severities]
-    for name, severity in track(
-        steps, "corruptions", disable=not progress, transient=True, console=Console(stderr=True)
-    ):
+    for name, severity in track(steps, "corruptions") if progress else steps:
         for method, right in are_right(students, split, name, severity, seed).items():
             found[name][method].append(right)
     return {

@@ -31,6 +31,7 @@ MISTAKES = {
         "prepare_data": (["mesh-folder", "--source", "none", "--out", "out"], "none"),
         "print_config": (["none.py"], "there is no config none.py"),
         "retrieval": (["a_file", "--data", "none"], NO_DATA),
+        "robustness": (["none.pth", "--data", "none"], NO_DATA),
         "test": ([CONFIG, "none.pth"], NO_CHECKPOINT),
         "train": ([CONFIG], "Prepare them: python tools/prepare_data.py modelnet40"),
     },
