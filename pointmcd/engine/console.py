@@ -197,7 +197,9 @@ class Remarks(logging.Handler):
 
 def give_remarks_alone(logger: logging.Logger, lines: bool = True) -> None:
     """Let a log's console show ``Remarks``, or of them the warnings alone; its file holds all as before."""
-    for handler in list(logger.handlers):
-        if type(handler) is logging.StreamHandler:
-            logger.removeHandler(handler)
-            logger.addHandler(Remarks(handler.level if lines else max(handler.level, logging.WARNING)))
+    logger.handlers = [
+        Remarks(handler.level if lines else max(handler.level, logging.WARNING))
+        if type(handler) is logging.StreamHandler
+        else handler
+        for handler in logger.handlers
+    ]

@@ -335,11 +335,14 @@ def test_weights_of_timm_without_a_network_name_the_way_out(tmp_path, monkeypatc
     assert not constants.HF_HUB_OFFLINE
 
 
-def test_a_log_that_cannot_be_written_ends_the_run_and_a_terminal_that_is_gone_does_not(taught_set, tmp_path):
+def test_a_log_that_cannot_be_written_ends_the_run_and_a_terminal_that_is_gone_does_not(
+    taught_set, tmp_path, monkeypatch
+):
     with open("/dev/full", "w") as full:
         runner = build_runner(tiny(taught_set, tmp_path / "one", train_cfg__max_epochs=1))
         terminal = runner.logger.handlers[0]
-        terminal.setStream(full)
+        monkeypatch.setattr("sys.stdout", full)
+        runner.logger.warning("a line")
         runner.train()
         assert (tmp_path / "one/epoch_1.pth").is_file()
         assert terminal not in runner.logger.handlers
