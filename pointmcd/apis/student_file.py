@@ -8,6 +8,8 @@ import inspect
 import reprlib
 import types
 import typing
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -34,6 +36,12 @@ MOST_VALUES = 1000
 """Above the number of arguments of any student, lists counted by what is in them."""
 MOST_PAIRS = 2**22
 """Above the neighbours of all points together: with it, a pass over a cloud stays below a few GB."""
+MOST_SEARCHED = 16_384
+"""Above the points among which a network looks for neighbours, whose distances may lie in memory at once."""
+MOST_COMPARED = 2**39
+"""Above the pairs of points that such a network compares, times the width of the features: under a minute."""
+MOST_LETTERS = 200
+"""Above the length of any class's or part's name."""
 
 
 def check_student(exported: Mapping[str, Any]) -> None:
@@ -214,10 +222,24 @@ def _outline(model: dict[str, Any]) -> PointModel:
 
 
 def _check_neighbors(outline: nn.Module, num_points: int) -> None:
+    compared = 0
     for module in outline.modules():
         k = getattr(module, "k", 0)
-        if isinstance(k, int) and not isinstance(k, bool) and not 0 <= k * num_points <= MOST_PAIRS:
+        if not isinstance(k, int) or isinstance(k, bool) or not k:
+            continue
+        if not 0 <= k * num_points <= MOST_PAIRS:
             raise ValueError(f"its model takes {k} neighbours of {num_points} points, beyond any student")
+        if num_points > MOST_SEARCHED:
+            raise ValueError(
+                f"its model looks for neighbours among {num_points} points; {MOST_SEARCHED} at most"
+            )
+        widths = [parameter.shape[-1] for parameter in module.parameters() if parameter.ndim > 1]
+        compared += num_points**2 * max(widths, default=1)
+    if compared > MOST_COMPARED:
+        raise ValueError(
+            f"its model looks for neighbours among {num_points} points in more layers or wider ones than any "
+            "student"
+        )
 
 
 def _check_points(exported: Mapping[str, Any]) -> None:
@@ -271,7 +293,19 @@ def _texts(names: Any, what: str, count: int | None) -> list[str]:
         raise ValueError(f"it has {len(names)} {what}; {MOST} at most")
     if count is not None and count != len(names):
         raise ValueError(f"it has {len(names)} {what}, but its head is made for {count}")
+    if strange := [name for name in names if not _is_name(name)]:
+        raise ValueError(f"its {what} hold {_quoted(strange[0])}, which is no name")
+    if len(set(names)) < len(names):
+        twice = next(name for name, number in Counter(names).items() if number > 1)
+        raise ValueError(f"its {what} hold {_quoted(twice)} more than once")
     return names
+
+
+def _is_name(name: str) -> bool:
+    """Some letters, and none that a terminal would obey or a file could not hold."""
+    return 0 < len(name.strip()) <= len(name) <= MOST_LETTERS and not any(
+        unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name
+    )
 
 
 def _quoted(value: Any) -> str:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from pointmcd.batch import FURTHER_INPUTS, check_inputs
 from pointmcd.datasets.prepared_set import PreparedSet
-from pointmcd.models.backbones.pointnet2_seg import SEG_MSG
+from pointmcd.models.backbones.pointnet2_seg import SEG_MSG, SEG_SSG
 from pointmcd.registry import MODELS
 
 NETWORK = ("backbone", "head")
@@ -22,6 +22,8 @@ TRAINING_ONLY = {"smoothing", "loss_weight", "dropout", "tnet_reg_weight"}
 POINT_SETTINGS = ("normalization", "up")
 MOST_TEXT = 2**20
 """Above the length of any config's text; a parser takes hundreds of bytes for each character."""
+OLDER_SCALES = {"PointNet2Seg": (SEG_SSG, (32,)), "PointNet2SegMSG": (SEG_MSG, (16, 32, 128))}
+"""Backbones whose first level had other numbers of neighbours by default than it has today."""
 STATED: dict[str, type] = {
     "network": dict,
     "num_points": int,
@@ -195,10 +197,12 @@ def inputs_seen(config: Config) -> list[str]:
 def with_older_defaults(model: Any) -> Any:
     """The model of a file that states no defaults, where they were others when it was made."""
     backbone = _dict(_dict(model).get("backbone"))
-    if backbone.get("type") != "PointNet2SegMSG" or "scales" in backbone:
+    kind = backbone.get("type")
+    if not isinstance(kind, str) or kind not in OLDER_SCALES or "scales" in backbone:
         return model
-    first, *others = plain(SEG_MSG)
-    before = [{**scale, "k": k} for scale, k in zip(first, (16, 32, 128), strict=True)]
+    scales, neighbors = OLDER_SCALES[kind]
+    first, *others = plain(scales)
+    before = [{**scale, "k": k} for scale, k in zip(first, neighbors, strict=True)]
     return {**model, "backbone": {**backbone, "scales": [before, *others]}}
 
 

@@ -113,11 +113,12 @@ def test_export_writes_what_the_training_saw(tiny_set, tmp_path):
     assert not (tmp_path / "other.pth").exists()
 
 
-def test_defaults_of_before_are_those_of_a_checkpoint_of_before(parts_set):
-    """PointNet2SegMSG had fewer neighbours at its first level; the weights fit both."""
-    config = config_of(parts_set, "model.backbone.type=PointNet2SegMSG", name="baseline_dgcnn_shapenetpart")
-    before = {"meta": {"cfg": "model = dict(backbone=dict(type='PointNet2SegMSG'))"}}
-    with pytest.raises(ValueError, match=r"backbone\.scales: .*'k': 16.* in the checkpoint, .*'k': 32"):
+@pytest.mark.parametrize(("kind", "there", "here"), [("PointNet2SegMSG", 16, 32), ("PointNet2Seg", 32, 64)])
+def test_defaults_of_before_are_those_of_a_checkpoint_of_before(kind, there, here, parts_set):
+    """They had fewer neighbours at their first level; the weights fit both."""
+    config = config_of(parts_set, f"model.backbone.type={kind}", name="baseline_dgcnn_shapenetpart")
+    before = {"meta": {"cfg": f"model = dict(backbone=dict(type='{kind}'))"}}
+    with pytest.raises(ValueError, match=rf"scales: .*'k': {there},.* in the checkpoint, .*'k': {here},"):
         check_agreement(config, before, "a.pth")
     config.model.backbone.scales = statement_of(before)["network"]["backbone"]["scales"]
     assert check_agreement(config, before, "a.pth") == []

@@ -160,6 +160,12 @@ def test_no_name_in_a_file_is_imported_or_called(exported, load, where, attack, 
         ("class_names", ["box", "cone"], "2 class_names, but its head is made for 3"),
         ("class_names", "abc", "no list of names"),
         ("class_names", [1, 2, 3], "no list of names"),
+        ("class_names", ["box", "cone", "box"], "hold 'box' more than once"),
+        ("class_names", ["box", "cone", " "], "hold ' ', which is no name"),
+        ("class_names", ["box", "cone", "\x1b[2J"], "which is no name"),
+        ("class_names", ["box", "cone", "a\nb"], "which is no name"),
+        ("class_names", ["box", "cone", "\ud800"], "which is no name"),
+        ("class_names", ["box", "cone", "a" * 201], "which is no name"),
         ("state_dict", [], "no dict of tensors by their names"),
         ("state_dict", {}, r"missing: backbone.edge_convs.* and \d+ more"),
     ],
@@ -229,6 +235,7 @@ def test_a_file_unpacks_to_no_more_than_it_holds(exported, tmp_path):
     [
         ("part_names", None, "part_names are no list of names"),
         ("part_names", ["side"], "1 part_names, but its head is made for 4"),
+        ("part_names", ["side", "tip", "base", "tip"], "hold 'tip' more than once"),
         ("class_parts", [[0], [1]], "with the parts of each class"),
         ("class_parts.1", [], "give 'cone' no list of parts"),
         ("class_parts.1", [4], "give 'cone' other numbers than 0 to 3"),
@@ -242,6 +249,20 @@ def test_wrong_parts_are_named(segmenter, load, where, value, message):
     put(segmenter, where, value)
     with pytest.raises(ValueError, match=message):
         load(segmenter)
+
+
+def test_a_file_cannot_make_a_pass_take_hours(exported, load):
+    """All pairs of points are compared in each layer with neighbours."""
+    exported["points"]["num_points"] = 100_000
+    exported["num_points"] = 16_384
+    assert load(exported).num_points == 16_384
+    with pytest.raises(ValueError, match="neighbours among 16385 points; 16384 at most"):
+        load(exported | {"num_points": 16_385})
+    exported["model"]["backbone"] |= {"channels": [8] * 130, "k": 1}
+    exported["state_dict"] = PointModel(exported["model"]["backbone"], exported["model"]["head"]).state_dict()
+    with pytest.raises(ValueError, match="in more layers or wider ones than any student"):
+        load(exported)
+    assert load(exported | {"num_points": 1024}).num_points == 1024
 
 
 @pytest.mark.parametrize("key", ["model", "state_dict", "class_names", "num_points", "points"])

@@ -223,3 +223,34 @@ def test_pointnet2_levels_must_agree():
         PointNet2Seg(propagation=((8,), (8,)))
     with pytest.raises(ValueError, match="num_points has 1 levels, scales has 2"):
         PointNet2(num_points=(64,))
+
+
+# npoint, radius, nsample and mlp of each level in github.com/charlesq34/pointnet2, models/
+RELEASE = {
+    "PointNet2": [(512, [(0.2, 32, (64, 64, 128))]), (128, [(0.4, 64, (128, 128, 256))])],  # cls_ssg
+    "PointNet2MSG": [  # cls_msg
+        (512, [(0.1, 16, (32, 32, 64)), (0.2, 32, (64, 64, 128)), (0.4, 128, (64, 96, 128))]),
+        (128, [(0.2, 32, (64, 64, 128)), (0.4, 64, (128, 128, 256)), (0.8, 128, (128, 128, 256))]),
+    ],
+    "PointNet2Seg": [(512, [(0.2, 64, (64, 64, 128))]), (128, [(0.4, 64, (128, 128, 256))])],  # part_seg
+    "PointNet2SegMSG": [  # part_seg_msg_one_hot
+        (512, [(0.1, 32, (32, 32, 64)), (0.2, 64, (64, 64, 128)), (0.4, 128, (64, 96, 128))]),
+        (128, [(0.4, 64, (128, 128, 256)), (0.8, 128, (128, 196, 256))]),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", RELEASE)
+def test_the_defaults_of_pointnet2_are_those_of_the_release(name):
+    levels = []
+    for level in MODELS.build({"type": name}).levels:
+        scales = [
+            (ball.radius, ball.k, tuple(module.out_features for module in linears(ball)))
+            for ball in level.scales
+        ]
+        levels.append((level.num_points, scales))
+    assert levels == RELEASE[name]
+
+
+def linears(module):
+    return [child for child in module.modules() if isinstance(child, torch.nn.Linear)]

@@ -6,9 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.batch import PointFeatures
-from pointmcd.models.backbones.pointnet2 import SSG, PointNet2, Scales
+from pointmcd.models.backbones.pointnet2 import PointNet2, Scales
 from pointmcd.models.layers import FeaturePropagation
 from pointmcd.registry import MODELS
+
+SEG_SSG: Scales = (
+    ({"radius": 0.2, "k": 64, "channels": (64, 64, 128)},),
+    ({"radius": 0.4, "k": 64, "channels": (128, 128, 256)},),
+)
+"""Single-scale grouping for part segmentation (the release's ``pointnet2_part_seg.py``)."""
 
 SEG_MSG: Scales = (
     (
@@ -36,8 +42,8 @@ class PointNet2Seg(PointNet2):
     Args:
         in_channels: Values of a point; what follows x, y, z is a feature.
         num_points: As ``PointNet2``.
-        scales: As ``PointNet2``, for classification; the authors' release for parts has ``k=64`` at its first
-            level, where this is 32.
+        scales: As ``PointNet2``; the default is that of the authors' release for parts, with ``k=64`` at its
+            first level where the one for classification has 32.
         channels: As ``PointNet2``.
         propagation: Widths of the MLP of each feature propagation, from the coarsest level to the points;
             the last one is L. One more than ``scales`` has levels.
@@ -47,7 +53,7 @@ class PointNet2Seg(PointNet2):
         self,
         in_channels: int = 3,
         num_points: Sequence[int] = (512, 128),
-        scales: Scales = SSG,
+        scales: Scales = SEG_SSG,
         channels: Sequence[int] = (256, 512, 1024),
         propagation: Sequence[Sequence[int]] = ((256, 256), (256, 128), (128, 128, 128)),
     ) -> None:
