@@ -21,8 +21,12 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     Args:
         path: The file to write; its folder is made where it is missing. Of a symbolic link, the target is
             replaced.
+
+    Raises:
+        ValueError: There is a folder, a pipe or a device of that name, which a file would take the place of.
     """
     target = Path(os.path.realpath(path))
+    check_regular(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{target.name}.tmp")
     lock = os.open(temporary, os.O_CREAT | os.O_RDWR, 0o666)
@@ -39,6 +43,17 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         os.close(lock)
     sync_folder(target.parent)
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse what is there and is no file: reading a pipe or a device may never end.
+
+    Raises:
+        ValueError: It is a folder, a pipe, a socket or a device.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "a pipe or a device"
+        raise ValueError(f"{path} is {kind}, and no file")
 
 
 def _is_ours(path: Path, descriptor: int) -> bool:
@@ -75,15 +90,21 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no JSON; the text names it.
+        ValueError: It is no file, or no JSON; the text names it.
     """
+    check_regular(path)
     try:
         return json.loads(Path(path).read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        ValueError: It is no file.
+    """
+    check_regular(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pointmcd.files import file_sha256, sync_folder
+from pointmcd.files import check_regular, file_sha256, sync_folder
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of some network disks
@@ -140,6 +140,7 @@ def open_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndar
         DamagedError: It is missing, damaged, or another array.
     """
     try:
+        check_regular(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         actual, of_type = array.shape, array.dtype
     except FileNotFoundError:

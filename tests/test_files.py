@@ -2,12 +2,13 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 
 import pytest
 
-from pointmcd.files import write_json, written_aside
+from pointmcd.files import file_sha256, read_json, write_json, written_aside
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -48,3 +49,17 @@ def test_a_link_keeps_pointing_where_it_did(tmp_path):
     write_json(tmp_path / "link.json", {"a": 1})
     assert os.path.islink(tmp_path / "link.json")
     assert (tmp_path / "there" / "real.json").read_text() == '{\n "a": 1\n}\n'
+
+
+def test_what_is_no_file_is_neither_waited_for_nor_replaced(tmp_path):
+    """Opening a pipe to read waits for a writer; as root a rename would put a file in a device's place."""
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_json, file_sha256):
+        for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+            with pytest.raises(ValueError, match=f"{path} is a (folder|pipe or a device), and no file"):
+                read(path)
+    for path in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(ValueError, match="is a pipe or a device, and no file"):
+            write_json(path, {})
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

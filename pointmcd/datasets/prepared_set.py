@@ -17,7 +17,6 @@ The digest is a SHA-256 over the manifest, which itself holds the SHA-256 of eve
 the manifest's digest, the files' sizes and the arrays' headers; ``verify`` reads the files as well.
 """
 
-import json
 import os
 import reprlib
 from functools import cached_property, partial
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from pointmcd.datasets.images import Images, decode_depth, decode_labels, decode_view
+from pointmcd.files import read_json
 from pointmcd.folders import (
     DamagedError,
     check_hashes,
@@ -126,8 +126,8 @@ class PreparedSplit:
         """S names; read when first asked for."""
         path = self.folder / "names.json"
         try:
-            names = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            names = read_json(path)
+        except (OSError, ValueError) as error:
             names = error
         self.prepared.check_unchanged()
         if not isinstance(names, list) or len(names) != len(self):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pointmcd.files import written_aside
+from pointmcd.files import check_regular, written_aside
 
 KINDS = {
     "max": "maximum of the backbone's point features",
@@ -124,6 +124,7 @@ class FeatureSet:
             ValueError: It is no such file, or damaged.
         """
         try:
+            check_regular(path)
             with np.load(path, allow_pickle=False) as file:
                 names = [key.removesuffix("/values") for key in file if key.endswith("/values")]
                 splits = {

@@ -178,7 +178,7 @@ def kill_once(
     command = [sys.executable, f"tools/{words[0]}", *words[1:]]
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        process_group=0,
     ) as process:  # fmt: skip
         _wait(process, folder, job.saves, after)
         ended = process.poll() is not None

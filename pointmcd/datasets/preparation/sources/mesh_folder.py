@@ -19,6 +19,7 @@ from pointmcd.datasets.preparation.sources.base import (
     number_parts,
 )
 from pointmcd.datasets.preparation.sources.walk import say, say_passed_over, visible_folders, walk
+from pointmcd.files import check_regular
 from pointmcd.geometry.mesh import MESH_SUFFIXES, MeshError, load_mesh
 from pointmcd.registry import SOURCES
 
@@ -211,6 +212,7 @@ def read_parts(path: Path) -> np.ndarray:
         MeshError: the file is missing or is no such text.
     """
     try:
+        check_regular(path)
         parts = np.array([int(word) for word in path.read_text("utf-8").split()], dtype=np.int64)
     except FileNotFoundError:
         raise MeshError(f"{path.name} is missing, which holds the parts of its faces") from None
