@@ -30,7 +30,7 @@ class _Network(nn.Module):
 def export_onnx(student: Student, path: str | Path) -> None:
     """Write the network of a student as an ONNX file.
 
-    Its inputs are ``points`` (B, N, C) float32, as ``Student.points`` prepares them, with N ``num_points`` and
+    Inputs: ``points`` (B, N, C) float32, as ``Student.points`` prepares them; N is ``num_points`` and
     C 3, and 3 more for each of ``Student.inputs``; and, where the student segments, ``category`` (B,) int64.
     Its outputs are ``logits``, (B, K) of a classifier or (B, N, P) of a student that segments, and
     ``embedding`` (B, D), the pooled feature. Names and settings are in the file's metadata, as JSON under
