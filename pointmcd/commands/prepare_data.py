@@ -44,6 +44,7 @@ from pointmcd.registry import import_modules
 
 if TYPE_CHECKING:
     from pointmcd.datasets.preparation.job import Request, Result
+    from pointmcd.datasets.preparation.sources.copies import CopySettings
 
 REJECTED = 3
 LEAST_MEMORY_GB = 4.0
@@ -109,6 +110,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         help="of hpr among 10000 points, in largest distances to the camera (100), or pointvst for that "
         "method's rule",
     )
+    add("--copies", type=int, default=0, metavar="N", help="prepare each training shape N times more (0)")
+    add("--copy-turn", type=float, metavar="DEG", help="turn copies about the up axis by up to so much (15)")
+    add("--copy-stretch", type=float, metavar="FACTOR", help="stretch their axes by up to so much (1.5)")
     add("--seed", type=int, default=0, help="seed of the sampling, and of what the source draws (0)")
     add("--workers", type=int, help="processes; default: one a core; 0: in this one")
     add(
@@ -148,9 +152,22 @@ def make_request(args: argparse.Namespace) -> Request:
         args.kind,
         {name: getattr(args, name) for name in inspect.signature(source_class(args.kind)).parameters},
         views=not args.no_views,
+        copies=make_copies(args),
         rig=None if cameras is None else rig(cameras),
         **{name: getattr(args, name) for name in DEFAULTS if name != "rig" and hasattr(args, name)},
     )
+
+
+def make_copies(args: argparse.Namespace) -> CopySettings | None:
+    from pointmcd.datasets.preparation.sources.copies import CopySettings
+
+    given = {"turn_deg": args.copy_turn, "stretch": args.copy_stretch}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.copies:
+        return CopySettings(args.copies, **given)
+    if given:
+        raise ValueError("--copy-turn and --copy-stretch say how the copies of --copies N are made")
+    return None
 
 
 def make_limits(args: argparse.Namespace, workers: int) -> Limits:

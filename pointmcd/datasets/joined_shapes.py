@@ -1,16 +1,16 @@
 """Shapes of several prepared sets in one loader: those with labels first, and others to learn from beside."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from pointmcd.batch import Batch
-from pointmcd.datasets.prepared_shapes import PreparedShapes
+from pointmcd.datasets.prepared_shapes import PreparedShapes, joined
 from pointmcd.registry import DATASETS
 
-OF_LABELS = ("label_fraction", "fraction_seed", "unlabelled", "without_fold")
+OF_LABELS = ("label_fraction", "fraction_seed", "unlabelled", "without_fold", "copies")
 
 
 @DATASETS.register_module()
@@ -91,17 +91,6 @@ class JoinedShapes(PreparedShapes):
             else:
                 own = index[place] - self._starts[number - 1]
                 parts.append(self.sets[number - 1].__getitems__(own.tolist()))
-        batch = _joined(parts, torch.from_numpy(np.argsort(np.concatenate(places))))
+        batch = joined(parts, torch.from_numpy(np.argsort(np.concatenate(places))))
         batch["index"] = torch.from_numpy(index)
         return batch
-
-
-def _joined(parts: Sequence[Any], order: torch.Tensor) -> Batch:
-    """Batches, or what teachers say of them, behind one another and then in that order."""
-    joined = {
-        name: _joined([part[name] for part in parts], order)
-        if isinstance(value, dict)
-        else torch.cat([part[name] for part in parts])[order]
-        for name, value in parts[0].items()
-    }
-    return cast(Batch, joined)

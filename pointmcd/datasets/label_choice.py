@@ -11,6 +11,7 @@ import numpy as np
 LOG = logging.getLogger("pointmcd")
 HELD_OUT_EVERY = 5
 PARTS_OF_TRAIN = ("fit", "held_out")
+IN_NO_FOLD, NOT_SEEN = -1, -2
 WithoutFold = tuple[int, int]
 """``(k, K)``: all labels but those of the k-th of K folds, counted from 0."""
 
@@ -81,6 +82,21 @@ def fold_numbers(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
             # where a class begins is drawn too: else the first folds are the largest
             numbers[rng.permutation(own)] = (np.arange(len(own)) + rng.integers(folds)) % folds
     return numbers
+
+
+def folds_of_rows(count: int, labelled: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
+    """(count,) int64: of each row of train the fold that its label is in, ``IN_NO_FOLD`` where it is in none
+    and all teachers have seen it, or ``NOT_SEEN``.
+
+    Args:
+        count: Rows of train.
+        labelled: (R,) those whose labels are seen.
+        numbers: (R,) of ``fold_numbers``; None: there are no folds, and it makes no difference.
+    """
+    folds = np.full(count, NOT_SEEN, np.int64)
+    if numbers is not None:
+        folds[labelled] = numbers
+    return folds
 
 
 def labelled_rows(

@@ -267,6 +267,13 @@ class PreparedSet:
         return self.manifest.get("class_parts")
 
     @property
+    def copy_of(self) -> np.ndarray:
+        """(C,) int64: of each shape of the split ``copies`` the row of ``train`` that it is a copy of; none
+        where the set was prepared without copies.
+        """
+        return np.asarray((self.manifest.get("copies") or {"of": []})["of"], np.int64)
+
+    @property
     def num_views(self) -> int:
         """Number of cameras; 0 where there are neither views nor masks."""
         return self.manifest["num_views"]
@@ -326,6 +333,7 @@ def _check_values(manifest: dict[str, Any], path: Path) -> None:
         "class_names": not _are_names(classes) or len({*(classes or ())}) < len(classes or ()),
         "part_names": parts is not None and not _are_names(parts),
         "class_parts": of_classes is not None and not _are_parts(of_classes),
+        "copies": manifest.get("copies") is not None and not _are_copies(manifest),
         "num_views": type(manifest["num_views"]) is not int or manifest["num_views"] < 0,
         "points": type(manifest["points"]["num_points"]) is not int or manifest["points"]["num_points"] < 1,
         "views": manifest["views"] is not None
@@ -333,6 +341,12 @@ def _check_values(manifest: dict[str, Any], path: Path) -> None:
     }
     if wrong := [key for key, is_wrong in faults.items() if is_wrong]:
         raise DamagedError(f"{path} is damaged: its {wrong[0]} cannot be {reprlib.repr(manifest[wrong[0]])}")
+
+
+def _are_copies(manifest: dict[str, Any]) -> bool:
+    of, splits = manifest["copies"]["of"], manifest["splits"]
+    known = isinstance(of, list) and len(of) == splits["copies"] and of == sorted(of)
+    return known and all(type(row) is int and 0 <= row < splits["train"] for row in of)
 
 
 def _are_names(values: Any) -> bool:

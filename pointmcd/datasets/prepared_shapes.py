@@ -1,7 +1,7 @@
 """The one dataset class: rows of a prepared set, a whole batch at a time."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import DATASETS, FUNCTIONS
 
+COPIES = "copies"
 UNLABELLED = (None, "rest", "all")
 
 
@@ -44,6 +45,8 @@ class PreparedShapes(Dataset):
         unlabelled: Which shapes come without their label (-1; of a set with parts, without their parts):
             None for none, so that only the labelled ones are there, ``rest`` for the others of the split, or
             ``all``.
+        copies: Each time draw a shape or one of its copies (``prepare_data.py --copies``), each as likely as
+            the other; of ``train`` and its parts.
         teacher: Name of a teacher cached for this set, whose rows are loaded, or None.
 
     Attributes:
@@ -73,6 +76,7 @@ class PreparedShapes(Dataset):
         unlabelled: str | None = None,
         without_fold: Sequence[int] | None = None,
         colors: bool = False,
+        copies: bool = False,
     ) -> None:
         self.prepared = PreparedSet(data_root)
         self.split_name = split
@@ -108,6 +112,16 @@ class PreparedShapes(Dataset):
                     f"write it again with --point-count {num_points}"
                 )
         self._check(data_root)
+        self._copies: PreparedShapes | None = None
+        if copies:
+            if not len(self.prepared.copy_of) or self._stored_split != "train":
+                raise ValueError(
+                    f"{data_root} has no copies of {split}: they are made of training shapes by "
+                    "tools/prepare_data.py --copies N"
+                )
+            kinds = normals, visibility, parts, views, teacher, part_views, depths
+            self._copies = PreparedShapes(data_root, COPIES, num_points, *kinds, colors=colors)
+            self._first_copy = np.searchsorted(self.prepared.copy_of, np.arange(len(truth) + 1))
 
     def _check(self, root: str) -> None:
         stored = self.prepared.num_points
@@ -160,12 +174,29 @@ class PreparedShapes(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """The batch of these shapes; the loader's ``collate_fn`` has nothing left to do."""
         index = np.asarray(indices, np.int64)
-        rows, count = self.rows[index], self.num_points
-        batch: Batch = {
-            "index": torch.from_numpy(index),
-            "points": _tensor(self._data.points, rows, count),
-            "label": torch.from_numpy(self.labels[index]),
-        }
+        batch = self._draw(self.rows[index])
+        batch["index"] = torch.from_numpy(index)
+        batch["label"] = torch.from_numpy(self.labels[index])
+        if self.with_parts:
+            batch["parts"][~torch.from_numpy(self.labelled[index])] = -1
+        return batch
+
+    def _draw(self, rows: np.ndarray) -> Batch:
+        """Shapes of the stored split, or copies of them."""
+        if self._copies is None:
+            return self._read(rows)
+        first, last = self._first_copy[rows], self._first_copy[rows + 1]
+        drawn = (torch.rand(len(rows)).numpy() * (last - first + 1)).astype(np.int64)
+        own, copied = np.flatnonzero(drawn == 0), np.flatnonzero(drawn)
+        parts = [self._read(rows[own])] if len(own) else []
+        if len(copied):
+            parts.append(self._copies._read((first + drawn - 1)[copied]))
+        return joined(parts, torch.from_numpy(np.argsort(np.concatenate([own, copied]))))
+
+    def _read(self, rows: np.ndarray) -> Batch:
+        """What is stored of rows (B,) of the split."""
+        count = self.num_points
+        batch: Batch = {"points": _tensor(self._data.points, rows, count)}
         if self.with_normals:
             batch["normals"] = _tensor(self._data.normals, rows, count)
         if self.with_colors:
@@ -174,7 +205,6 @@ class PreparedShapes(Dataset):
             batch["visibility"] = _tensor(self._data.visibility, rows, count).view(torch.int32)
         if self.with_parts:
             batch["parts"] = _tensor(self._data.parts, rows, count).long()
-            batch["parts"][~torch.from_numpy(self.labelled[index])] = -1
         if self.views:
             chosen = self._choose_views(len(rows))
             batch["view_index"] = chosen
@@ -193,6 +223,17 @@ class PreparedShapes(Dataset):
         if self.views == total:
             return torch.arange(total).repeat(count, 1)
         return torch.rand(count, total).argsort(1)[:, : self.views].sort(1).values
+
+
+def joined(parts: Sequence[Any], order: torch.Tensor) -> Batch:
+    """Put batches, and what teachers say of them, behind one another, and then into an order (B,)."""
+    whole = {
+        name: joined([part[name] for part in parts], order)
+        if isinstance(value, dict)
+        else torch.cat([part[name] for part in parts])[order]
+        for name, value in parts[0].items()
+    }
+    return cast(Batch, whole)
 
 
 def _tensor(array: np.ndarray | None, rows: np.ndarray, count: int) -> torch.Tensor:

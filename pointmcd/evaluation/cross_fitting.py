@@ -9,9 +9,11 @@ import torch
 from scipy.special import log_softmax
 
 from pointmcd.datasets.label_choice import (
+    IN_NO_FOLD,
     Labels,
     fold_numbers,
     fold_record,
+    folds_of_rows,
     labelled_rows,
     labels_of_record,
     labels_record,
@@ -19,6 +21,7 @@ from pointmcd.datasets.label_choice import (
     parts_of_split,
 )
 from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_shapes import COPIES
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.engine.agreement import config_of, statement_of
 from pointmcd.evaluation.classification import accuracies_of_parts
@@ -124,6 +127,11 @@ def cross_fitted(prepared: PreparedSet, members: Sequence[Member]) -> Opinion:
             own = labelled[numbers == fold]
             logits["train"][own] = said["train"][member][own]
         spoken["train"][labelled[numbers < 0]] = False
+        if len(prepared.copy_of):  # of a shape speaks who has not seen its label, and so of its copies
+            of_copies = folds_of_rows(len(truth), labelled, numbers)[prepared.copy_of]
+            for fold, member in enumerate(place):
+                logits[COPIES][of_copies == fold] = said[COPIES][member][of_copies == fold]
+            spoken[COPIES] = of_copies != IN_NO_FOLD
         log_small_classes(truth[labelled[numbers < 0]], prepared.class_names, len(members))
         record["folds"] = [
             {**fold_record(labelled, numbers, fold), "member": member} for fold, member in enumerate(place)

@@ -12,9 +12,11 @@ from torch.utils.data import DataLoader
 
 from pointmcd.batch import TeacherRows
 from pointmcd.datasets.label_choice import (
+    IN_NO_FOLD,
     Labels,
     fold_numbers,
     fold_record,
+    folds_of_rows,
     labelled_rows,
     labels_of_record,
     labels_record,
@@ -22,7 +24,7 @@ from pointmcd.datasets.label_choice import (
     parts_of_split,
     rows_of_split,
 )
-from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
+from pointmcd.datasets.prepared_shapes import COPIES, PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.datasets.trunk_features import TrunkFeatures
 from pointmcd.evaluation.classification import accuracies_of_parts
@@ -54,6 +56,8 @@ class FrozenTeacher(NamedTuple):
     own_logits: np.ndarray  # (R, K), NaN where it may say nothing
     record: dict[str, Any]  # for meta.json
     point_probe: PointProbe | None = None  # of the parts of points
+    fold_of_row: np.ndarray | None = None  # (S,) of each row of train, as ``folds_of_rows``
+    fold_probes: Sequence[Probe] = ()  # one without each fold, where there are copies to speak of
 
 
 def trunk_features(root: str | Path, trunk: FrozenTrunk, track: Track) -> TrunkFeatures:
@@ -146,20 +150,27 @@ def fit_teacher(
         record["point_probe"] = point_probe.record
     if folds:
         log_small_classes(y[~in_folds], prepared.class_names, folds)
+    of_rows_folds = folds_of_rows(len(truth), labelled, numbers if folds else None)
+    fold_probes = [
+        fit_probe(x[numbers != fold], y[numbers != fold], num_classes, tried[chosen])
+        for fold in range(folds if len(prepared.copy_of) else 0)
+    ]
     if spread:
         start = softmax(probe.logits(looks), 1)
         start[labelled] = np.eye(num_classes)[y]
         wider = np.log(spread_labels(looks[rows], start[rows])[np.isin(rows, rest)] + 1e-4)
-        return FrozenTeacher(
-            standardizer,
-            projection,
-            probe,
-            np.concatenate([labelled, rest]),
-            np.concatenate([answers, wider]),
-            record,
-            point_probe,
-        )
-    return FrozenTeacher(standardizer, projection, probe, labelled, answers, record, point_probe)
+        labelled, answers = np.concatenate([labelled, rest]), np.concatenate([answers, wider])
+    return FrozenTeacher(
+        standardizer,
+        projection,
+        probe,
+        labelled,
+        answers,
+        record,
+        point_probe,
+        of_rows_folds,
+        fold_probes,
+    )
 
 
 def pooled(views: np.ndarray) -> np.ndarray:
@@ -194,13 +205,19 @@ def write_cache(
     with TeacherCacheWriter(root, name) as writer:
         for split in prepared.splits:
             views = read_rows(features, split)
-            logits = teacher.probe.logits(teacher.standardizer(pooled(views)))
+            looks = teacher.standardizer(pooled(views))
+            logits = teacher.probe.logits(looks)
             spoken = np.ones(len(views), bool)
             if home and split == "train":
                 logits[teacher.own_rows] = np.nan_to_num(teacher.own_logits)
                 spoken[teacher.own_rows] = ~np.isnan(teacher.own_logits[:, 0])
+            if home and split == COPIES and teacher.fold_of_row is not None:
+                of_copies = teacher.fold_of_row[prepared.copy_of]
+                for fold, probe in enumerate(teacher.fold_probes):
+                    logits[of_copies == fold] = probe.logits(looks[of_copies == fold])
+                spoken = of_copies != IN_NO_FOLD
             truth = np.asarray(prepared.split(split).labels)
-            of_points = _point_batches(teacher, points, split, truth)
+            of_points = _point_batches(teacher, points, split, truth, prepared.copy_of)
             of_shapes = _batches(teacher.projection, views, logits, spoken)
             rows = (
                 cast(TeacherRows, {**one, **other}) for one, other in zip(of_shapes, of_points, strict=False)
@@ -237,10 +254,15 @@ def _batches(
 
 
 def _point_batches(
-    teacher: FrozenTeacher, points: Sequence[TrunkFeatures], split: str, categories: np.ndarray
+    teacher: FrozenTeacher,
+    points: Sequence[TrunkFeatures],
+    split: str,
+    categories: np.ndarray,
+    copy_of: np.ndarray,
 ) -> Iterator[TeacherRows]:
     """Of the same shapes what is said of their points: nothing where no network was asked."""
     arrays = [one.split(split) for one in points]
+    originals = {"train": np.arange(len(categories)), COPIES: copy_of}.get(split, np.empty(0, np.int64))
     for start in range(0, len(categories), CHUNK):
         rows: TeacherRows = {}
         part = np.arange(start, min(start + CHUNK, len(categories)))
@@ -248,7 +270,7 @@ def _point_batches(
             said = np.concatenate([np.asarray(array[part], np.float32) for array in arrays], -1)
             rows["point_descriptors"] = torch.from_numpy(said)
             if teacher.point_probe is not None:
-                own = part if split == "train" else None
+                own = originals[part] if len(originals) else None
                 logits = teacher.point_probe.logits(said, categories[part], own)
                 rows["point_logits"] = torch.from_numpy(logits)
         yield rows

@@ -19,6 +19,7 @@ from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.ranks import Ranks
 from pointmcd.datasets.preparation.request import PreparationError, Request
 from pointmcd.datasets.preparation.sources import source_class
+from pointmcd.datasets.preparation.sources.copies import SPLIT, CopiedSource
 from pointmcd.datasets.preparation.workers import ShapeJob, prepare_each
 from pointmcd.datasets.preparation.writer import SplitWriter, seal
 from pointmcd.datasets.prepared_set import MANIFEST, PreparedSet
@@ -86,7 +87,10 @@ def prepare(
         if request.path is not None and is_archive(request.path):
             options["source"] = work / "source"
         source = source_class(request.source)(**options)
-        job = ShapeJob(source, request.settings(source), work / "shapes", limits or Limits())
+        settings = request.settings(source)
+        if request.copies is not None:
+            source = CopiedSource(source, request.copies, settings.points.up, settings.points.seed)
+        job = ShapeJob(source, settings, work / "shapes", limits or Limits())
         _prepare_share(job, ranks, workers)
         ranks.wait()
         if not ranks.first:
@@ -194,6 +198,10 @@ def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
         else:
             about = {"name": item.name, "split": item.split, "file": item.file}
             rejected.append({**about, "reason": job.reason(index)})
+    originals = job.source.originals if isinstance(job.source, CopiedSource) else {}
+    row_of = {index: row for row, index in enumerate(kept["train"])} if originals else {}
+    if originals:  # no copy of a shape that was rejected
+        kept[SPLIT] = [index for index in kept[SPLIT] if originals[index] in row_of]
     if lost := [split for split, rows in kept.items() if not rows]:
         shown = "\n".join(f"  {r['split']}/{r['name']}: {r['reason']}" for r in rejected[:10])
         raise PreparationError(f"no usable shape in the split {', '.join(lost)}; the first reasons:\n{shown}")
@@ -211,6 +219,7 @@ def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
         "splits": splits,
         **job.settings.to_dict(),
         **({} if job.source.class_parts is None else {"class_parts": job.source.class_parts}),
+        **({"copies": {"of": [row_of[originals[index]] for index in kept[SPLIT]]}} if originals else {}),
         "rejected": rejected,
         "request": record,
         "made_with": {name: version(name) for name in ("pointmcd", "trimesh", "embreex", "numpy", "torch")},

@@ -7,6 +7,7 @@ from typing import Any
 from pointmcd.datasets.preparation.archive import fingerprint
 from pointmcd.datasets.preparation.shape import PointSettings, Settings
 from pointmcd.datasets.preparation.sources import Source, source_class
+from pointmcd.datasets.preparation.sources.copies import CopySettings
 from pointmcd.geometry import CameraRig, rig
 
 POINT_SETTINGS = tuple(field.name for field in fields(PointSettings))
@@ -32,6 +33,7 @@ class Request:
         source: its name (``source_names``).
         options: the source's own arguments. The path ``source`` among them may be an archive.
         views: render views.
+        copies: prepare copies of the training shapes too.
         overrides: fields of ``PointSettings`` and ``Settings`` that are to be other than there. Where ``up``
             and ``rig`` are not among them the source decides; where ``visibility`` is not it is ``ray``, for
             clouds without normals ``hpr``, and without views ``none``: the test that comes nearest to ray
@@ -41,8 +43,15 @@ class Request:
         TypeError: there is no such setting.
     """
 
-    def __init__(self, source: str, options: dict[str, Any], views: bool = True, **overrides: Any) -> None:
-        self.source, self.options, self.views = source, options, views
+    def __init__(
+        self,
+        source: str,
+        options: dict[str, Any],
+        views: bool = True,
+        copies: CopySettings | None = None,
+        **overrides: Any,
+    ) -> None:
+        self.source, self.options, self.views, self.copies = source, options, views, copies
         if unknown := sorted(overrides.keys() - DEFAULTS.keys()):
             raise TypeError(f"no setting is called {', '.join(unknown)}; there are {', '.join(DEFAULTS)}")
         self._chosen = {name: value for name, value in overrides.items() if value is not None}
@@ -92,4 +101,6 @@ class Request:
                 record[name] = asked[name]
         if not self.views:
             record["views"] = False
+        if self.copies is not None:
+            record["copies"] = self.copies.to_dict()
         return record
