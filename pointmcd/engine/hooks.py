@@ -76,6 +76,14 @@ class CheckpointHook(MMEngineCheckpointHook):
         if self.max_keep_ckpts <= 0:
             self.keep_ckpt_ids: deque[int] = deque()
 
+    def after_train(self, runner: Runner) -> None:
+        """Store the last epoch also of a training that ends before its time, as by ``EarlyStoppingHook``."""
+        epoch = runner.epoch
+        stored = self.last_ckpt is not None and Path(self.last_ckpt).name == self.filename_tmpl.format(epoch)
+        if runner.train_loop.stop_training and self.by_epoch and self.interval > 0 and not stored:
+            self._save_checkpoint_with_step(runner, epoch, {"epoch": epoch, "iter": runner.iter})
+        super().after_train(runner)
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         kept = [number for number in self.keep_ckpt_ids if number != step] + [step]
         many = max(len(kept) - self.max_keep_ckpts, 0) if self.max_keep_ckpts > 0 else 0

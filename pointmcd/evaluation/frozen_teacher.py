@@ -66,7 +66,7 @@ def trunk_features(root: str | Path, trunk: FrozenTrunk, track: Track) -> TrunkF
     Args:
         root: Folder of the prepared set.
         trunk: The network.
-        track: As ``rich.progress.track``: hands its argument on and shows how far it is.
+        track: As ``pointmcd.progress.Progress.track``: hands its argument on and shows how far it is.
 
     Raises:
         ValueError: The set has no views.

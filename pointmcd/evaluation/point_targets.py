@@ -64,7 +64,7 @@ def point_features(
         trunk: The network, with ``levels``.
         num_points: N.
         channels: E.
-        track: As ``rich.progress.track``.
+        track: As ``pointmcd.progress.Progress.track``.
 
     Raises:
         ValueError: The set has no views, no masks or fewer points.
