@@ -26,7 +26,15 @@ OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.compat")
 
 SOURCE_MODULES = [
     f"pointmcd.datasets.preparation.sources.{name}"
-    for name in ("mesh_folder", "modelnet40", "shapenet_part", "shapenet_core", "scanobjectnn", "builtin")
+    for name in (
+        "mesh_folder",
+        "cloud_folder",
+        "modelnet40",
+        "shapenet_part",
+        "shapenet_core",
+        "scanobjectnn",
+        "builtin",
+    )
 ]
 SOURCES = Registry("source", scope="pointmcd", locations=SOURCE_MODULES)
 

@@ -6,7 +6,7 @@ from given import check_refused, given_file
 
 from pointmcd.apis.files import read_shape
 from pointmcd.datasets.preparation.shape import PointSettings, prepare_points
-from pointmcd.datasets.preparation.sources import SourceError, source_class
+from pointmcd.datasets.preparation.sources import source_class
 from pointmcd.geometry import MeshError
 
 SAME = """cl_xyz cl_txt_rgb cl_tab cl_crlf cl_blank_lines cl_trailing cl_head_hash cl_npy_6 cl_npy_f64
@@ -70,17 +70,25 @@ def test_every_given_cloud_is_in_a_table(cases):
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "reason"),
+    ("name", "source", "shapes", "parts"),
     [
-        ("snp_v0", "shapenet-part", "first form .points/"),
-        ("snp_custom", "shapenet-part", "99999999 is no category of ShapeNetPart"),
-        ("mn40_hdf5", "modelnet40", "modelnet40_ply_hdf5_2048.* is not read"),
+        ("snp_v0", "shapenet-part", 5, [4]),
+        ("snp_custom", "shapenet-part", 5, [2]),
+        ("mn40_hdf5", "modelnet40", 80, []),
+        ("lay_clouds", "cloud-folder", 8, []),
+        ("lay_ply_clouds", "cloud-folder", 8, []),
     ],
 )
-def test_given_forms_that_are_not_read_are_named(cases, name, source, reason):
+def test_given_forms_of_sets_are_read(cases, name, source, shapes, parts):
     folder = cases / name
-    with pytest.raises(SourceError, match=reason):
-        source_class(source)(folder / "src" if (folder / "src").is_dir() else folder)
+    collection = source_class(source)(folder / "src" if (folder / "src").is_dir() else folder)
+    assert len(collection.items) == shapes
+    used = {item.label for item in collection.items}
+    assert [len(collection.class_parts[label]) for label in used if collection.class_parts] == parts
+    for item in collection.items[::7]:
+        shape = collection.load(item)
+        assert shape.points.shape == (len(shape.points), 3)
+        assert parts == [] or set(shape.point_parts) <= set(collection.class_parts[item.label])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pointmcd.datasets.preparation.sources.base import SourceError
 
 if TYPE_CHECKING:
@@ -45,6 +47,19 @@ def open_hdf5(path: Path, arrays: Mapping[str, tuple]) -> Iterator["h5py.File"]:
             sizes = ", ".join(f"{len(file[name])} {name}" for name in arrays)
             raise SourceError(f"{path} has {sizes}: they should be as many")
         yield file
+
+
+def read_labels(path: Path, arrays: Mapping[str, tuple], classes: int) -> np.ndarray:
+    """(S,) int64, the ``label`` of each shape of a file, whose ``arrays`` are checked as by ``open_hdf5``.
+
+    Raises:
+        SourceError: as ``open_hdf5``, or a label is none of 0 to ``classes`` - 1.
+    """
+    with open_hdf5(path, arrays) as file:
+        labels = file["label"][:].reshape(len(file["label"]), -1)[:, 0]
+    if not np.isin(labels, range(classes)).all():
+        raise SourceError(f"{path} has labels {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
+    return labels.astype(np.int64)
 
 
 def _fits(actual: tuple[int, ...], wanted: tuple) -> bool:

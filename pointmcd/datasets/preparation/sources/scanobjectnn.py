@@ -14,7 +14,7 @@ from pointmcd.datasets.preparation.sources.base import (
     add_source,
     check_folder,
 )
-from pointmcd.datasets.preparation.sources.hdf5 import open_hdf5
+from pointmcd.datasets.preparation.sources.hdf5 import open_hdf5, read_labels
 from pointmcd.registry import SOURCES
 
 # In the order of the labels.
@@ -86,12 +86,9 @@ class ScanObjectNN(Source):
             return Shape(points=file["data"][int(row)].astype(np.float32))
 
     def _stored(self, path: Path, split: str) -> list[Item]:
-        with open_hdf5(path, {"data": (None, None, 3), "label": (None,)}) as file:
-            labels = file["label"][:]
-        if not np.isin(labels, range(len(CLASSES))).all():
-            raise SourceError(f"{path} has labels {labels.min()} to {labels.max()}, not 0 to 14")
+        labels = read_labels(path, {"data": (None, None, 3), "label": (None,)}, len(CLASSES))
         file_name = path.relative_to(self.root).as_posix()
         return [
             Item(f"{CLASSES[label]}/{split}_{row:05d}", label, split, f"{file_name}:{row}")
-            for row, label in enumerate(labels.astype(np.int64).tolist())
+            for row, label in enumerate(labels.tolist())
         ]

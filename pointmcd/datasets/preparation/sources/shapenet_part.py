@@ -15,11 +15,12 @@ from pointmcd.datasets.preparation.sources.base import (
     SourceError,
     add_source,
     check_folder,
-    number_parts,
 )
-from pointmcd.datasets.preparation.sources.hdf5 import open_hdf5
+from pointmcd.datasets.preparation.sources.hdf5 import open_hdf5, read_labels
+from pointmcd.datasets.preparation.sources.part_numbers import PartNumbers
 from pointmcd.datasets.preparation.sources.rows import read_rows
-from pointmcd.datasets.preparation.sources.walk import NAMES_SHOWN, say, visible_folders
+from pointmcd.datasets.preparation.sources.walk import say, visible_folders
+from pointmcd.geometry import whole_parts
 from pointmcd.geometry.mesh import MeshError
 from pointmcd.registry import SOURCES
 
@@ -50,14 +51,20 @@ CATEGORY_FILE = "synsetoffset2category.txt"
 
 @SOURCES.register_module(name="shapenet-part")
 class ShapeNetPart(Source):
-    """ShapeNetPart in either public form, told apart by what the folder holds; train and val become train.
+    """ShapeNetPart in its public forms, told apart by what the folder holds; train and val become train.
 
     - ``shapenetcore_partanno_segmentation_benchmark_v0_normal``: ``<synset>/<shape>.txt``, rows of ``x y z nx
       ny nz part``, and ``train_test_split/shuffled_{train,val,test}_file_list.json``. A shape that a list
       names but the folder lacks is reported, and the manifest lists it as rejected. A shape that is listed
       both for training and for testing is reported too, and stays in both splits.
+    - ``shapenetcore_partanno_segmentation_benchmark_v0``, the first form: ``<synset>/points/<shape>.pts``,
+      rows of ``x y z``, and ``<synset>/points_label/<shape>.seg``, a part from 1 a point; the same lists.
     - ``hdf5_data``: ``ply_data_{train,val,test}*.h5`` with ``data`` (S, 2048, 3), ``label`` (S, 1) and
       ``pid`` (S, 2048). There are no normals, and names are numbers. Needs h5py.
+
+    Where ``synsetoffset2category.txt`` of one of the first two names a category that is not ShapeNetPart's,
+    the categories are those of that file, with the parts that their shapes have. ``parts.txt`` beside it
+    names parts, a line ``category number name`` for each, with the numbers of the files.
 
     Args:
         source: the unpacked folder, or one above it.
@@ -69,59 +76,87 @@ class ShapeNetPart(Source):
     }
 
     surfaces, up, rig = False, "y", "rings2x8"
-    class_parts: list[list[int]]
+    numbers: PartNumbers
 
     def __init__(self, source: Path) -> None:
         check_folder(source)
-        self.class_names = list(CATEGORIES)
-        self.part_names, self.class_parts = number_parts(
-            {name: range(count) for name, (_, count) in CATEGORIES.items()}
-        )
-        for folder in (source, *visible_folders(source)):
-            if (folder / CATEGORY_FILE).is_file():
-                if any(folder.glob("*/points/*.pts")):
-                    raise SourceError(
-                        f"{folder} is ShapeNetPart's first form (points/*.pts, points_label/*.seg),\n"
-                        "which is not read; read are shapenetcore_partanno_segmentation_benchmark_v0_normal "
-                        "and hdf5_data"
-                    )
-                self.root, self.normals = folder, True
-                self.items = self._listed()
-                return
-            if any(folder.glob("ply_data_*.h5")):
-                self.root, self.normals = folder, False
-                self._check_order()
-                self.items = [item for split in LISTS for item in self._stored(split)]
-                return
-        raise SourceError(
-            f"{source} is not ShapeNetPart: it holds neither {CATEGORY_FILE} (the text form,\n"
-            "shapenetcore_partanno_segmentation_benchmark_v0_normal) nor ply_data_*.h5 (the form hdf5_data)"
-        )
+        self.synsets = {name: synset for name, (synset, _) in CATEGORIES.items()}
+        for self.root in (source, *visible_folders(source)):
+            if (self.root / CATEGORY_FILE).is_file():
+                self._open_text()
+                break
+            if any(self.root.glob("ply_data_*.h5")):
+                self._open_stored()
+                break
+        else:
+            raise SourceError(
+                f"{source} is not ShapeNetPart: it holds neither {CATEGORY_FILE} (the text forms,\n"
+                "shapenetcore_partanno_segmentation_benchmark_v0 and _v0_normal) nor ply_data_*.h5 (the form "
+                "hdf5_data)"
+            )
+        self.part_names, self.class_parts = self.numbers.names, self.numbers.class_parts
+
+    def _open_text(self) -> None:
+        named = self._categories()
+        own = not set(named.values()) <= {synset for synset, _ in CATEGORIES.values()}
+        if own:
+            self.synsets = named
+        self.class_names = list(self.synsets)
+        self.first_form = any(self.root.glob("*/points/*.pts"))
+        self.normals = not self.first_form
+        self.items = self._listed()
+        listed = PartNumbers.listed(self.root, self.class_names)
+        if listed is not None:
+            self.numbers = listed
+        elif own:
+            self.numbers = PartNumbers.found(self.class_names, self.items, lambda item: self._read(item)[2])
+        else:
+            self.numbers = official_numbers(1 if self.first_form else None)
+
+    def _open_stored(self) -> None:
+        self.class_names, self.first_form, self.normals = list(CATEGORIES), False, False
+        self.numbers = official_numbers()
+        self._check_order()
+        self.items = [item for split in LISTS for item in self._stored(split)]
+
+    def _categories(self) -> dict[str, str]:
+        """Synsets by names, as ``synsetoffset2category.txt`` has them."""
+        path = self.root / CATEGORY_FILE
+        rows = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+        if not rows or any(len(row) != 2 for row in rows):
+            raise SourceError(f"{path} is not a list of lines such as `Chair 03001627`")
+        names = {name.lower(): synset for name, synset in rows}
+        if len(names) < len(rows) or len({*names.values()}) < len(rows):
+            raise SourceError(f"{path} names a category twice")
+        return names
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        add_source(parser, "shapenetcore_partanno_segmentation_benchmark_v0_normal or hdf5_data")
+        add_source(parser, "shapenetcore_partanno_segmentation_benchmark_v0_normal or _v0, or hdf5_data")
 
     def load(self, item: Item) -> Shape:
-        normals: np.ndarray | None
+        points, normals, parts = self._read(item)
+        return Shape(points=points, normals=normals, point_parts=self.numbers.of(item.label, parts))
+
+    def _read(self, item: Item) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Points, normals where there are some, and parts as the files number them."""
+        if self.first_form:
+            points = read_rows(self.root / item.file, "x y z")
+            labels = Path(item.file.replace("/points/", "/points_label/", 1)).with_suffix(".seg")
+            parts = read_rows(self.root / labels, "part")[:, 0]
+            if len(parts) != len(points):
+                raise MeshError(f"{labels.name} has {len(parts)} parts, there are {len(points)} points")
+            return points, None, whole_parts(parts)
         if self.normals:
             rows = read_rows(self.root / item.file, "x y z nx ny nz part")
-            points, normals, parts = rows[:, :3], rows[:, 3:6], rows[:, 6]
-        else:
-            points, normals, parts = self._row(item)
-        with np.errstate(invalid="ignore"):
-            whole = parts.astype(np.int64)
-        if (whole != parts).any():
-            raise MeshError(f"the part {parts[whole != parts][0]:g} is no whole number")
-        parts, known = whole, self.class_parts[item.label]
-        if strange := sorted(set(np.unique(parts).tolist()) - set(known)):
-            name = self.class_names[item.label]
-            raise MeshError(f"parts {strange[:NAMES_SHOWN]}; a {name} has {known[0]} to {known[-1]}")
-        return Shape(points=points, normals=normals, point_parts=parts)
+            return rows[:, :3], rows[:, 3:6], whole_parts(rows[:, 6])
+        name, _, row = item.file.rpartition(":")
+        with open_hdf5(self.root / name, {}) as file:
+            return file["data"][int(row)].astype(np.float32), None, whole_parts(file["pid"][int(row)])
 
     def _listed(self) -> list[Item]:
-        """The shapes of the text form's three lists, each once a split."""
-        labels = {synset: label for label, (synset, _) in enumerate(CATEGORIES.values())}
+        """The shapes of the text forms' three lists, each once a split."""
+        labels = {synset: label for label, synset in enumerate(self.synsets.values())}
         items: dict[tuple[str, str], Item] = {}
         missing: dict[str, None] = {}
         for split in LISTS:
@@ -129,9 +164,10 @@ class ShapeNetPart(Source):
                 synset, name = entry.split("/")[-2:]
                 if synset not in labels:
                     raise SourceError(
-                        f"{self.root}/train_test_split lists {entry}; {synset} is no category of ShapeNetPart"
+                        f"{self.root}/train_test_split lists {entry}; "
+                        f"{synset} is no category of {CATEGORY_FILE}"
                     )
-                file = f"{synset}/{name}.txt"
+                file = f"{synset}/points/{name}.pts" if self.first_form else f"{synset}/{name}.txt"
                 full_name = f"{self.class_names[labels[synset]]}/{name}"
                 items[split, file] = Item(full_name, labels[synset], split, file)
                 if not (self.root / file).is_file():
@@ -171,17 +207,16 @@ class ShapeNetPart(Source):
         if not files:
             raise SourceError(f"{self.root} has no ply_data_{split}*.h5")
         for path in files:
-            with open_hdf5(
-                path, {"data": (None, None, 3), "label": (None, ...), "pid": (None, None)}
-            ) as file:
-                labels = file["label"][:].reshape(len(file["data"]), -1)[:, 0]
-            if not np.isin(labels, range(len(CATEGORIES))).all():
-                raise SourceError(f"{path} has labels {labels.min()} to {labels.max()}, not 0 to 15")
-            for row, label in enumerate(labels.astype(np.int64).tolist()):
+            arrays = {"data": (None, None, 3), "label": (None, ...), "pid": (None, None)}
+            for row, label in enumerate(read_labels(path, arrays, len(CATEGORIES)).tolist()):
                 name = self.class_names[label]
                 yield Item(f"{name}/{path.stem}_{row:04d}", label, split, f"{path.name}:{row}")
 
-    def _row(self, item: Item) -> tuple[np.ndarray, None, np.ndarray]:
-        name, _, row = item.file.rpartition(":")
-        with open_hdf5(self.root / name, {}) as file:
-            return file["data"][int(row)].astype(np.float32), None, file["pid"][int(row)]
+
+def official_numbers(first: int | None = None) -> PartNumbers:
+    """ShapeNetPart's 50 parts; numbered 0 to 49 in the files, or in each category from ``first``."""
+    parts, start = {}, 0
+    for name, (_, count) in CATEGORIES.items():
+        parts[name] = {(start if first is None else first) + part: str(part) for part in range(count)}
+        start += count
+    return PartNumbers(parts)

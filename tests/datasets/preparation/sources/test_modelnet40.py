@@ -100,3 +100,30 @@ def test_real_text_sample(shared, tmp_path):
     shape = source.load(source.items[0])
     assert shape.points.shape == (10_000, 3)
     np.testing.assert_allclose(np.linalg.norm(shape.normals, axis=1), 1, atol=1e-3)
+
+
+def test_hdf5_form(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    root = tmp_path / "up/modelnet40_ply_hdf5_2048"
+    root.mkdir(parents=True)
+    (root / "shape_names.txt").write_text("\n".join(CLASSES) + "\n")
+    data = np.random.default_rng(0).normal(size=(2, 2048, 6)).astype(np.float32)
+    for split, labels in (("train", [39, 1]), ("test", [0, 2])):
+        (root / f"{split}_files.txt").write_text(f"data/modelnet40_ply_hdf5_2048/ply_data_{split}0.h5\n")
+        with h5py.File(root / f"ply_data_{split}0.h5", "w") as file:
+            file["data"], file["normal"] = data[..., :3], data[..., 3:]
+            file["label"] = np.array(labels, np.uint8)[:, None]
+    (root / "ply_data_test_0_id2file.json").write_text('["class_00/class_00_0001.ply", "class_02_0009.ply"]')
+    source = ModelNet40(tmp_path / "up")
+    assert [(item.name, item.label, item.split) for item in source.items] == [
+        ("class_39/ply_data_train0_0000", 39, "train"),
+        ("class_01/ply_data_train0_0001", 1, "train"),
+        ("class_00/class_00_0001", 0, "test"),
+        ("class_02/class_02_0009", 2, "test"),
+    ]
+    assert (source.surfaces, source.normals, source.up) == (False, True, "y")
+    shape = source.load(source.items[1])
+    np.testing.assert_array_equal(np.hstack([shape.points, shape.normals]), data[1])
+    (root / "test_files.txt").unlink()
+    with pytest.raises(SourceError, match=r"test_files.txt is missing: it lists the files of the test"):
+        ModelNet40(root)

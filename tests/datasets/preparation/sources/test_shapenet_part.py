@@ -243,3 +243,49 @@ def test_hdf5_files_with_faults(tmp_path):
         opened["pid"] = np.zeros((3, 64), np.uint8)
     with pytest.raises(SourceError, match="2 data, 2 label, 3 pid: they should be as many"):
         ShapeNetPart(tmp_path)
+
+
+def first_form(root: Path, category: str = f"Chair\t{CHAIR}", labels: tuple[int, ...] = (1, 4)) -> Path:
+    """Two shapes of the form with points/*.pts and points_label/*.seg."""
+    synset = category.split()[1]
+    for folder in ("points", "points_label"):
+        (root / synset / folder).mkdir(parents=True)
+    for seed, name in enumerate("ab"):
+        table = cloud(seed, list(labels))
+        np.savetxt(root / synset / f"points/{name}.pts", table[:, :3], fmt="%.5f")
+        np.savetxt(root / synset / f"points_label/{name}.seg", table[:, 6], fmt="%d")
+    (root / "synsetoffset2category.txt").write_text(category + "\n")
+    write_lists(root, [f"{synset}/a"], [], [f"{synset}/b"])
+    return root
+
+
+def test_first_form_counts_parts_from_1(tmp_path):
+    source = ShapeNetPart(first_form(tmp_path))
+    assert (len(source.part_names), source.normals) == (50, False)
+    assert [(item.name, item.label, item.split) for item in source.items] == [
+        ("chair/a", 4, "train"),
+        ("chair/b", 4, "test"),
+    ]
+    shape, expected = source.load(source.items[0]), cloud(0, [12, 15])
+    np.testing.assert_allclose(shape.points, expected[:, :3], atol=1e-5)
+    np.testing.assert_array_equal(shape.point_parts, expected[:, 6])
+    label_file = tmp_path / CHAIR / "points_label/a.seg"
+    label_file.write_text(label_file.read_text().replace("4", "5"))
+    with pytest.raises(MeshError, match=r"parts \[5\]; a chair has 1 to 4"):
+        source.load(source.items[0])
+    label_file.write_text("1\n2\n")
+    with pytest.raises(MeshError, match=r"a\.seg has 2 parts, there are 300 points"):
+        source.load(source.items[0])
+
+
+def test_categories_and_names_of_parts_of_ones_own(tmp_path):
+    root = first_form(tmp_path, "Hex_Nut 99999999", (3, 8))
+    source = ShapeNetPart(root)
+    assert (source.class_names, source.part_names) == (["hex_nut"], ["hex_nut-3", "hex_nut-8"])
+    assert set(source.load(source.items[0]).point_parts) == {0, 1}
+    (root / "parts.txt").write_text("hex_nut 3 thread\nhex_nut 8 flat side\nhex_nut 9 hole\n")
+    source = ShapeNetPart(root)
+    assert source.part_names == ["hex_nut-thread", "hex_nut-flat side", "hex_nut-hole"]
+    (root / "synsetoffset2category.txt").write_text("Nut\n")
+    with pytest.raises(SourceError, match="not a list of lines such as `Chair 03001627`"):
+        ShapeNetPart(root)
