@@ -9,6 +9,8 @@ import torch
 
 from pointmcd.apis import load_student
 from pointmcd.commands import distill
+from pointmcd.datasets.prepared_set import manifest_digest
+from pointmcd.engine.agreement import config_of
 from pointmcd.models.teachers.trunks import build_trunk
 
 SIDES = ("baseline", "pointmcd")
@@ -36,6 +38,14 @@ def run(place, *words):
     )
 
 
+def recipe_in(checkpoint):
+    """What a training was made with of that which recipes choose, by its checkpoint."""
+    config = config_of(torch.load(checkpoint, weights_only=True))
+    found = {f"model.distill.0.{name}": value for name, value in config["model"]["distill"][0].items()}
+    del found["model.distill.0.type"]
+    return {**found, "train_dataloader.sampler.share": config["train_dataloader"]["sampler"]["share"]}
+
+
 def test_from_a_prepared_set_to_a_student(place, capsys):
     run(place, "--anyway")
     out = place / "out"
@@ -49,6 +59,7 @@ def test_from_a_prepared_set_to_a_student(place, capsys):
     assert report["difference"]["low"] <= report["difference"]["mean"] <= report["difference"]["high"]
     assert len(load_student(out / "student.pth").classify(np.random.default_rng(0).normal(size=(99, 3)))) == 4
     steps = {torch.load(out / f"{side}_train_s0/epoch_1.pth")["meta"]["iter"] for side in SIDES}
+    assert recipe_in(out / "pointmcd_train_s0/epoch_1.pth") == distill.RECIPES["all"]
     assert steps == {24 // 8}  # as many on both sides, however many labels
     shown = capsys.readouterr().out
     assert "distilled less alone" in shown
@@ -76,3 +87,31 @@ def test_a_teacher_that_is_not_better_is_named(place, capsys):
 def test_runs_of_other_settings_are_kept(place):
     with pytest.raises(SystemExit, match="holds a run with another epochs"):
         run(place, "--anyway", "--epochs", "2")
+
+
+def test_further_sets_and_few_labels(place):
+    """As many steps as without them, and the recipe is that of few labels."""
+    further = shutil.copytree(
+        place / "set", place / "further", ignore=shutil.ignore_patterns("teachers", "trunks")
+    )
+    manifest = json.loads((further / "manifest.json").read_text())
+    del manifest["manifest_sha256"]
+    manifest["class_names"][0] = "crate"  # so that it is another set
+    (further / "manifest.json").write_text(json.dumps(manifest | {"digest": manifest_digest(manifest)}))
+    words = ["--further", str(further), "--labels", "9", "--seeds", "0", "--out", str(place / "few")]
+    run(place, "--anyway", *words)
+    checkpoint = place / "few/pointmcd_train_s0/epoch_1.pth"
+    assert recipe_in(checkpoint) == distill.RECIPES["few"]
+    saved = torch.load(checkpoint, weights_only=True)
+    assert saved["meta"]["iter"] == 24 // 8
+    assert config_of(saved)["train_dataloader"]["dataset"]["type"] == "JoinedShapes"
+    assert json.loads((place / "few/distill.json").read_text())["recipe"]["name"] == "few"
+    with pytest.raises(SystemExit, match="holds a run with another recipe"):
+        run(place, "--anyway", *words, "--recipe", "all")
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"), [(1, "few"), (9.9, "few"), (10, "some"), (49, "some"), (50, "all")]
+)
+def test_the_recipe_follows_from_the_labels(labels, name):
+    assert distill.recipe_of(labels) == name
