@@ -56,7 +56,7 @@ class PointFeatures(HeadOutput, total=False):
     hidden: Tensor  # (B, M, I) input of the backbone's last layer, ``fusion``
     point_index: Tensor | None  # (B, M) int64 rows of ``points`` that the M are; None: all N in order
     point_feats: Tensor  # (B, M, C) at least 0; absent where they feed pools only
-    levels: list[tuple[Tensor, Tensor]]  # PointNet++: x, y, z (B, m, 3) and features (B, m, c), finest first
+    levels: list[tuple[Tensor, Tensor]]  # x, y, z (B, m, 3) and features (B, m, c), finest first
     losses: dict[str, Tensor]  # the backbone's own weighted terms, scalars
     global_feats: Tensor  # (B, C) maximum over the points
     view_feats: Tensor  # (B, V, C) maximum over the points that each view sees; where there is a neck

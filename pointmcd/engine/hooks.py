@@ -15,12 +15,14 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pointmcd.checkpoint import read_checkpoint
+from pointmcd.checkpoint import read_checkpoint, read_state_dict
 from pointmcd.engine.agreement import check_backbone
 from pointmcd.engine.pretrained import load_backbone
 from pointmcd.engine.work_dir import INTERRUPTED, note_last
 from pointmcd.models import PointMCD
+from pointmcd.models.backbones import PointTransformer
 from pointmcd.models.layers import BatchNorm
+from pointmcd.models.teachers.trunks import build_trunk
 from pointmcd.registry import HOOKS
 
 
@@ -206,6 +208,44 @@ class PretrainedBackboneHook(Hook):
             load_backbone(_bare(runner).get_submodule("backbone"), self.checkpoint)
             runner.logger.info(f"the backbone starts from {self.checkpoint}")
             self.loaded = True
+
+
+@HOOKS.register_module()
+class ImageBlocksHook(Hook):
+    """Start the blocks of a ``PointTransformer`` from those of an image ViT of the same width; all else
+    starts anew.
+
+    Args:
+        network: A timm name, such as ``vit_tiny_patch16_224``, whose weights timm downloads.
+        checkpoint: Or a file of weights as timm names them.
+
+    Raises:
+        ValueError: Both are given, or neither.
+    """
+
+    priority = "VERY_HIGH"  # before EMAHook takes a copy
+
+    def __init__(self, network: str | None = None, checkpoint: str | None = None) -> None:
+        if (network is None) == (checkpoint is None):
+            raise ValueError("ImageBlocksHook takes either a network, by its timm name, or a checkpoint")
+        self.network, self.checkpoint = network, checkpoint
+        self.loaded = False
+
+    def before_run(self, runner: Runner) -> None:
+        """Load once, when a training begins."""
+        if self.loaded or not isinstance(runner.optim_wrapper, OptimWrapper):
+            return
+        backbone = _bare(runner).get_submodule("backbone")
+        if not isinstance(backbone, PointTransformer):
+            raise ValueError(f"a {type(backbone).__name__} has no blocks that an image network could start")
+        if self.checkpoint is not None:
+            backbone.load_image_blocks(read_state_dict(self.checkpoint), self.checkpoint)
+        else:
+            assert self.network is not None
+            weights = build_trunk(self.network, pretrained=True).state_dict()
+            backbone.load_image_blocks(weights, self.network)
+        runner.logger.info(f"the blocks start from {self.checkpoint or self.network}")
+        self.loaded = True
 
 
 @HOOKS.register_module(name=["TeacherMetricsHook", "TeacherBesideHook"])  # configs of before say the latter

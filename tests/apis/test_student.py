@@ -14,7 +14,7 @@ from pointmcd.geometry import MeshError
 from pointmcd.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-BACKBONES = ["PointNet", "DGCNN", "PointNet2"]
+BACKBONES = ["PointNet", "DGCNN", "PointNet2", "PointNeXt", "CurveNet", "PointTransformer"]
 
 
 def trained(data, tmp_path, backbone):
@@ -23,6 +23,8 @@ def trained(data, tmp_path, backbone):
     overrides |= {f"{split}_dataloader.dataset.num_points": 100 for split in ("train", "val", "test")}
     if backbone == "PointNet2":
         overrides["model.backbone.num_points"] = [50, 20]
+    if backbone == "PointTransformer":
+        overrides |= {"model.backbone.size": "tiny", "model.backbone.depth": 2}
     config = load_config(CONFIGS / "pointmcd_pointnet_modelnet.py", overrides)
     torch.manual_seed(0)
     model = MODELS.build(config.model)

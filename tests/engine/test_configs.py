@@ -26,6 +26,8 @@ def config(request):
                 overrides[f"{loader}.dataset.num_points"] = 128
         if config.model.backbone.type.startswith("PointNet2"):
             overrides["model.backbone.num_points"] = [64, 16]
+        if config.model.backbone.type == "PointTransformer":
+            overrides["model.backbone.depth"] = 2
     else:
         weights = {"pretrained": False, "checkpoint": None}
         overrides |= {f"model.{name}": value for name, value in weights.items() if name in config.model}

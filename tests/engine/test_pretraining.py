@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from pointmcd.engine import build_runner, load_config
-from pointmcd.engine.hooks import constant_view_loss
+from pointmcd.engine.hooks import ImageBlocksHook, constant_view_loss
 from pointmcd.evaluation.encoders import build_encoder
+from pointmcd.models.teachers.trunks import build_trunk
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 TINY = {
@@ -145,3 +146,32 @@ def test_missing_data_and_teacher_say_how_to_get_them(name, tiny_set, tmp_path):
         load_config(CONFIGS / f"{name}.py", {"data_root": str(tmp_path / "shapenetcore")})
     with pytest.raises(FileNotFoundError, match=r"(?s)teachers/autoencoder.*tools/cache_teacher.py"):
         build_runner(tiny(name, tiny_set, tmp_path))
+
+
+def test_a_training_starts_from_the_blocks_of_an_image_network(taught_set, tmp_path):
+    image = build_trunk("vit_tiny_patch16_224", depth=2).state_dict()
+    torch.save(image, tmp_path / "vit.pth")
+    config = tiny(
+        "baseline_pointtransformer_meshes",
+        taught_set,
+        tmp_path / "run",
+        **{"model.backbone.depth": 2, "test_dataloader.dataset.num_points": 64},
+    )
+    config.optim_wrapper.optimizer.update(lr=0.0, weight_decay=0.0)
+    config.param_scheduler = []
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    config.custom_hooks.append({"type": "ImageBlocksHook", "checkpoint": str(tmp_path / "vit.pth")})
+    build_runner(config).train()
+    after = saved(tmp_path / "run")
+    blocks = [key for key in image if key.startswith("blocks.")]
+    assert len(blocks) == 24
+    assert all(torch.equal(after[f"backbone.{key}"], image[key]) for key in blocks)
+
+
+def test_image_blocks_are_of_one_source_and_for_a_transformer(taught_set, tmp_path):
+    with pytest.raises(ValueError, match="takes either a network"):
+        ImageBlocksHook()
+    config = frozen(taught_set, tmp_path / "run", tmp_path)
+    config.custom_hooks[-1] = {"type": "ImageBlocksHook", "checkpoint": "vit.pth"}
+    with pytest.raises(ValueError, match="a PointNet has no blocks"):
+        build_runner(config).train()

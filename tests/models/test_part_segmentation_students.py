@@ -18,6 +18,21 @@ STUDENTS = {
     "pointnet": {"type": "PointNet", "tnet_reg_weight": 0},
     "pointnet2": {"type": "PointNet2Seg", "num_points": (24, 8)},
     "pointnet2_msg": {"type": "PointNet2SegMSG", "num_points": (24, 8)},
+    "pointnext": {"type": "PointNeXtSeg", "width": 8, "k": 8},
+    "curvenet": {
+        "type": "CurveNetSeg",
+        "k": 4,
+        "curves": ((8, 3), None, None, None),
+        "strides": (1, 2, 2, 4),
+        "radii": (0.1, 0.1, 0.1, 0.1),
+    },
+    "point_transformer": {
+        "type": "PointTransformerSeg",
+        "size": "tiny",
+        "depth": 3,
+        "num_patches": 8,
+        "patch_size": 6,
+    },
     "dgcnn_one_layer": {"type": "DGCNN", "k": 6},
 }
 
