@@ -264,6 +264,10 @@ def test_blocks_of_an_image_network():
 
 
 def test_what_does_not_fit_is_said():
+    with pytest.raises(ValueError, match="not 5 of 101"):
+        CurveWalk(4, 5, 101)
+    with pytest.raises(ValueError, match="num_patches is 5000"):
+        PointTransformer(size="tiny", depth=1, num_patches=5000)
     with pytest.raises(ValueError, match="choose tiny or small"):
         PointTransformer(size="huge")
     with pytest.raises(ValueError, match="need as many points, not 40"):

@@ -70,11 +70,13 @@ class CurveWalk(nn.Module):
     Args:
         channels: C.
         curves: Their number, at most N.
-        length: Points of each.
+        length: Points of each, in [1, 100].
     """
 
     def __init__(self, channels: int, curves: int, length: int) -> None:
         super().__init__()
+        if curves < 1 or not 1 <= length <= 100:
+            raise ValueError(f"needs one curve at least, of 1 to 100 points, not {curves} of {length}")
         self.curves, self.length = curves, length
         self.gate = nn.Linear(channels, 1, bias=False)
         self.agent = LinearNormAct(2 * channels, 1, negative_slope=1.0)

@@ -57,7 +57,7 @@ class PointTransformer(PointBackbone):
         in_channels: Values of a point; centres and patches are chosen by x, y, z.
         size: ``tiny`` or ``small``.
         depth: Blocks.
-        num_patches: G, at most N.
+        num_patches: G, at most N and 4096.
         patch_size: Points of a patch, at most N.
         drop_path: Probability of leaving out the last block of a shape; it falls linearly to 0 at the first.
         out_channels: C.
@@ -78,6 +78,8 @@ class PointTransformer(PointBackbone):
             raise ValueError(f"size is {size!r}; choose {' or '.join(SIZES)}")
         if depth < 1:
             raise ValueError(f"depth is {depth}, needs 1 at least")
+        if not 1 <= num_patches <= 4096:
+            raise ValueError(f"num_patches is {num_patches}, needs 1 to 4096: each attends to all others")
         width, heads = SIZES[size]
         self.num_patches, self.k = num_patches, patch_size
         self.embedding = PatchEmbedding(in_channels)
