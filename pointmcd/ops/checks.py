@@ -54,9 +54,17 @@ def check_one_dtype(**tensors: Tensor) -> None:
 
 def check_count(name: str, count: int, low: int = 1, high: int = MOST, what: str = "") -> None:
     """Raise ``ValueError`` unless ``count`` is an integer in [low, high]; ``what`` says what high is."""
-    if isinstance(count, (bool, float)) or not low <= count <= high:
+    if isinstance(count, (bool, Tensor)) or not hasattr(count, "__index__"):
+        raise ValueError(f"{name} must be an integer, got {count!r}")
+    if not low <= count <= high:
         range_ = f"at least {low}" if high == MOST and count < low else f"in [{low}, {high}]{what}"
         raise ValueError(f"{name} must be {range_}, got {count}")
+
+
+def check_number(name: str, value: float) -> None:
+    """Raise ``ValueError`` unless ``value`` is a real number, NaN included."""
+    if isinstance(value, (bool, Tensor)) or not hasattr(value, "__float__"):
+        raise ValueError(f"{name} must be a number, got {value!r}")
 
 
 def computable(tensor: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from pointmcd.ops.checks import (
     check_count,
     check_index,
+    check_number,
     check_one_device,
     check_one_dtype,
     check_rows,
@@ -45,6 +46,7 @@ def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor
     check_one_device(points=points, centers=centers)
     check_count("k", k)
     check_count("the number of points", points.shape[1])
+    check_number("radius", radius)
     if not 0 <= radius <= (torch.finfo(wide(points.dtype)).max / 2) ** 0.5:
         raise ValueError(f"radius must not be negative, and its square be finite, got {radius}")
     return _ball_query(computable(points.detach()), computable(centers.detach()), radius, k)

@@ -70,7 +70,7 @@ def linear_norm_pool(
     """
     check_rows("x", x, ("B", "M", "I"))
     check_rows("weight", weight, ("O", x.shape[2]))
-    check_views(num_views + 1)
+    check_views(num_views, True)
     check_count("the number of points", x.shape[1])
     if visibility is None:
         if num_views:

@@ -36,7 +36,7 @@ def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_glob
     check_rows("feats", feats, ("B", "M", "C"))
     check_index("visibility", visibility, tuple(feats.shape[:2]), torch.int32)
     check_one_device(feats=feats, visibility=visibility)
-    check_views(num_views + with_global)
+    check_views(num_views, with_global)
     check_count("the number of points", feats.shape[1])
     if with_global:
         visibility = add_global_view(visibility, num_views)
@@ -44,7 +44,9 @@ def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_glob
     return pooled.to(feats.dtype)
 
 
-def check_views(count: int) -> None:
+def check_views(num_views: int, with_global: bool) -> None:
+    check_count("num_views", num_views, 0)
+    count = num_views + with_global
     if not 0 <= count <= MAX_VIEWS:
         raise ValueError(f"a mask of 32 bits cannot hold {count} views (the global maximum counts as one)")
 
