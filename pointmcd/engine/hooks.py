@@ -21,7 +21,7 @@ from pointmcd.engine.pretrained import load_backbone
 from pointmcd.engine.work_dir import INTERRUPTED, note_last
 from pointmcd.models import PointMCD
 from pointmcd.models.backbones import PointTransformer
-from pointmcd.models.layers import BatchNorm
+from pointmcd.models.layers.norm import synchronize
 from pointmcd.models.teachers.trunks import build_trunk
 from pointmcd.registry import HOOKS
 
@@ -162,25 +162,23 @@ class SyncBatchNormHook(Hook):
     """Take batch-norm statistics over the batch of all ranks; works on the CPU, where torch's own refuses.
 
     Every Runner of several ranks has it, so that they train what one process would, unless the config says
-    ``default_hooks.sync_batch_norm=None``. The batch norms of image networks keep each rank's own.
+    ``default_hooks.sync_batch_norm=None``.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Switch the layers over."""
         if runner.world_size == 1:
             return
-        layers = [module for module in _bare(runner).modules() if isinstance(module, BatchNorm)]
-        for layer in layers:
-            layer.sync = True
-        runner.logger.info(
-            f"batch statistics of {len(layers)} layers are those of all {runner.world_size} processes "
-            "(default_hooks.sync_batch_norm=None gives each its own)"
-        )
-        others = [
-            name
+        layers = {
+            name: synchronize(module)
             for name, module in _bare(runner).named_modules()
-            if isinstance(module, _BatchNorm) and module not in layers and not name.startswith("teacher.")
-        ]
+            if isinstance(module, _BatchNorm) and not name.startswith("teacher.")
+        }
+        runner.logger.info(
+            f"batch statistics of {sum(layers.values())} layers are those of all {runner.world_size} "
+            "processes (default_hooks.sync_batch_norm=None gives each its own)"
+        )
+        others = [name for name, is_synchronized in layers.items() if not is_synchronized]
         if others:
             runner.logger.warning(f"{len(others)} layers keep each process's own, such as {others[0]}")
 

@@ -9,9 +9,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from pointmcd import ops
+from pointmcd.compat import mend_torchvision
+from pointmcd.models.layers.norm import synchronize
 
 CHANNELS, OUT = 6, 9
-NAMES = ("batch_norm_act", "edge_conv", "linear_norm_pool")
+NAMES = ("batch_norm_act", "edge_conv", "linear_norm_pool", "BatchNorm2d", "BatchNormAct2d")
+
+IMAGE_NORMS = ("BatchNorm2d", "BatchNormAct2d")
 
 
 def data() -> dict[str, torch.Tensor]:
@@ -28,6 +32,8 @@ def run(name: str, part: slice, group: dist.ProcessGroup | None) -> dict[str, to
     """Output, gradient at x, gradients of the parameters and running statistics for a part of the batch."""
     tensors = data()
     x = tensors["x"][part].requires_grad_()
+    if name in IMAGE_NORMS:
+        return run_of_images(image_norm(name), x)
     channels = CHANNELS if name == "batch_norm_act" else OUT
     generator = torch.Generator().manual_seed(1)
     scale, shift = torch.randn(2, channels, generator=generator, dtype=torch.float64).unbind()
@@ -45,6 +51,27 @@ def run(name: str, part: slice, group: dist.ProcessGroup | None) -> dict[str, to
         out = ops.linear_norm_pool(x, weight, *norm, visibility, 3, training=True, group=group)
     dx, *parameters = torch.autograd.grad(out.square().sum(), leaves)
     return {"out": out.detach(), "dx": dx, "mean": mean, "var": var} | {
+        f"parameter {i}": gradient for i, gradient in enumerate(parameters)
+    }
+
+
+def image_norm(name: str) -> torch.nn.BatchNorm2d:
+    if name == "BatchNorm2d":
+        return torch.nn.BatchNorm2d(CHANNELS).double()
+    mend_torchvision()  # timm imports it
+    from timm.layers import BatchNormAct2d
+
+    return BatchNormAct2d(CHANNELS).double()
+
+
+def run_of_images(norm: torch.nn.BatchNorm2d, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same of a layer of others; without a process group it is theirs alone."""
+    assert synchronize(norm)
+    out = norm(x.transpose(1, 2).unflatten(2, (5, 6)))
+    dx, *parameters = torch.autograd.grad(out.square().sum(), [x, norm.weight, norm.bias])
+    assert norm.num_batches_tracked == 1
+    assert torch.equal(norm.eval()(out), type(norm).forward(norm, out))
+    return {"out": out.detach(), "dx": dx, "mean": norm.running_mean, "var": norm.running_var} | {
         f"parameter {i}": gradient for i, gradient in enumerate(parameters)
     }
 

@@ -1,6 +1,7 @@
 """Batch norm and the linear layer that ends in it, on rows (..., C)."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pointmcd import ops
+
+PLAIN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class BatchNorm(_BatchNorm):
@@ -64,6 +67,51 @@ class BatchNorm(_BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Any number of leading dimensions will do."""
+
+
+def synchronize(norm: _BatchNorm) -> bool:
+    """Let a batch norm take its statistics in training over all ranks, gradients included, on any device.
+
+    Of torch's own, ``torch.nn.SyncBatchNorm`` would need CUDA. timm's batch norms, which end in an
+    activation, are known too.
+
+    Returns:
+        Whether it does; False of one that has no parameters or running statistics, or of an unknown kind.
+    """
+    if isinstance(norm, BatchNorm):
+        norm.sync = True
+        return True
+    known = type(norm) in PLAIN_NORMS or type(norm).__name__ == "BatchNormAct2d"
+    if not known or not norm.affine or not norm.track_running_stats or norm.momentum is None:
+        return False
+    norm.forward = partial(_synchronized, norm)  # type: ignore[method-assign]
+    return True
+
+
+def _synchronized(norm: _BatchNorm, x: Tensor) -> Tensor:
+    """What a batch norm of torch makes of (B, C, ...)."""
+    if not norm.training or not dist.is_initialized():
+        return type(norm).forward(norm, x)
+    assert norm.num_batches_tracked is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    y = ops.batch_norm_act(
+        x.movedim(1, -1),
+        norm.weight,
+        norm.bias,
+        norm.running_mean,
+        norm.running_var,
+        training=True,
+        momentum=norm.momentum,
+        eps=norm.eps,
+        negative_slope=1.0,
+        group=dist.group.WORLD,
+    ).movedim(-1, 1)
+    for name in ("drop", "act"):  # timm's
+        y = getattr(norm, name, nn.Identity())(y)
+    return y
 
 
 class LinearNormAct(nn.Module):
