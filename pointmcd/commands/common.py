@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,9 +31,17 @@ FROM_A_LOADER = re.compile(
 LOST_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal: [\w ]+|exited unexpectedly)")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments once, also where each of several ranks is given them."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if _speaks():
+            super()._print_message(message, file)
+
+
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
     """Make the parser of a command, with the command's docstring as its help."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--verbose",
         action=_Verbose,

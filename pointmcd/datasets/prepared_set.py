@@ -48,6 +48,9 @@ ARRAYS = {
     "visibility": ("uint32", None),
 }
 """Type of each array, and its third axis."""
+UPS = ("x", "y", "z")
+NORMALIZATIONS = ("bounding_box",)
+VISIBILITIES = ("ray", "depth", "hpr", "none")
 UNHASHED = ("digest", "request", "rejected", "made_with", "manifest_sha256")
 """Manifest keys outside the digest: the same shapes from a folder and from an archive are the same set."""
 
@@ -327,15 +330,22 @@ class PreparedSet:
 
 
 def _check_values(manifest: dict[str, Any], path: Path) -> None:
-    """Refuse names that are none and sizes below 1; the digest tells damage, and not who wrote the file."""
+    """Refuse names that are none, sizes below 1 and settings that are not known; the digest tells damage, and
+    not who wrote the file.
+    """
     classes, parts, of_classes = (manifest.get(key) for key in ("class_names", "part_names", "class_parts"))
+    points = manifest["points"]
     faults = {
         "class_names": not _are_names(classes) or len({*(classes or ())}) < len(classes or ()),
         "part_names": parts is not None and not _are_names(parts),
-        "class_parts": of_classes is not None and not _are_parts(of_classes),
+        "class_parts": of_classes is not None and not _are_parts(of_classes, classes, parts),
         "copies": manifest.get("copies") is not None and not _are_copies(manifest),
         "num_views": type(manifest["num_views"]) is not int or manifest["num_views"] < 0,
-        "points": type(manifest["points"]["num_points"]) is not int or manifest["points"]["num_points"] < 1,
+        "points": type(points["num_points"]) is not int
+        or points["num_points"] < 1
+        or points.get("up", "z") not in UPS
+        or points.get("normalization", NORMALIZATIONS[0]) not in NORMALIZATIONS,
+        "visibility": manifest["visibility"] not in VISIBILITIES,
         "views": manifest["views"] is not None
         and (type(manifest["views"]["size"]) is not int or manifest["views"]["size"] < 1),
     }
@@ -353,11 +363,15 @@ def _are_names(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
-def _are_parts(values: Any) -> bool:
+def _are_parts(values: Any, classes: Any, parts: Any) -> bool:
+    """Whether the parts of each class are among those that there are."""
     return (
         isinstance(values, list)
+        and len(values) == len(classes or ())
         and all(isinstance(numbers, list) for numbers in values)
-        and all(type(number) is int and number >= 0 for numbers in values for number in numbers)
+        and all(
+            type(number) is int and 0 <= number < len(parts or ()) for numbers in values for number in numbers
+        )
     )
 
 

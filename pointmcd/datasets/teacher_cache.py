@@ -125,6 +125,10 @@ class TeacherCache(ArrayCache):
             raise ValueError(
                 f"{self.folder}/meta.json is damaged: its channels are {self.channels}; {remedy}"
             )
+        if not _are_figures(self.meta.get("accuracy")):
+            raise ValueError(
+                f"{self.folder}/meta.json is damaged: its accuracy is no figures by split; {remedy}"
+            )
         self._splits = {split: TeacherSplit(self, split) for split in self.meta["splits"]}
 
     def split(self, name: str) -> TeacherSplit:
@@ -132,6 +136,13 @@ class TeacherCache(ArrayCache):
         if name not in self._splits:
             raise ValueError(f"{self.folder} has no split {name!r}; it has {', '.join(self._splits)}")
         return self._splits[name]
+
+
+def _are_figures(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(figures, dict) and all(type(figure) in (int, float) for figure in figures.values())
+        for figures in value.values()
+    )
 
 
 class TeacherCacheWriter(ArrayCacheWriter):

@@ -25,11 +25,11 @@ from pointmcd.compat import from_plain, mend_torchvision, to_plain
 from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
-from pointmcd.engine.dist import distribute
+from pointmcd.engine.dist import distribute, world_size
 from pointmcd.engine.loops import TrainLoop
 from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
-from pointmcd.engine.work_dir import INTERRUPTED, newest_checkpoint, note_last, sole_training
+from pointmcd.engine.work_dir import INTERRUPTED, check_free, newest_checkpoint, note_last, sole_training
 
 ALWAYS = ("SeedHook", "TeacherMetricsHook")
 """Hooks that every Runner has, whatever ``custom_hooks`` lists."""
@@ -45,10 +45,12 @@ def build_runner(config: Config, training: bool = True) -> "Runner":
         training: Train, and test afterwards; without, what only a training needs is not looked at.
 
     Raises:
-        ValueError: The batch size of a training does not divide by the number of processes, or a component
-            refuses an argument.
+        ValueError: The batch size of a training does not divide by the number of processes, a component
+            refuses an argument, or another training is at work in the work dir.
     """
     mend_torchvision()  # the Runner imports it
+    if training and world_size() == 1:  # several hear it from the first, once they are joined
+        check_free(config.work_dir)
     if not training:
         config = copy.deepcopy(config)
         for name in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):

@@ -7,13 +7,18 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.files import written_aside
 
 INTERRUPTED = "interrupted.pth"
 LAST = "last_checkpoint"
+LOCK = "training.lock"
 STUMP = re.compile(rf"(.*\.pth|{LAST})(\.\d+)?\.tmp")
+
+_held: set[Path] = set()
+"""Folders in which this process trains."""
 
 
 @contextlib.contextmanager
@@ -27,25 +32,46 @@ def sole_training(work_dir: str | Path) -> Iterator[None]:
     """
     folder = Path(work_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "training.lock", "a+") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not inherited by workers
-        except BlockingIOError:
-            file.seek(0)
-            raise ValueError(
-                f"another training (process {file.read().strip() or 'unknown'}) is at work in {folder}; wait "
-                "for it, or give this one another --work-dir"
-            ) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):  # disks without locks
-                raise
+    with open(folder / LOCK, "a+") as file:
+        _lock(file, folder)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         for path in folder.iterdir():
             if STUMP.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-        yield
+        _held.add(folder.resolve())
+        try:
+            yield
+        finally:
+            _held.discard(folder.resolve())
+
+
+def check_free(work_dir: str | Path) -> None:
+    """Refuse a folder where another process trains, before anything is written into it.
+
+    Raises:
+        ValueError: It does.
+    """
+    folder = Path(work_dir)
+    # whoever closes a file loses all locks that its process has on it
+    if (folder / LOCK).is_file() and folder.resolve() not in _held:
+        with open(folder / LOCK, "a+") as file:
+            _lock(file, folder)
+
+
+def _lock(file: IO[str], folder: Path) -> None:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not inherited by workers
+    except BlockingIOError:
+        file.seek(0)
+        raise ValueError(
+            f"another training (process {file.read().strip() or 'unknown'}) is at work in {folder}; wait "
+            "for it, or give this one another --work-dir"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):  # disks without locks
+            raise
 
 
 def newest_checkpoint(work_dir: str | Path) -> tuple[Path | None, list[str]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pointmcd.commands import train
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = str(REPOSITORY / "configs/pointmcd_pointnet_modelnet.py")
 TEACHER = str(REPOSITORY / "configs/teacher_mobilenetv2_modelnet.py")
@@ -78,6 +80,15 @@ def test_no_tool_is_left_out():
     assert tools == {path.stem for path in (REPOSITORY / "tools").glob("*.py")} - {"_environment"}
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_wrong_arguments_of_many_processes_are_said_once(rank, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", str(rank))
+    with pytest.raises(SystemExit) as end:
+        train.main(["--nonsense"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.count("usage:") == (rank == 0)
+
+
 def test_many_processes_speak_with_one_voice(tmp_path):
     """Two ranks without data: the message once, and nothing of the launcher."""
     done = subprocess.run(
@@ -94,7 +105,8 @@ def test_many_processes_speak_with_one_voice(tmp_path):
         },
     )
     assert done.returncode == 1
-    first, *_, last = done.stderr.splitlines()
+    # on a busy machine what takes long says so before
+    first, *_, last = [line for line in done.stderr.splitlines() if not line.startswith("loading ")]
     assert first.startswith("train.py: data/modelnet40 holds no prepared shapes")
     assert last.startswith("Prepare them: ")
     assert len(done.stderr.splitlines()) == 3

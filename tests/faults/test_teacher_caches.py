@@ -52,7 +52,7 @@ def test_every_damage_is_noticed_in_one_message_that_names_the_file(root):
     assert TeacherCache(root, "small").verify()
 
 
-@pytest.mark.parametrize("key", ["channels", "splits", "data_digest", "files"])
+@pytest.mark.parametrize("key", ["channels", "splits", "data_digest", "files", "accuracy"])
 def test_meta_that_is_nonsense(root, key):
     path = root / "teachers/small/meta.json"
     meta = json.loads(path.read_text())

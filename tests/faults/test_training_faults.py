@@ -17,7 +17,7 @@ from pointmcd.checkpoint import read_checkpoint
 from pointmcd.commands import test as test_command
 from pointmcd.commands import train as train_command
 from pointmcd.engine import build_runner, load_config
-from pointmcd.engine.work_dir import newest_checkpoint, sole_training
+from pointmcd.engine.work_dir import check_free, newest_checkpoint, sole_training
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = REPOSITORY / "configs/baseline_pointnet_modelnet.py"
@@ -193,11 +193,15 @@ def test_two_trainings_in_one_folder_are_refused(tiny_set, tmp_path):
     ) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match=rf"another training \(process {other.pid}\) is at work"):
-            build_runner(tiny(tiny_set, tmp_path)).train()
+            build_runner(tiny(tiny_set, tmp_path))
+        assert [path.name for path in tmp_path.iterdir()] == ["training.lock"]
+        with pytest.raises(ValueError, match="another training"), sole_training(tmp_path):
+            pass
         other.kill()
     with sole_training(tmp_path):  # released by its death
-        pass
-    assert not list(tmp_path.glob("*.pth"))
+        check_free(tmp_path)  # of this process's own no other knows
+        done = subprocess.run(command, input="", capture_output=True, text=True, check=False, cwd=REPOSITORY)
+        assert "another training" in done.stderr
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_is_named(tiny_set, tmp_path):

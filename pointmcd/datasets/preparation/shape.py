@@ -12,6 +12,7 @@ import torch
 from pointmcd.datasets.images import encode_depth, encode_labels, encode_view
 from pointmcd.datasets.preparation.sources.base import Shape
 from pointmcd.datasets.preparation.writer import EncodedShape
+from pointmcd.datasets.prepared_set import NORMALIZATIONS, UPS, VISIBILITIES
 from pointmcd.geometry import (
     CameraRig,
     MeshError,
@@ -70,10 +71,11 @@ class PointSettings:
     def __post_init__(self) -> None:
         if self.num_points < 1:
             raise ValueError(f"num_points is {self.num_points}, needs at least 1")
-        if self.up not in ("x", "y", "z"):
+        if self.up not in UPS:
             raise ValueError(f"up is '{self.up}', needs x, y or z")
-        if self.normalization != "bounding_box":
-            raise ValueError(f"unknown normalization '{self.normalization}', known: bounding_box")
+        if self.normalization not in NORMALIZATIONS:
+            known = ", ".join(NORMALIZATIONS)
+            raise ValueError(f"unknown normalization '{self.normalization}', known: {known}")
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ class Settings:
                 f"the rig has {self.rig.num_views} views, masks hold {MOST_MASKED_VIEWS}; "
                 "take fewer, or --visibility none"
             )
-        if self.visibility not in ("ray", "depth", "hpr", "none"):
-            raise ValueError(f"unknown visibility '{self.visibility}', known: ray, depth, hpr, none")
+        if self.visibility not in VISIBILITIES:
+            raise ValueError(f"unknown visibility '{self.visibility}', known: {', '.join(VISIBILITIES)}")
         if self.visibility == "depth" and self.image_size is None:
             raise ValueError("visibility by depth needs rendered views")
 
