@@ -1,0 +1,36 @@
+"""All of the components in this folder in one training: ``tools/train.py docs/examples/my_config.py``."""
+
+_base_ = "../../configs/pointmcd_pointnet_builtin.py"
+
+custom_imports = dict(
+    imports=[
+        "my_backbone",
+        "my_head",
+        "my_hook",
+        "my_loss",
+        "my_metric",
+        "my_neck",
+        "my_teacher",
+        "my_transform",
+    ]
+)
+
+data_root = "data/balls"
+
+model = dict(
+    backbone=dict(type="PointMLP"),
+    head=dict(type="CosineHead"),
+    neck=dict(type="MeanOfViews", num_views=None),
+    distill=[
+        dict(type="RelationalHead"),
+        dict(type="ViewDistillationHead"),
+    ],
+    teacher=dict(_delete_=True, type="ShellTeacher", num_views=None),
+    data_preprocessor=dict(transforms=[dict(type="Mirror", axis=0)]),
+)
+custom_hooks = [dict(type="StepCounter")]
+train_dataloader = dict(batch_size=4, dataset=dict(num_points=128, teacher=None))
+val_dataloader = dict(dataset=dict(num_points=128))
+val_evaluator = [dict(type="ClassificationMetric", num_classes=None), dict(type="Calibration")]
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

@@ -1,0 +1,36 @@
+"""A distillation loss: one entry of ``model.distill``, ``dict(type="RelationalHead")``."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointmcd.batch import PointFeatures, TeacherRows
+from pointmcd.registry import MODELS
+
+
+@MODELS.register_module()
+class RelationalHead(nn.Module):
+    """Shapes that are far apart for the teacher are to be far apart for the student.
+
+    Source: the distance-wise loss of relational knowledge distillation (Park et al., CVPR 2019).
+
+    Args:
+        loss_weight: Weight of the loss.
+    """
+
+    projects = False  # True asks for in_channels and teacher_channels, which the model then fills in
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
+        """Huber distance of the relative distances of ``global_feats`` (B, C) and ``descriptor`` (B, D)."""
+        ours, theirs = relative_distances(features["global_feats"]), relative_distances(teacher["descriptor"])
+        return {"loss_relations": self.loss_weight * F.smooth_l1_loss(ours, theirs)}
+
+
+def relative_distances(rows: Tensor) -> Tensor:
+    """Distances (B (B - 1) / 2,) of rows (B, C) from each other, their mean 1."""
+    distances = F.pdist(rows.float())
+    return distances / distances.mean().clamp(min=torch.finfo(distances.dtype).tiny)
