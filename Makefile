@@ -1,9 +1,10 @@
 # make venv: the environment. make demo: the main job on built-in shapes. make test, make lint: the checks.
+# make docs: the site, in site/.
 # make soak: attempts to break it, for up to 45 minutes (KILLS=200 for the long form).
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv demo test lint soak
+.PHONY: venv demo test lint soak docs
 
 venv: .venv/ready
 
@@ -24,6 +25,14 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+.venv-docs/ready: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install -q -r docs/requirements.txt
+	touch $@
 
 KILLS ?= 60
 soak: venv

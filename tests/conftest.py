@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,27 @@ def write_made_up_teachers(root: Path, names: tuple[str, ...], classifies: bool)
                 accuracy[split] = {"reconstruction_l1": 0.05}
             writer.write_split(split, iter([rows]))
         writer.finish({"accuracy": accuracy})
+
+
+@pytest.fixture
+def forget_examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Let docs/examples be imported; a call forgets what the modules registered, and so does the end."""
+    from pointmcd import registry
+    from pointmcd.geometry.cameras import RIGS
+
+    monkeypatch.syspath_prepend(REPOSITORY / "docs/examples")
+    rigs = dict(RIGS)
+
+    def forget() -> None:
+        for one in (registry.MODELS, registry.TRANSFORMS, registry.METRICS, registry.HOOKS, registry.SOURCES):
+            for name, part in list(one.module_dict.items()):
+                if part.__module__.startswith("my_"):
+                    del one.module_dict[name]
+        # torch keeps an operator for ever, so that it cannot be declared again
+        for module in [name for name in sys.modules if name.startswith("my_") and name != "my_op"]:
+            del sys.modules[module]
+        RIGS.clear()
+        RIGS.update(rigs)
+
+    yield forget
+    forget()

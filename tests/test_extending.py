@@ -1,7 +1,6 @@
 """Components of one's own in files outside the package: those of docs/examples, and what a mistake says."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +11,10 @@ from pointmcd.apis import load_student
 from pointmcd.commands import export_student, prepare_data, test, train
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
-from pointmcd.geometry.cameras import RIGS
 from pointmcd.models import PointModel
-from pointmcd.registry import HOOKS, METRICS, MODELS, SOURCES, TRANSFORMS
+from pointmcd.registry import MODELS
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs/examples"
-REGISTRIES = (MODELS, TRANSFORMS, METRICS, HOOKS, SOURCES)
-
-
-@pytest.fixture
-def forget(monkeypatch):
-    """Forget what the examples registered, as a new process would not know it; also at the end."""
-    monkeypatch.syspath_prepend(EXAMPLES)
-    rigs = dict(RIGS)
-
-    def forget_examples():
-        for registry in REGISTRIES:
-            for name, part in list(registry.module_dict.items()):
-                if part.__module__.startswith("my_"):
-                    del registry.module_dict[name]
-        for module in [name for name in sys.modules if name.startswith("my_") and name != "my_op"]:
-            del sys.modules[module]
-
-    yield forget_examples
-    forget_examples()
-    RIGS.clear()
-    RIGS.update(rigs)
 
 
 def prepare_balls(out):
@@ -47,7 +24,7 @@ def prepare_balls(out):
     return PreparedSet(out)
 
 
-def test_own_components_are_prepared_train_are_tested_exported_and_loaded(tmp_path, forget):
+def test_own_components_are_prepared_train_are_tested_exported_and_loaded(tmp_path, forget_examples):
     prepared = prepare_balls(tmp_path / "balls")
     assert prepared.class_names == ["flat", "tall"]
     assert prepared.manifest["rig"]["elevation_deg"] == [0, 0, 0, 0, 90, -90]
@@ -64,7 +41,7 @@ def test_own_components_are_prepared_train_are_tested_exported_and_loaded(tmp_pa
     student = tmp_path / "student.pth"
     export_student.main([str(config), str(checkpoint), str(student), *options])
 
-    forget()
+    forget_examples()
     with pytest.raises(ValueError, match=r"'PointMLP', which is no part of pointmcd; .*imports=\["):
         load_student(student)
     with pytest.raises(
@@ -76,14 +53,14 @@ def test_own_components_are_prepared_train_are_tested_exported_and_loaded(tmp_pa
     assert loaded.probabilities(points).argmax(1).tolist() == report["predictions"]
 
 
-def test_every_example_is_used(forget):
+def test_every_example_is_used(forget_examples):
     """But for the operation, which has a test of its own, and what --imports names."""
     imports = load_config(EXAMPLES / "my_config.py", {"data_root": None}).custom_imports["imports"]
-    named = {*imports, "my_source", "my_rig", "my_op", "my_config"}
+    named = {*imports, "my_source", "my_rig", "my_op", "my_config", "my_training"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == named
 
 
-def test_the_losses_of_the_examples_reach_the_student(tmp_path, forget):
+def test_the_losses_of_the_examples_reach_the_student(tmp_path, forget_examples):
     """Each loss alone gives every parameter that it should train a gradient."""
     prepare_balls(tmp_path / "balls")
     config = load_config(EXAMPLES / "my_config.py", {"data_root": str(tmp_path / "balls")})
@@ -99,7 +76,7 @@ def test_the_losses_of_the_examples_reach_the_student(tmp_path, forget):
         assert all(p.grad is not None and p.grad.isfinite().all() for p in model.backbone.parameters()), name
 
 
-def test_the_relational_loss_is_zero_for_the_same_relations(forget):
+def test_the_relational_loss_is_zero_for_the_same_relations(forget_examples):
     import my_loss
 
     rows = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
@@ -111,7 +88,7 @@ def test_the_relational_loss_is_zero_for_the_same_relations(forget):
     assert other["loss_relations"] > 0.01
 
 
-def test_the_mean_of_views_against_loops(forget):
+def test_the_mean_of_views_against_loops(forget_examples):
     import my_neck
 
     generator = torch.Generator().manual_seed(0)
@@ -128,7 +105,7 @@ def test_the_mean_of_views_against_loops(forget):
     torch.testing.assert_close(pooled[:, 3], feats.amax(1))
 
 
-def test_an_own_operation_agrees_with_its_twin_and_can_be_compiled(forget):
+def test_an_own_operation_agrees_with_its_twin_and_can_be_compiled(forget_examples):
     from my_op import neighbor_mean, neighbor_mean_reference
 
     generator = torch.Generator().manual_seed(0)
@@ -141,7 +118,7 @@ def test_an_own_operation_agrees_with_its_twin_and_can_be_compiled(forget):
         neighbor_mean(feats, neighbors[:, :5])
 
 
-def test_the_calibration_error_of_known_confidences(forget):
+def test_the_calibration_error_of_known_confidences(forget_examples):
     import my_metric
 
     metric = my_metric.Calibration(bins=10)
