@@ -97,7 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if told and 0 not in told:  # rank 0 prints its message itself
             rank, failure = next(iter(told.items()))
             print(f"{failure.message} (said by rank {rank})", file=sys.stderr)
-        rank, failure = next(iter(told.items() or failures))
+        if told:  # whoever has said why ends with 1, also where the launcher has killed it on the way out
+            return 1
+        failure = failures[0][1]
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     except SignalException as stop:
         return 128 + stop.sigval
