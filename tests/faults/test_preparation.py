@@ -1,7 +1,9 @@
 """What a preparation meets: odd folders, shapes that never end, other processes, and its own end."""
 
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ import pytest
 from trimesh import creation
 
 from pointmcd.commands import prepare_data
+from pointmcd.datasets.preparation import workers
 from pointmcd.datasets.preparation.job import PreparationError, Request, prepare
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.preparation.sources.mesh_folder import MeshFolder
@@ -243,3 +246,12 @@ def test_a_split_that_lost_its_shapes_leaves_nothing_in_place(meshes, tmp_path):
     with pytest.raises(PreparationError, match="no usable shape in the split test"):
         prepare(Request("mesh-folder", {"source": meshes}, num_points=64, views=False), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_workers_leave_ctrl_c_to_their_parent():
+    """From their first moment on: one that is still importing would print a traceback."""
+    with workers._sigint_blocked():
+        pool = multiprocessing.get_context("spawn").Pool(1)
+    with pool:
+        assert signal.SIGINT in pool.apply(signal.pthread_sigmask, (signal.SIG_BLOCK, ()))
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

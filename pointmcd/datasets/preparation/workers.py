@@ -1,5 +1,6 @@
 """Runs the preparation of single shapes in worker processes; one bad shape harms no other."""
 
+import contextlib
 import importlib
 import json
 import multiprocessing
@@ -12,6 +13,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +142,8 @@ def _in_pool(
     try:
         while todo or flying:
             while todo and len(flying) < 2 * workers:
-                future = pool.schedule(_run_in_worker, (todo[0],), timeout=job.limits.seconds)
+                with _sigint_blocked():  # for the workers, which this starts
+                    future = pool.schedule(_run_in_worker, (todo[0],), timeout=job.limits.seconds)
                 flying[future] = todo.popleft()
             for finished in wait(flying, return_when=FIRST_COMPLETED).done:
                 index = flying[finished]
@@ -158,6 +161,19 @@ def _in_pool(
         pool.stop()
         pool.join()
     return deque()
+
+
+@contextlib.contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Let processes that are started meanwhile leave Ctrl-C to this one, from their first moment on; here it
+    is raised afterwards.
+    """
+    resource_tracker.ensure_running()  # or else the first process that is started starts it, and unblocks
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _job: ShapeJob

@@ -89,7 +89,8 @@ def _create(name: str, pretrained: bool, **options: Any) -> TimmNetwork:
     except Exception as error:  # of whatever library makes the connection
         raise ValueError(
             f"timm's weights of {name} are not to be had ({str(error).partition(chr(10))[0]}); without a "
-            "network give them as a file: --cfg-options model.pretrained=False model.checkpoint=FILE"
+            "network give them as a file: --cfg-options model.pretrained=False model.checkpoint=FILE for the "
+            "teacher of a config, --weights FILE for a frozen one"
         ) from error
 
 
