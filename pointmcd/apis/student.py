@@ -162,11 +162,7 @@ class Student:
                 mesh, which has none.
         """
         self._must("segment")
-        if category not in self.class_names:
-            near = difflib.get_close_matches(category, self.class_names, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.class_names)}"
-            raise ValueError(f"category {category!r} is not known; {hint}")
-        label = self.class_names.index(category)
+        label = self.label_of(category)
         read = self._read(shape)
         points = self.prepared(read, _stem(shape))
         scores = self._run(points[None], torch.tensor([label]))["logits"][0].cpu().numpy()
@@ -178,6 +174,18 @@ class Student:
             whole = normalize(to_z_up(read.points, self.settings.up))[0].astype(np.float32)
             parts, points = parts[KDTree(points).query(whole)[1]], whole
         return Segmentation(points, parts, self.part_names, category, self.class_parts[label])
+
+    def label_of(self, category: str) -> int:
+        """The place of a category in ``class_names``.
+
+        Raises:
+            ValueError: It is not known; the text suggests the nearest.
+        """
+        if category not in self.class_names:
+            near = difflib.get_close_matches(category, self.class_names, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.class_names)}"
+            raise ValueError(f"category {category!r} is not known; {hint}")
+        return self.class_names.index(category)
 
     def embed(self, shape: OneShape) -> np.ndarray:
         """The global feature of one shape, of any student, also of one that was trained without a head.

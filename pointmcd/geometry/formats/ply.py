@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pointmcd.geometry.formats.columns import Columns, usual_name
+from pointmcd.geometry.formats.columns import COLOR, Columns, usual_name
 from pointmcd.geometry.formats.content import Content, MeshError, ragged
 from pointmcd.geometry.formats.text import Lines, plain_text, shown, split_lines, whole_numbers
 
@@ -239,3 +239,17 @@ def _walk(
             raise struct.error
     shape = (count, len(kinds))
     return np.array(lengths, np.int64).reshape(shape), np.array(places, np.int64).reshape(shape)
+
+
+def points_as_ply(
+    points: NDArray[np.floating], colors: NDArray[np.uint8], parts: NDArray[np.integer]
+) -> bytes:
+    """A binary PLY file of points (N, 3) in double precision, with colours (N, 3) and ``part`` (N,)."""
+    fields = [*((axis, "<f8") for axis in "xyz"), *((color, "u1") for color in COLOR), ("part", "<i4")]
+    rows = np.empty(len(points), dtype=fields)
+    for column, values in zip(rows.dtype.names or (), [*points.T, *colors.T, parts], strict=True):
+        rows[column] = values
+    kinds = {"<f8": "double", "u1": "uchar", "<i4": "int"}
+    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}"]
+    head += [f"property {kinds[kind]} {name}" for name, kind in fields]
+    return "\n".join([*head, "end_header\n"]).encode() + rows.tobytes()

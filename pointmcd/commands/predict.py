@@ -1,0 +1,126 @@
+"""Say what an exported student sees in files: classes, parts or embeddings.
+
+    python tools/predict.py student.pth chair.off scans/ 'more/*.ply' shapes.zip --csv classes.csv
+    python tools/predict.py student.pth meshes/ --json classes.json --top 3
+    python tools/predict.py parts.pth chairs/ --category chair --parts out/
+    python tools/predict.py student.pth meshes/ --embeddings embeddings.npy
+
+Meshes and clouds may be mixed. Of folders and archives all shapes at any depth are taken. --parts writes, for
+each shape, NAME.parts.ply with coloured points and NAME.parts.csv, in the shape's own coordinates: all points
+of a cloud, and the sampled points of a mesh. --embeddings writes a row a shape, and their names beside it as
+NAME.names.json.
+
+Exit code: 0 every shape was usable, 3 some were rejected (each is named with its reason) and the results of
+the others are written, 1 failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pointmcd.commands.common import add_imports, make_parser, plain_errors
+
+if TYPE_CHECKING:
+    from pointmcd.apis.predictions import Report
+
+REJECTED = 3
+BAR_SECONDS = 30  # between two lines of the bar where it is written to a file
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("student", type=Path, help="an exported student (tools/export_student.py)")
+    add("inputs", nargs="+", metavar="INPUT", help="file, folder, glob in quotes, or archive (.tar.*, .zip)")
+    add("--csv", type=Path, help="write a row a shape: its classes and their probabilities, or its parts")
+    add("--json", type=Path, help="write the same as JSON")
+    add("--top", type=int, default=5, help="classes a shape (default: %(default)s)")
+    add("--parts", type=Path, metavar="FOLDER", help="write the parts of each shape as .ply and .csv")
+    add("--category", help="of all shapes, for parts; default: the class that a folder about the file names")
+    add("--embeddings", type=Path, metavar="FILE.npy", help="write the pooled feature of each shape")
+    add("--batch-size", type=int, default=16, help="shapes at a time (default: %(default)s)")
+    add("--device", help="cpu, cuda or cuda:1 (default: a GPU where there is one)")
+    add("--up", choices=["x", "y", "z"], help="axis that points up in the files (that of the training set)")
+    add("--columns", metavar="NAMES", help="of text and NPY: 'x y z nx ny nz'; - is not read")
+    add("--separator", choices=["comma", "semicolon", "tab", "space"], help="of text (found)")
+    add("--any-archive-size", action="store_true", help="unpack an archive that grows 100-fold, too")
+    add_imports(parser)
+    return parser.parse_args(argv)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse what would be found out only when all shapes are through."""
+    for name in ("top", "batch_size"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} is {getattr(args, name)}, needs at least 1")
+    if args.embeddings is not None and args.embeddings.suffix != ".npy":
+        raise ValueError(f"embeddings are saved as .npy, not as {args.embeddings}")
+    for path in (args.csv, args.json, args.embeddings):
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file in it")
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    if args.parts is not None:
+        args.parts.mkdir(parents=True, exist_ok=True)
+
+
+@plain_errors()
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    check(args)
+    from dataclasses import replace
+
+    from mmengine.device import get_device
+    from tqdm import tqdm
+
+    from pointmcd.apis import load_student
+    from pointmcd.apis.batches import Rejected, outcomes
+    from pointmcd.apis.predictions import Report, find_tasks
+    from pointmcd.geometry import CloudColumns
+
+    columns = CloudColumns.of(args.columns, args.separator)
+    student = load_student(args.student, args.device or get_device(), args.imports)
+    if args.up is not None:
+        student.settings = replace(student.settings, up=args.up)
+    report = Report(student, args.student, args.top, args.parts, args.embeddings is not None)
+    report.check(args.category)
+    with contextlib.ExitStack() as held:
+        unpacked = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="pointmcd-")))
+        tasks = find_tasks(
+            args.inputs, student, columns, args.category, unpacked, limited=not args.any_archive_size
+        )
+        interval = 0.5 if sys.stderr.isatty() else BAR_SECONDS
+        bar = held.enter_context(tqdm(total=len(tasks), desc="shapes", unit="shape", mininterval=interval))
+        for found in outcomes(student, tasks, args.batch_size):
+            if isinstance(found, Rejected):
+                report.add(found)
+                tqdm.write(f"rejected {found.task.name}: {found.reason}", file=sys.stderr)
+            else:
+                report.add(found)
+                tqdm.write(report.line(), file=sys.stdout)
+            bar.update()
+    return finish(report, args)
+
+
+def finish(report: Report, args: argparse.Namespace) -> int:
+    """Write what was asked for; the exit code."""
+    if not report.rows:
+        raise ValueError(f"none of {len(report.rejected)} shapes can be used")
+    if args.csv is not None:
+        report.write_csv(args.csv)
+    if args.json is not None:
+        report.write_json(args.json)
+    if args.embeddings is not None:
+        report.write_embeddings(args.embeddings)
+    written = [str(path) for path in (args.csv, args.json, args.embeddings, args.parts) if path is not None]
+    print(f"{len(report.rows)} shapes" + (f"; wrote {', '.join(written)}" if written else ""))
+    if report.rejected:
+        print(f"rejected: {len(report.rejected)}", file=sys.stderr)
+    return REJECTED if report.rejected else os.EX_OK
