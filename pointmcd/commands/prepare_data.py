@@ -4,6 +4,7 @@ where the source has parts.
     python tools/prepare_data.py builtin --out data/builtin
     python tools/prepare_data.py mesh-folder --source path/to/meshes --out data/my_set
     python tools/prepare_data.py mesh-folder --unlabelled --source path/to/meshes --out data/unlabelled
+    python tools/prepare_data.py cloud-folder --source path/to/scans --out data/scans
     python tools/prepare_data.py modelnet40 --source ModelNet40.zip --out data/modelnet40
     python tools/prepare_data.py shapenet-part --source SHAPENETPART.zip --out data/shapenetpart
     python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2.zip --out data/shapenetcore

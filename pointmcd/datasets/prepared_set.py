@@ -386,5 +386,7 @@ def _how_to_prepare(root: Path) -> str:
     return (
         f"{missing}From your meshes: python tools/prepare_data.py mesh-folder --source path/to/meshes "
         f"--out {root}\n"
+        f"From your point clouds: python tools/prepare_data.py cloud-folder --source path/to/clouds "
+        f"--out {root}\n"
         f"From built-in shapes: python tools/prepare_data.py builtin --out {root}"
     )
