@@ -50,6 +50,8 @@ class PointMCD(PointModel):
     def _distillation_head(self, config: dict[str, Any]) -> nn.Module:
         """Build a head of its config, with the widths that it projects from and to where it does."""
         kind = MODELS.get(config["type"])
+        if getattr(kind, "with_task_head", False):
+            config = {**config, "task_head": self.head}
         if not getattr(kind, "projects", True):
             return MODELS.build(config)
         if not getattr(kind, "of_points", False):

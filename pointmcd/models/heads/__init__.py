@@ -1,6 +1,7 @@
 """Heads: what a model is trained to say."""
 
 from pointmcd.models.heads.classification import ClassificationHead
+from pointmcd.models.heads.classifier_enhancement import ClassifierEnhancementHead
 from pointmcd.models.heads.distillation import (
     DescriptorDistillationHead,
     LogitDistillationHead,
@@ -9,13 +10,17 @@ from pointmcd.models.heads.distillation import (
     ViewDistillationHead,
 )
 from pointmcd.models.heads.part_segmentation import PartSegmentationHead
+from pointmcd.models.heads.relations import RelationalDistillationHead, SimilarityDistillationHead
 
 __all__ = [
     "ClassificationHead",
+    "ClassifierEnhancementHead",
     "DescriptorDistillationHead",
     "LogitDistillationHead",
     "PartSegmentationHead",
     "PointDistillationHead",
     "PointLogitDistillationHead",
+    "RelationalDistillationHead",
+    "SimilarityDistillationHead",
     "ViewDistillationHead",
 ]

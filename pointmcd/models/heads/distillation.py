@@ -39,6 +39,8 @@ class DistillationHead(Protocol):
     Attributes:
         projects: The head is built with ``in_channels`` (C) and ``teacher_channels`` (D), as it turns one
             into the other; taken for granted of a head that does not say.
+
+    A head whose class says ``with_task_head = True`` is also built with ``task_head``, the student's.
     """
 
     projects: bool

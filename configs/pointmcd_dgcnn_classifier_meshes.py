@@ -1,0 +1,10 @@
+"""DGCNN that learns from a frozen image teacher and shows its classifier images (PointCMT); few meshes."""
+
+_base_ = "pointmcd_dgcnn_meshes.py"
+
+model = dict(
+    distill=[
+        dict(type="LogitDistillationHead", temperature=1.0, loss_weight=0.2),
+        dict(type="ClassifierEnhancementHead", loss_weight=0.1),
+    ]
+)
