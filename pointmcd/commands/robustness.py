@@ -39,6 +39,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--data", required=True, help="folder of the prepared set")
     add("--split", default="test", help="(test)")
     add("--corruptions", nargs="+", metavar="NAME", default=list(CORRUPTIONS), help=" ".join(CORRUPTIONS))
+    add("--severities", type=int, nargs="+", metavar="N", help="of 1 to 5; fewer take less time (all)")
     add("--seed", type=int, default=0, help="of the corruptions (0)")
     add("--device", default="cpu", help="(cpu)")
     add("--out", type=Path, default=Path("work_dirs/robustness/report.json"), help="(%(default)s, and .png)")
@@ -67,13 +68,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         for path, student in zip(paths, students[name], strict=True):
             check_classes(student, prepared.class_names, path)
     trained = {name: rotation_of(name, [one.rotation for one in seeds]) for name, seeds in students.items()}
-    right = measure(students, split, list(dict.fromkeys(args.corruptions)), args.seed, progress=True)
+    names = list(dict.fromkeys(args.corruptions))
+    severities = None if args.severities is None else sorted(set(args.severities))
+    right = measure(students, split, names, args.seed, severities, progress=True)
     accuracy = {
         name: {method: 100 * one.mean(2).T for method, one in of_methods.items()}
         for name, of_methods in right.items()
     }
     report = {
         "protocol": f"robustness on the {args.split} split, corruptions of seed {args.seed}",
+        "severities": severities or [1, 2, 3, 4, 5],
         "data_digest": prepared.digest,
         "students": {
             name: {
@@ -98,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         {
             name: {method: np.hstack((clean[method], one)) for method, one in of_methods.items()}
             for name, of_methods in accuracy.items()
-        }
+        },
+        report["severities"],
     ).savefig(picture)
     console = Console(markup=False)
     console.print(table(report))
@@ -148,7 +153,7 @@ def rows(
         title(name, trained): {method: one.mean(0) for method, one in of_methods.items()}
         for name, of_methods in scores.items()
     }
-    severe = [of_methods for of_methods in scores.values() if len(next(iter(of_methods.values()))) > 1]
+    severe = [scores[name] for name in scores if name in CORRUPTIONS and len(CORRUPTIONS[name].levels) > 1]
     if len(severe) > 1:
         of_rows[MEAN] = {
             method: np.mean([of_methods[method].mean(0) for of_methods in severe], 0) for method in trained
@@ -188,4 +193,6 @@ def table(report: Mapping[str, Any]) -> "Table":
             line += [plus_minus(of_methods[method]), interval]
         lines.append(line)
     seeds = len(about["files"])
-    return make_table(f"Overall accuracy, {report['shapes']} shapes, {seeds} seeds", columns, lines)
+    severities = ", ".join(map(str, report["severities"]))
+    what = f"Overall accuracy, {report['shapes']} shapes, {seeds} seeds, severities {severities}"
+    return make_table(what, columns, lines)

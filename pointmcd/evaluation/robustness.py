@@ -21,6 +21,7 @@ def measure(
     split: PreparedSplit,
     names: Sequence[str],
     seed: int = 0,
+    severities: Sequence[int] | None = None,
     progress: bool = False,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Show the shapes of a split to all students, as they are and after every corruption.
@@ -30,6 +31,7 @@ def measure(
         split: The S shapes.
         names: Of the corruptions.
         seed: Of the corruptions; the same for all students, so that they are compared on the same clouds.
+        severities: Which of 1 to 5; None: all. What has one alone, such as rotations, is always shown.
         progress: Show a bar.
 
     Returns:
@@ -37,14 +39,14 @@ def measure(
         which of the L severities; one of ``clean``.
 
     Raises:
-        ValueError: There is no such corruption.
+        ValueError: There is no such corruption or severity.
     """
+    if severities is not None and (not severities or not {*severities} <= {1, 2, 3, 4, 5}):
+        raise ValueError(f"severities are 1 to 5, not {', '.join(map(str, severities)) or 'none'}")
     for name in names:
         if name not in CORRUPTIONS:
             raise ValueError(f"there is no corruption {name!r}; there are {', '.join(CORRUPTIONS)}")
-    wanted = {CLEAN: [0]} | {
-        name: [number + 1 for number in range(len(CORRUPTIONS[name].levels))] for name in names
-    }
+    wanted = {CLEAN: [0]} | {name: _severities(name, severities) for name in names}
     found: dict[str, dict[str, list[np.ndarray]]] = {
         name: {method: [] for method in students} for name in wanted
     }
@@ -56,6 +58,11 @@ def measure(
         name: {method: np.stack(severities) for method, severities in of_methods.items()}
         for name, of_methods in found.items()
     }
+
+
+def _severities(name: str, chosen: Sequence[int] | None) -> list[int]:
+    count = len(CORRUPTIONS[name].levels)
+    return [number for number in range(1, count + 1) if count == 1 or chosen is None or number in chosen]
 
 
 def corrupted_cloud(

@@ -1,6 +1,6 @@
 """Robustness as a picture: accuracy over severity, a panel for each corruption."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,11 +14,15 @@ FIRST = ("#2c6fad", "#cf3f54")  # baseline and distilled, as a rule
 MOST = 40  # letters of a name
 
 
-def draw_robustness(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+def draw_robustness(
+    curves: Mapping[str, Mapping[str, np.ndarray]], severities: Sequence[int] = (1, 2, 3, 4, 5)
+) -> Figure:
     """Draws the mean over seeds as a line, and the seeds as points, of every method in every panel.
 
     Args:
-        curves: By corruption and method (R, L + 1) accuracies in percent, R seeds, severities 0 (clean) to L.
+        curves: By corruption and method (R, L + 1) accuracies in percent, R seeds; of clean shapes, then of
+            L severities.
+        severities: Which L these are; what has one of its own, such as a rotation, shows that as 1.
 
     Raises:
         ValueError: There is no corruption.
@@ -33,7 +37,8 @@ def draw_robustness(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     for axes, (name, of_methods) in zip(panels, curves.items(), strict=False):
         for method, accuracy in of_methods.items():
-            severity = np.arange(accuracy.shape[1])
+            alone = accuracy.shape[1] == 2 and len(severities) > 1
+            severity = np.array([0, 1] if alone else [0, *severities])
             axes.plot(severity, accuracy.mean(0), color=colors[method], label=plain(method, MOST), lw=1.5)
             axes.plot(severity, accuracy.T, ".", color=colors[method], ms=3, alpha=0.6)
         axes.set_title(name.replace("_", " "), fontsize=8)

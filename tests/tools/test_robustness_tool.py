@@ -11,7 +11,7 @@ from pointmcd.apis import export_student, load_student
 from pointmcd.commands import robustness
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
-from pointmcd.evaluation.robustness import are_right, corrupted_cloud, resized
+from pointmcd.evaluation.robustness import are_right, corrupted_cloud, measure, resized
 from pointmcd.registry import MODELS
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs/baseline_pointnet_meshes.py"
@@ -53,7 +53,19 @@ def test_table_picture_and_report(students, tiny_set, tmp_path, capsys):
     assert clean["mean"] == pytest.approx(100 * (by_hand.argmax(-1).numpy() == split.labels).mean())
     assert set(clean["less_first"]) == {"mean", "low", "high", "clear"}
     assert np.array(report["accuracy_by_seed_and_severity"]["gaussian"]["one"]).shape == (2, 5)
-    assert "12 shapes, 2 seeds" in printed
+    assert "12 shapes, 2 seeds, severities 1, 2, 3, 4, 5" in printed
+
+
+def test_some_severities_are_those_of_all(students, tiny_set):
+    split = PreparedSet(tiny_set).split("test")
+    one = {"a": [load_student(students / "a.pth")]}
+    names = ["rotation_z", "gaussian"]
+    every, some = measure(one, split, names), measure(one, split, names, severities=[2, 5])
+    np.testing.assert_array_equal(some["gaussian"]["a"], every["gaussian"]["a"][[1, 4]])
+    np.testing.assert_array_equal(some["rotation_z"]["a"], every["rotation_z"]["a"])
+    for wrong in ([], [6]):
+        with pytest.raises(ValueError, match="severities are 1 to 5"):
+            measure(one, split, names, severities=wrong)
 
 
 def test_clouds_are_as_students_are_to_see_them(tiny_set):
