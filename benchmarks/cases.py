@@ -164,7 +164,7 @@ def interpolate(device: str, batch: int) -> Case:
 
 
 def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> Case:
-    """A training step of PointMCD: backbone, VAFP, both heads, backward, SGD."""
+    """Return a training step of PointMCD: backbone, VAFP, both heads, backward, SGD."""
     torch.manual_seed(0)
     backbone = DGCNN() if name == "DGCNN" else PointNet2()
     head = ClassificationHead(backbone.out_channels, CLASSES)
@@ -212,9 +212,7 @@ def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> C
 
 
 def read_batch(folder: Path, batch: int) -> Case:
-    """Points, masks and teacher rows of a batch: six text files a shape, or a prepared set and a teacher's
-    cache.
-    """
+    """Points, masks and teacher rows of a batch: six text files a shape, or a prepared set and a cache."""
     rng = np.random.default_rng(0)
     sizes = ((1024, 3), (1024, VIEWS), (DESCRIPTOR,), (VIEWS, DESCRIPTOR), (CLASSES,), (VIEWS, CLASSES))
     texts = [folder / f"{i}.txt" for i in range(len(sizes))]
@@ -245,7 +243,7 @@ def read_batch(folder: Path, batch: int) -> Case:
 
 
 def all_cases(device: str, quick: bool, folder: Path) -> Iterator[Callable[[], Case]]:
-    """The cases of a device, each made when it is its turn; ``folder`` takes the files of the last one."""
+    """Yield the cases of a device, each made in its turn; ``folder`` takes the files of the last one."""
     batch = 8 if quick else 24
     for size in (8,) if device == "cpu" else (24, 64, 256):
         yield partial(visibility_pool, device, size)

@@ -1,5 +1,4 @@
-"""The official path of every hot operation, in naive torch, written from the formulas: what the ratios are
-to.
+"""The official path of every hot operation, in naive torch, written from the formulas.
 
 Layouts are those of the official networks (channels second, one copy of a point's features for every edge,
 view or group member that uses it); parameters are those of our models, so that both sides compute the same.
@@ -15,7 +14,7 @@ from pointmcd.models.layers.set_abstraction import BallMLP
 
 
 def visibility_pool(feats: Tensor, visible: Tensor) -> Tensor:
-    """feats (B, N, D) and visible (B, N, V) of 0 and 1: repeat both to (B, V, N, D), multiply, max over N."""
+    """Feats (B, N, D) and visible (B, N, V) of 0 and 1: repeat both to (B, V, N, D), multiply, max over N."""
     views = visible.shape[2]
     repeated = feats.unsqueeze(1).repeat(1, views, 1, 1)
     masks = visible.transpose(1, 2).unsqueeze(-1).repeat(1, 1, 1, feats.shape[2])
@@ -27,13 +26,13 @@ def knn(points: Tensor, k: int) -> Tensor:
 
 
 def index_points(points: Tensor, index: Tensor) -> Tensor:
-    """points (B, N, C) and index (B, ...) give (B, ..., C)."""
+    """Points (B, N, C) and index (B, ...) give (B, ..., C)."""
     batch = torch.arange(len(points), device=points.device).view(-1, *[1] * (index.dim() - 1))
     return points[batch.expand(index.shape), index]
 
 
 def shared(layer: LinearNormAct, x: Tensor, slope: float | None = None) -> Tensor:
-    """A 1x1 convolution with batch norm and (leaky) ReLU on (B, C, ...)."""
+    """Apply a 1x1 convolution with batch norm and (leaky) ReLU to (B, C, ...)."""
     weight = layer.linear.weight[:, :, None, None] if x.dim() == 4 else layer.linear.weight[:, :, None]
     y = F.conv2d(x, weight) if x.dim() == 4 else F.conv1d(x, weight)
     y = norm(layer, y)
@@ -48,9 +47,7 @@ def norm(layer: LinearNormAct, y: Tensor) -> Tensor:
 
 
 def edge_conv(x: Tensor, neighbors: Tensor, *layers: LinearNormAct) -> Tensor:
-    """Gather the neighbours, concatenate; convolve (B, 2C, N, k), batch norm, leaky ReLU for each layer; max
-    over k.
-    """
+    """Gather and concatenate neighbours; convolve (B, 2C, N, k), batch norm, leaky ReLU a layer; max."""
     near = index_points(x, neighbors)
     center = x.unsqueeze(2).repeat(1, 1, neighbors.shape[2], 1)
     edges = torch.cat([center, near - center], -1).permute(0, 3, 1, 2).contiguous()
@@ -108,9 +105,7 @@ def dgcnn(backbone: DGCNN, points: Tensor) -> Tensor:
 
 
 def pointnet2(backbone: PointNet2, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Point features (B, M, C) of ``pointmcd.models.backbones.PointNet2`` (one scale a level), and their
-    points.
-    """
+    """Return the point features (B, M, C) of ``pointmcd.models.backbones.PointNet2``, and their points."""
     xyz = points
     feats: Tensor | None = None
     kept: Tensor | None = None

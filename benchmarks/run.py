@@ -1,6 +1,5 @@
 #!/usr/bin/env python
-"""Times every hot operation beside its official path: ``python benchmarks/run.py [--quick] [--device
-cpu|cuda]``.
+"""Time every hot operation beside its official path; see --help.
 
 The variants of a case run in turn, round after round, in one process; a ratio is the median over the
 rounds of official time by ours. On the CPU: CPU time (user and system) of one thread. On CUDA: wall time
@@ -131,9 +130,9 @@ def seconds(run: Callable[[], object], device: str, least: float = 0.02) -> floa
 
 
 def peak_mib(run: Callable[[], object], device: str) -> float:
-    """The most memory that a run has beyond what was there, in MiB; on Linux's CPU the process's resident
-    set, gaps of malloc's heap included: ``MALLOC_MMAP_THRESHOLD_=131072`` in the environment leaves them out,
-    at the price of slower runs.
+    """Return the most memory that a run has beyond what was there, in MiB; on Linux's CPU the process's
+    resident set, gaps of malloc's heap included: ``MALLOC_MMAP_THRESHOLD_=131072`` in the environment leaves
+    them out, at the price of slower runs.
     """
     run()
     gc.collect()

@@ -1,6 +1,4 @@
-"""The official image teacher: MobileNetV2 on all views of a shape, trained to classify it (PointMCD,
-teacher_c).
-"""
+"""The official image teacher (PointMCD, teacher_c): MobileNetV2 on all views, trained to classify."""
 
 _base_ = ["_base_/datasets/modelnet40.py", "_base_/default_runtime.py"]
 

@@ -1,6 +1,4 @@
-"""The official teacher for part segmentation, from the autoencoder of teacher_autoencoder_shapenetpart.py
-(PointMCD, teacher_s).
-"""
+"""The official teacher for parts (PointMCD, teacher_s), from teacher_autoencoder_shapenetpart.py."""
 
 _base_ = ["_base_/datasets/single_views.py", "_base_/schedules/adam_100k.py", "_base_/default_runtime.py"]
 

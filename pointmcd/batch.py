@@ -70,7 +70,7 @@ class ViewFeatures(TeacherRows, total=False):
 
 
 def network_input(batch: Batch, channels: int) -> Tensor:
-    """What a network sees of a batch.
+    """Return what a network sees of a batch.
 
     Args:
         batch: ``points`` (B, N, 3), and ``normals`` and ``colors`` (B, N, 3) where they were loaded; or

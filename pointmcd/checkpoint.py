@@ -51,7 +51,7 @@ def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What ``write_checkpoint`` or ``torch.save`` wrote: a dict of nothing but tensors and plain values.
+    """Return what ``write_checkpoint`` or ``torch.save`` wrote: a dict of tensors and plain values.
 
     A file with a hash is checked against it, an archive without one against its own checksums.
 
@@ -205,7 +205,7 @@ def _check_size(path: Path) -> None:
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, of a checkpoint's ``state_dict``, or of a file that is one.
+    """Return the tensors of a ``.safetensors`` file, a checkpoint's ``state_dict``, or a file that is one.
 
     Raises:
         FileNotFoundError: There is no such file.

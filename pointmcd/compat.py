@@ -58,7 +58,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(value: Any) -> Any:
-    """The inverse of ``to_plain`` for ``HistoryBuffer``."""
+    """Return the inverse of ``to_plain`` for ``HistoryBuffer``."""
     if isinstance(value, dict):
         if "history_buffer" in value:
             return HistoryBuffer(value["history_buffer"], value["counts"], value["max_length"])

@@ -114,7 +114,7 @@ class Progress:
         return "" if seconds is None else f"{clock(seconds)} left"
 
     def at_this_pace(self) -> float | None:
-        """The seconds that the rest takes at the pace of what was done, None before the first step."""
+        """Return the seconds that the rest takes at the pace of what was done, None before the first step."""
         made = self._done - self._first
         if self._total is None or made <= 0:
             return None
@@ -125,7 +125,7 @@ class Progress:
         return f"{self._title}, {self.rest()}"
 
     def rest(self) -> str:
-        """The steps, the note, and the time left or, where nobody knows that, the time that has passed."""
+        """Return the steps, the note, and the time left or, where nobody knows that, the time passed."""
         steps = f"{self._done:.0f} of {self._total:.0f}" if self._total else ""
         passed = f"{clock(time.monotonic() - self._begin)} so far"
         return ", ".join(filter(None, (steps, self._note, self.left() or passed)))

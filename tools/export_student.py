@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Export the student of a checkpoint: the point network alone, with all it needs to classify, segment or"""
+"""Export the student of a checkpoint: the point network alone, with all it needs to be used."""
 
 import sys
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print a config as a run would use it: bases merged, overrides applied, counts filled in from the"""
+"""Print a config as a run would use it: bases merged, overrides applied, counts filled in."""
 
 import sys
 

@@ -37,5 +37,5 @@ class MeanOfViews(nn.Module):
     def pool_hidden(
         self, hidden: Tensor, fusion: LinearNormAct, visibility: Tensor, point_index: Tensor | None = None
     ) -> Tensor:
-        """The same from the input of the backbone's last layer, which not every neck can pool faster."""
+        """Do the same from the input of the backbone's last layer; not every neck can do so faster."""
         return self(fusion(hidden), visibility, point_index, with_global=True)

@@ -28,7 +28,7 @@ def neighbor_mean(feats: Tensor, neighbors: Tensor) -> Tensor:
 
 
 def neighbor_mean_reference(feats: Tensor, neighbors: Tensor) -> Tensor:
-    """The formula, slow, differentiable: what every backend is tested against."""
+    """Compute the formula as it stands, slow and differentiable: what every backend is tested against."""
     return torch.stack([rows[index].mean(1) for rows, index in zip(feats, neighbors, strict=True)])
 
 

@@ -116,7 +116,7 @@ def _run(
 
 
 def all_or_none(found: Iterable[Outcome | Rejected]) -> list[Outcome]:
-    """The outcomes of shapes all of which are to be usable.
+    """Return the outcomes of shapes all of which are to be usable.
 
     Raises:
         MeshError: One is not; the text names it.

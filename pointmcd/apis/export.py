@@ -1,6 +1,4 @@
-"""From a training checkpoint to the file that is shipped: the student alone, with what it needs to be
-used.
-"""
+"""From a training checkpoint to the file that is shipped: the student with what it needs."""
 
 import contextlib
 from pathlib import Path

@@ -48,7 +48,7 @@ def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
 
 
 def files_of_folder(folder: Path) -> dict[str, Path]:
-    """The files of shapes at any depth of a folder, by their paths within it, sorted; hidden ones are none.
+    """Return the files of shapes at any depth of a folder but for hidden ones: paths within it, sorted.
 
     Raises:
         MeshError: There is none.

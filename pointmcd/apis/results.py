@@ -37,7 +37,7 @@ class Segmentation(NamedTuple):
         return np.asarray(self.part_names)[self.parts]
 
     def draw(self) -> "Figure":
-        """A picture of the points, coloured by part; ``.savefig(path)`` writes it."""
+        """Return a picture of the points, coloured by part; ``.savefig(path)`` writes it."""
         from pointmcd.visualization.parts import SegmentedShape, draw_parts
 
         shape = SegmentedShape(self.category, self.points, self.parts, self.category_parts)

@@ -61,7 +61,7 @@ class Student:
         self.device = torch.device(device)
 
     def points(self, shape: OneShape) -> np.ndarray:
-        """The points that the network sees of a shape, prepared as the training set was.
+        """Return the points that the network sees of a shape, prepared as the training set was.
 
         Args:
             shape: A mesh file (OFF, OBJ, PLY, STL, GLB), a point file (NPY, NPZ, XYZ, TXT, PTS, CSV, PLY,
@@ -97,7 +97,7 @@ class Student:
         return self._run(points)["logits"].softmax(-1).cpu()
 
     def classify(self, shape: OneShape | ManyShapes, top: int = 5, batch_size: int = 16) -> Any:
-        """The most probable classes of one shape, or of many.
+        """Return the most probable classes of one shape, or of many.
 
         Args:
             shape: As ``points``; or a list of such, an array or tensor (B, N, 3 or more columns), or a folder
@@ -131,7 +131,7 @@ class Student:
         return [Prediction(self.class_names[int(index)], float(scores[index])) for index in order]
 
     def features(self, shape: OneShape) -> dict[str, np.ndarray]:
-        """What the network makes of one shape before it classifies.
+        """Return what the network makes of one shape before it classifies.
 
         Args:
             shape: As ``points``.
@@ -149,7 +149,7 @@ class Student:
         return {name: features[key][0].cpu().numpy() for name, key in names.items()}
 
     def segment(self, shape: OneShape, category: str, all_points: bool = False) -> Segmentation:
-        """The part of each point of one shape.
+        """Return the part of each point of one shape.
 
         Args:
             shape: As ``points``.
@@ -188,7 +188,7 @@ class Student:
         return self.class_names.index(category)
 
     def embed(self, shape: OneShape) -> np.ndarray:
-        """The global feature of one shape, of any student, also of one that was trained without a head.
+        """Return the global feature of one shape, of any student, also of one without a head.
 
         Args:
             shape: As ``points``.
@@ -209,7 +209,7 @@ class Student:
             raise ValueError(f"this student does not {task}; it can {does} and embed")
 
     def forward(self, points: np.ndarray | Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
-        """What the network makes of prepared points (``PointModel.student_features``).
+        """Return what the network makes of prepared points (``PointModel.student_features``).
 
         Args:
             points: (B, N, 3 + 3 len(inputs)).
@@ -248,7 +248,7 @@ def _finite(values: Tensor) -> Tensor:
 
 
 def _stem(shape: OneShape) -> str:
-    """The name by which the preparation seeds the sampling of a file's points."""
+    """Return the name by which the preparation seeds the sampling of a file's points."""
     return Path(shape).stem if isinstance(shape, str | Path) else ""
 
 
@@ -265,7 +265,7 @@ def _many(shapes: OneShape | ManyShapes) -> dict[str, OneShape] | None:
 
 
 def _plain(shapes: OneShape | ManyShapes) -> OneShape | ManyShapes:
-    """Lists of numbers as an array; all else as it is."""
+    """Return lists of numbers as arrays; all else as it is."""
     if not isinstance(shapes, list | tuple) or all(isinstance(one, OneShape) for one in shapes):
         return shapes
     try:

@@ -74,7 +74,7 @@ def check_student(exported: Mapping[str, Any]) -> None:
 
 
 def build_student(exported: Mapping[str, Any]) -> PointModel:
-    """The network of a file, in eval mode.
+    """Return the network of a file, in eval mode.
 
     Raises:
         ValueError: As ``check_student``.
@@ -134,7 +134,7 @@ def _check_plain(value: Any, where: str, depth: int, count: list[int]) -> None:
 
 
 def _check_part(part: Any, where: str) -> None:
-    """A backbone or a head, and the parts in it: a registered class that is one, with arguments it takes."""
+    """Check a backbone or a head and the parts in it: registered classes, with arguments that they take."""
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise ValueError(f"its {where} is not described by a type and arguments")
     kind = part["type"]
@@ -161,7 +161,7 @@ def _check_part(part: Any, where: str) -> None:
 
 
 def _check_inner(value: Any, where: str) -> None:
-    """What an argument would have built is held to the same."""
+    """Hold what an argument would have built to the same."""
     if isinstance(value, dict):
         if "type" in value or "_scope_" in value:
             _check_part(value, where)
@@ -207,7 +207,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _outline(model: dict[str, Any]) -> PointModel:
-    """The network without memory behind its weights, so that any width can be compared before it is paid."""
+    """Return the network without memory behind its weights, so that any width can be compared for free."""
     kinds = {part["type"] for part in (model["backbone"], model["head"]) if part is not None}
     own = all(MODELS.module_dict[kind].__module__.startswith("pointmcd.") for kind in kinds)
     reason: Exception | None = None
@@ -302,14 +302,14 @@ def _texts(names: Any, what: str, count: int | None) -> list[str]:
 
 
 def _is_name(name: str) -> bool:
-    """Some letters, and none that a terminal would obey or a file could not hold."""
+    """Return some letters, and none that a terminal would obey or a file could not hold."""
     return 0 < len(name.strip()) <= len(name) <= MOST_LETTERS and not any(
         unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name
     )
 
 
 def _quoted(value: Any) -> str:
-    """A value as Python writes it, cut short however large it is."""
+    """Return a value as Python writes it, cut short however large it is."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return "an integer of more than 30 digits"
     return reprlib.repr(value)

@@ -41,7 +41,7 @@ def write_student_folder(exported: dict[str, Any], folder: str | Path, card: str
 
 
 def read_student_folder(folder: str | Path) -> dict[str, Any]:
-    """What ``write_student_folder`` was given, of a folder from anybody; ``check_student`` judges it.
+    """Return what ``write_student_folder`` was given, of a folder from anybody; ``check_student`` judges it.
 
     Raises:
         FileNotFoundError: One of the two files is missing.

@@ -43,7 +43,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def find(name: str, known: Sequence[str], what: str) -> int:
-    """The place of ``name`` in ``known``; an error suggests the nearest."""
+    """Return the place of ``name`` in ``known``; an error suggests the nearest."""
     if name in known:
         return known.index(name)
     near = get_close_matches(name, known, n=3)
@@ -52,7 +52,7 @@ def find(name: str, known: Sequence[str], what: str) -> int:
 
 
 def choose(args: argparse.Namespace, prepared: "PreparedSet") -> list[int]:
-    """The rows of the split that are asked for."""
+    """Return the rows of the split that are asked for."""
     shapes = prepared.split(args.split)
     if args.index:
         return args.index

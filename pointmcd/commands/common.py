@@ -162,12 +162,12 @@ def _pass_over_deprecations() -> None:
 
 
 def next_step(*words: object) -> str:
-    """A command that can be typed, ``pointmcd WORD ...``."""
+    """Return a command that can be typed, ``pointmcd WORD ...``."""
     return shlex.join(["pointmcd", *map(str, words)])
 
 
 def _ending(message: str) -> SystemExit:
-    """The end of the process with a message, which Python prints, and exit code 1."""
+    """Return the end of the process with a message, which Python prints, and exit code 1."""
     message = f"{Path(sys.argv[0]).name}: {message}"
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))

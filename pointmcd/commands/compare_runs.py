@@ -77,7 +77,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check(reports: list[dict[str, Any]]) -> tuple[str, str]:
-    """The metrics of the reports, all of one task, protocol and split."""
+    """Return the metrics of the reports, all of one task, protocol and split."""
     protocols = {report.get("protocol") for report in reports}
     if len(protocols) > 1:
         tasks = sorted("classification" if name is None else f"{name} protocol" for name in protocols)

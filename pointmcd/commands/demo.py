@@ -104,7 +104,7 @@ class Demo:
             raise SystemExit(f"demo: pointmcd {name} failed with exit code {done.returncode}; see above")
 
     def report(self) -> None:
-        """The table and the picture."""
+        """Print the table and draw the picture."""
         from pointmcd.datasets.prepared_set import PreparedSet
         from pointmcd.visualization.shapes import draw_shapes
 

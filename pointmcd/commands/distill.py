@@ -64,7 +64,7 @@ OF_BEFORE = {"recipe": "some", "further": []}
 
 
 def recipe_of(labels: float) -> str:
-    """The name of the recipe for a percentage of the labels."""
+    """Return the name of the recipe for a percentage of the labels."""
     return "few" if labels < 10 else "some" if labels < 50 else "all"
 
 
@@ -163,7 +163,7 @@ class Distillation:
         return False
 
     def hints(self) -> list[str]:
-        """What would make the teacher better."""
+        """Return what would make the teacher better."""
         from pointmcd.datasets.prepared_set import PreparedSet
 
         prepared = PreparedSet(self.args.data)
@@ -182,7 +182,7 @@ class Distillation:
         return hints
 
     def teacher(self, split: str, seed: int) -> tuple[str, dict[str, dict[str, float]]]:
-        """The name of the cache of these labels, written unless it is there, and its accuracies."""
+        """Return the name of the cache of these labels, written unless it is there, and its accuracies."""
         from pointmcd.datasets.label_choice import Labels
         from pointmcd.datasets.teacher_cache import TeacherCache
 
@@ -208,7 +208,7 @@ class Distillation:
         return name, figures
 
     def config(self, side: str, seed: int, split: str, judged: str, teacher: str | None = None) -> Any:
-        """The complete config of one run."""
+        """Return the complete config of one run."""
         from pointmcd.engine import load_config
 
         own = CONFIGS / f"{side}_{self.args.backbone.lower()}_meshes.py"
@@ -243,7 +243,7 @@ class Distillation:
     def result(
         self, side: str, seed: int, split: str, judged: str, teacher: str | None = None
     ) -> dict[str, Any]:
-        """The result of one run, trained now unless it is there.
+        """Return the result of one run, trained now unless it is there.
 
         Raises:
             ValueError: The folder holds a run with other settings.
@@ -290,7 +290,7 @@ class Distillation:
         return f" about {np.mean(self.minutes) * self.trainings:.0f} minutes left"
 
     def report(self, results: dict[str, list[dict[str, Any]]], teachers: list[float]) -> None:
-        """The table, as text and as JSON."""
+        """Write the table, as text and as JSON."""
         scores = {side: np.stack([shape_scores(run) for run in runs]) for side, runs in results.items()}
         gain = paired_difference(scores[ALONE], scores[DISTILLED])
         values = {

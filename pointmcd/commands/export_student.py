@@ -50,7 +50,7 @@ def _size(path: Path) -> str:
 
 
 def says(exported: dict[str, Any]) -> str:
-    """What the student can say of a shape."""
+    """Return what the student can say of a shape."""
     classes = len(exported["class_names"])
     if exported["model"]["head"] is None:
         return "an encoder without a head"

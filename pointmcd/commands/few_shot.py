@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def pool(args: argparse.Namespace, features: FeatureSet) -> np.ndarray:
-    """The features (S, C) of all splits of the pool."""
+    """Return the features (S, C) of all splits of the pool."""
     splits = [features.split(split).over_views(args.views, args.view_pool) for split in args.pool]
     return np.concatenate([split.values for split in splits])
 
@@ -120,7 +120,7 @@ def setting(
 
 
 def table(results: list[dict[str, Any]]) -> "Table":
-    """A row a setting."""
+    """Return a row for each setting."""
     rows = []
     for one in results:
         low, high = min(one["queries_by_episode"]), max(one["queries_by_episode"])

@@ -130,7 +130,7 @@ def at_fraction(args: argparse.Namespace, folder: Path, percent: float) -> dict[
 def finished_run(
     args: argparse.Namespace, folder: Path, percent: float, seed: int, start: Path | None
 ) -> dict[str, Any]:
-    """The result of a run, trained now unless it is there already."""
+    """Return the result of a run, trained now unless it is there already."""
     from pointmcd.datasets.prepared_set import PreparedSet
     from pointmcd.evaluation.fine_tuning import labelled_shapes, run_config, train_and_test
 
@@ -173,7 +173,7 @@ def finished_run(
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """The result of a run that was done before."""
+    """Return the result of a run that was done before."""
     remedy = f"delete {path.parent} to train the run anew"
     try:
         result = read_json(path)
@@ -188,7 +188,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> "Table":
-    """A row a fraction."""
+    """Return a row for each fraction."""
     title = f"{in_words(rows[0]['metric']).capitalize()} %, last epoch (* the interval excludes 0)"
 
     def row(one: dict[str, Any]) -> tuple[str, ...]:

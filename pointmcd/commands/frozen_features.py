@@ -59,7 +59,7 @@ def make_parser(doc: str | None, many: bool = True, pictures: bool = True) -> ar
 
 
 def save_picture(args: argparse.Namespace, features: Features, class_names: Sequence[str]) -> None:
-    """The picture that ``--picture`` asks for, if it does."""
+    """Draw the picture that ``--picture`` asks for, if it does."""
     if args.picture is not None:
         args.picture.parent.mkdir(parents=True, exist_ok=True)
         figure = draw_embedding(features.values, features.labels, class_names, args.picture_method)
@@ -67,7 +67,7 @@ def save_picture(args: argparse.Namespace, features: Features, class_names: Sequ
 
 
 def read_features(args: argparse.Namespace, splits: Sequence[str] | None = None) -> list[FeatureSet]:
-    """The features of every source, all of the same shapes.
+    """Return the features of every source, all of the same shapes.
 
     Args:
         args: Of `make_parser`.
@@ -151,7 +151,7 @@ def random_features(args: argparse.Namespace, sets: Sequence[FeatureSet]) -> Fea
 
 
 def _config(args: argparse.Namespace) -> Config | None:
-    """The config that ``--config`` names."""
+    """Return the config that ``--config`` names."""
     if args.config is None:
         return None
     from pointmcd.engine import load_config
@@ -190,7 +190,7 @@ def _extract(
 def _encoder(
     args: argparse.Namespace, source: str, config: Config | None
 ) -> tuple[PointModel, int, Sequence[str]]:
-    """The encoder, how many points it looks at, and what it sees of them beside x, y, z."""
+    """Return the encoder, how many points it looks at, and what it sees of them beside x, y, z."""
     from pointmcd.apis.student import load_student
     from pointmcd.apis.student_file import FORMAT
     from pointmcd.checkpoint import read_checkpoint
@@ -226,7 +226,7 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 
 
 def class_table(title: str, values: Mapping[str, float | None], labels: np.ndarray, column: str) -> Table:
-    """A row a class: its shapes and its value in percent.
+    """Return a row for each class: its shapes and its value in percent.
 
     Args:
         title: Of the table.

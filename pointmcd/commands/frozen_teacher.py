@@ -67,7 +67,7 @@ def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def add_point_arguments(parser: argparse._ActionsContainer) -> None:
-    """What is to be said of single points."""
+    """Add the arguments of targets of single points."""
     parser.add_argument(
         "--point-dim", type=int, default=0, metavar="E", help="say so much of each point, too; 0: nothing (0)"
     )
@@ -87,7 +87,7 @@ def add_point_arguments(parser: argparse._ActionsContainer) -> None:
 def build_trunks(
     args: argparse.Namespace, names: Sequence[str], levels: Sequence[int] | None = None
 ) -> list[FrozenTrunk]:
-    """The networks that the words describe.
+    """Return the networks that the words describe.
 
     Args:
         args: Of a parser with ``add_trunk_arguments``.
@@ -126,7 +126,7 @@ def build_trunks(
 
 
 def look(root: Path, trunks: Sequence[FrozenTrunk]) -> list[TrunkFeatures]:
-    """The features of each network, with a bar for those that are computed now."""
+    """Return the features of each network, with a bar for those that are computed now."""
     from pointmcd.evaluation.frozen_teacher import trunk_features
 
     with Progress() as progress:
@@ -134,7 +134,7 @@ def look(root: Path, trunks: Sequence[FrozenTrunk]) -> list[TrunkFeatures]:
 
 
 def look_at_points(root: Path, args: argparse.Namespace, names: Sequence[str]) -> list[TrunkFeatures]:
-    """What each network says of single points; none where ``--point-dim`` is 0 or there is no such option."""
+    """Return what each network says of single points; none without ``--point-dim``."""
     from pointmcd.evaluation.point_targets import point_features
 
     if not getattr(args, "point_dim", 0):

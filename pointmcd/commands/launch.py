@@ -50,7 +50,7 @@ def join_processes(launcher: str) -> None:
 
 
 def from_slurm(env: Mapping[str, str]) -> dict[str, str]:
-    """What torchrun would have put into the environment, from what srun put there.
+    """Return what torchrun would have put into the environment, from what srun put there.
 
     The first node of the step is where the processes meet, at PORT or a port that follows from the job's
     number; MASTER_ADDR and MASTER_PORT, where they are set, are left as they are.

@@ -123,12 +123,12 @@ def summary(runs: list[dict[str, Any]], names: list[str], sources: int) -> dict[
 
 
 def without_shapes(run: dict[str, Any]) -> dict[str, Any]:
-    """A run without what it says of each shape."""
+    """Return a run without what it says of each shape."""
     return {key: value for key, value in run.items() if key not in ("labels", "predictions")}
 
 
 def run_table(report: dict[str, Any], runs: list[dict[str, Any]]) -> "Table":
-    """A row a run, the mean, and the random encoder."""
+    """Return a row for each run, the mean, and the random encoder."""
 
     def row(one: dict[str, Any]) -> list[str]:
         edge = " (edge of the grid)" if one["c_is_at_the_edge_of_the_grid"] else ""

@@ -172,7 +172,7 @@ def make_copies(args: argparse.Namespace) -> CopySettings | None:
 
 
 def make_limits(args: argparse.Namespace, workers: int) -> Limits:
-    """What one shape may take; of the memory of this machine each worker gets its share."""
+    """Return what one shape may take; of the memory of this machine each worker gets its share."""
     memory = args.shape_memory
     if memory is None:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -181,7 +181,7 @@ def make_limits(args: argparse.Namespace, workers: int) -> Limits:
 
 
 def remarks(prepared: PreparedSet) -> Iterator[str]:
-    """What is odd about a set, in a line each."""
+    """Yield what is odd about a set, in a line each."""
     counts = {
         name: np.bincount(prepared.split(name).labels, minlength=len(prepared.class_names))
         for name in prepared.splits

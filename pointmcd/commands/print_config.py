@@ -1,6 +1,4 @@
-"""Print a config as a run would use it: bases merged, overrides applied, counts filled in from the
-prepared data.
-"""
+"""Print a config as a run would use it: bases merged, overrides applied, counts filled in."""
 
 from collections.abc import Sequence
 from pathlib import Path

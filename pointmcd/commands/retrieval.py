@@ -103,7 +103,7 @@ def summary(found: list[AveragePrecision], labels: np.ndarray, names: list[str])
 
 
 def encoder_table(report: dict[str, Any]) -> "Table":
-    """A row an encoder, the mean, and the random encoder."""
+    """Return a row an encoder, the mean, and the random encoder."""
 
     def row(one: dict[str, Any]) -> list[str]:
         return [str(one["features"]["source"]), *(f"{one[name]:.2f}" for name in METRICS)]

@@ -170,7 +170,7 @@ def rows(
 
 
 def title(name: str, trained: Mapping[str, str]) -> str:
-    """A row's name: of rotations train/test, where all students were trained alike."""
+    """Return a row's name: of rotations train/test, where all students were trained alike."""
     tested = GROUPS.get(name.removeprefix("rotation_"))
     if tested is None:
         return name.replace("_", " ")
@@ -179,7 +179,7 @@ def title(name: str, trained: Mapping[str, str]) -> str:
 
 
 def table(report: Mapping[str, Any]) -> "Table":
-    """A row a corruption, a column a method, and its difference from the first."""
+    """Return a row for each corruption, a column a method, and its difference from the first."""
     (first, about), *others = report["students"].items()
     columns = ["", f">{first} (trained {about['trained_on_rotations']}) %"]
     for method, one in others:

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def make_runner(args: argparse.Namespace) -> Runner:
-    """The Runner of the config, as the words change it."""
+    """Return the Runner of the config, as the words change it."""
     from pointmcd.engine import build_runner, load_config
 
     config = load_config(args.config, args.cfg_options)
@@ -78,7 +78,7 @@ def make_runner(args: argparse.Namespace) -> Runner:
 
 
 def closing(runner: Runner, args: argparse.Namespace) -> str:
-    """What a training leaves: its last result, the checkpoint, the log, and what to type next."""
+    """Return what a training leaves: its last result, the checkpoint, the log, and what to type next."""
     from pointmcd.engine.console import in_figures
 
     scalars = {name: one.current() for name, one in runner.message_hub.log_scalars.items()}
@@ -101,7 +101,7 @@ def closing(runner: Runner, args: argparse.Namespace) -> str:
 
 
 def after_training(runner: Runner, args: argparse.Namespace, checkpoint: str) -> list[str]:
-    """The words of the command that is next by what was trained."""
+    """Return the words of the command that is next by what was trained."""
     from pointmcd.models import PointModel
     from pointmcd.models.teachers.base import ImageTeacher
 

@@ -13,7 +13,7 @@ DEPTH_STEPS = 65534  # a depth image has 16 bits, and 0 stands for nothing
 
 
 def bin_path(folder: Path, kind: str) -> Path:
-    """The images of one kind, end to end."""
+    """Return the file that holds the images of one kind, end to end."""
     return folder / f"{kind}.bin"
 
 
@@ -72,19 +72,18 @@ class Images:
 
     @staticmethod
     def file_names(kind: str) -> list[str]:
-        """The files of one kind."""
+        """Return the files of one kind."""
         return [path(Path(), kind).name for path in (bin_path, offsets_path)]
 
     def encoded(self, shape: int, view: int) -> np.ndarray:
-        """The bytes of one image file, (n,) uint8, as a view into the memory map."""
+        """Return the bytes of one image file, (n,) uint8, as a view into the memory map."""
         if not 0 <= view < self.num_views:
             raise IndexError(f"view {view} of {self.num_views}")
         row = shape * self.num_views + view
         return self._data[self._offsets[row] : self._offsets[row + 1]]
 
     def read(self, shape: int, view: int) -> np.ndarray:
-        """Decodes one image: a view (H, W, 3) uint8 RGB, a label image (H, W) uint8 or uint16, or a depth
-        image (H, W) float32.
+        """Decode one view (H, W, 3) uint8 RGB, label image (H, W) uint8 or uint16, or depth image float32.
 
         Raises:
             DamagedError: it is no image.
@@ -108,7 +107,7 @@ def encode_view(image: np.ndarray) -> bytes:
 
 
 def decode_view(data: np.ndarray) -> np.ndarray:
-    """The inverse of `encode_view`."""
+    """Return the inverse of `encode_view`."""
     import mmcv
 
     return mmcv.imfrombytes(data, channel_order="rgb", backend="cv2")
@@ -120,7 +119,7 @@ def encode_labels(labels: np.ndarray, num_parts: int) -> bytes:
 
 
 def decode_labels(data: np.ndarray) -> np.ndarray:
-    """The inverse of `encode_labels`: (H, W) uint8 or uint16."""
+    """Return the inverse of `encode_labels`: (H, W) uint8 or uint16."""
     import mmcv
 
     return mmcv.imfrombytes(data, flag="unchanged", backend="cv2")
@@ -137,7 +136,7 @@ def encode_depth(depth: np.ndarray, near: float, far: float) -> bytes:
 
 
 def decode_depth(data: np.ndarray, near: float, far: float) -> np.ndarray:
-    """The inverse of `encode_depth`: (H, W) float32."""
+    """Return the inverse of `encode_depth`: (H, W) float32."""
     steps = decode_labels(data)
     depth = near + (steps.astype(np.float32) - 1) * np.float32((far - near) / DEPTH_STEPS)
     return np.where(steps == 0, np.float32(np.inf), depth)

@@ -79,7 +79,7 @@ class JoinedShapes(PreparedShapes):
         return int(self._starts[-1])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """The batch of these shapes, in their order."""
+        """Return the batch of these shapes, in their order."""
         index = np.asarray(indices, np.int64)
         of_set = np.searchsorted(self._starts, index, side="right")
         parts, places = [], []

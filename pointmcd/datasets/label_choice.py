@@ -106,7 +106,7 @@ def labelled_rows(
     seed: int = 0,
     without_fold: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """The rows whose labels a run knows that trains on ``split`` with a fraction of each class's labels.
+    """Return the rows whose labels a run knows, on ``split`` with a fraction of each class's labels.
 
     Args:
         labels: (S,) classes of the stored split.
@@ -161,7 +161,7 @@ def labels_record(
     seed: int = 0,
     without_fold: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """What a teacher's ``meta.json`` says of the labels that it has seen.
+    """Return what a teacher's ``meta.json`` says of the labels that it has seen.
 
     Args:
         data_digest: Of the prepared set.
@@ -183,7 +183,7 @@ def labels_record(
 
 
 def fold_record(labelled: np.ndarray, numbers: np.ndarray, fold: int) -> dict[str, Any]:
-    """What ``meta.json`` says of one fold of a cross-fitted teacher.
+    """Return what ``meta.json`` says of one fold of a cross-fitted teacher.
 
     Args:
         labelled: (R,) rows whose labels are seen.
@@ -215,7 +215,7 @@ def log_small_classes(labels: np.ndarray, names: Sequence[str], folds: int) -> N
 
 
 def labels_of_record(seen: dict[str, Any]) -> Labels:
-    """The choice that ``labels_record`` has written down."""
+    """Return the choice that ``labels_record`` has written down."""
     fold = seen.get("without_fold")
     without = None if fold is None else (int(fold[0]), int(fold[1]))
     return Labels(seen["split"], seen["label_fraction"], seen["fraction_seed"], without)
@@ -252,7 +252,7 @@ def check_labels_seen(
 
 
 def said_of_labels(seen: dict[str, Any]) -> str:
-    """A record in words."""
+    """Return a record in words."""
     share = f", {100 * seen['label_fraction']:g} % of each class by seed {seen['fraction_seed']}"
     said = f"split {seen['split']}" + (share if seen["label_fraction"] < 1 else "")
     if seen.get("without_fold"):

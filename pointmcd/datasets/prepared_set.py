@@ -169,7 +169,7 @@ class PreparedSplit:
 
 
 def _reopened(root: Path, digest: str, split: str | None = None) -> "PreparedSet | PreparedSplit":
-    """What another process, such as a loader's worker, opens: the same set or none."""
+    """Return what another process, such as a loader's worker, opens: the same set or none."""
     prepared = PreparedSet(root)
     if prepared.digest != digest:
         raise PreparedSetError(f"{root} was replaced by another set meanwhile; start again")
@@ -312,13 +312,13 @@ class PreparedSet:
         return list(self.manifest["splits"])
 
     def split(self, name: str) -> PreparedSplit:
-        """The shapes of one split."""
+        """Return the shapes of one split."""
         if name not in self._splits:
             raise PreparedSetError(f"{self.root} has no split '{name}'; it has {', '.join(self.splits)}")
         return self._splits[name]
 
     def verify(self) -> None:
-        """Reads every file and compares its hash.
+        """Read every file and compare its hash.
 
         Raises:
             PreparedSetError: a file differs; the message names it and both hashes.

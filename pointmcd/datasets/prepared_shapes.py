@@ -168,11 +168,11 @@ class PreparedShapes(Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Batch:
-        """A batch of one."""
+        """Return a batch of one."""
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """The batch of these shapes; the loader's ``collate_fn`` has nothing left to do."""
+        """Return the batch of these shapes; the loader's ``collate_fn`` has nothing left to do."""
         index = np.asarray(indices, np.int64)
         batch = self._draw(self.rows[index])
         batch["index"] = torch.from_numpy(index)
@@ -194,7 +194,7 @@ class PreparedShapes(Dataset):
         return joined(parts, torch.from_numpy(np.argsort(np.concatenate([own, copied]))))
 
     def _read(self, rows: np.ndarray) -> Batch:
-        """What is stored of rows (B,) of the split."""
+        """Return what is stored of rows (B,) of the split."""
         count = self.num_points
         batch: Batch = {"points": _tensor(self._data.points, rows, count)}
         if self.with_normals:
@@ -252,5 +252,5 @@ def _images(images: Images, rows: np.ndarray, chosen: torch.Tensor) -> torch.Ten
 
 @FUNCTIONS.register_module()
 def whole_batch(batch: Batch) -> Batch:
-    """The ``collate_fn`` of ``PreparedShapes``: a batch is already one."""
+    """Return the ``collate_fn`` of ``PreparedShapes``: a batch is already one."""
     return batch

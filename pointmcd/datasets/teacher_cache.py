@@ -73,7 +73,7 @@ class TeacherSplit:
         return min(counts, default=None)
 
     def rows(self, rows: np.ndarray, num_points: int | None = None) -> TeacherRows:
-        """The given rows (B,) as float32 tensors, of the first ``num_points`` points of each shape."""
+        """Return the given rows (B,) as float32 tensors, of the first ``num_points`` points of each shape."""
         read = {
             name: torch.from_numpy(
                 np.stack(
@@ -86,7 +86,7 @@ class TeacherSplit:
 
 
 def _reopened(data_root: Any, name: str, identity: str, split: str) -> TeacherSplit:
-    """What another process, such as a loader's worker, opens: the same cache or none."""
+    """Return what another process, such as a loader's worker, opens: the same cache or none."""
     cache = TeacherCache(data_root, name)
     if cache.identity != identity:
         raise ValueError(f"{cache.folder} was replaced by another cache meanwhile; start again")
@@ -132,7 +132,7 @@ class TeacherCache(ArrayCache):
         self._splits = {split: TeacherSplit(self, split) for split in self.meta["splits"]}
 
     def split(self, name: str) -> TeacherSplit:
-        """The rows of one split, in the order of the prepared set."""
+        """Return the rows of one split, in the order of the prepared set."""
         if name not in self._splits:
             raise ValueError(f"{self.folder} has no split {name!r}; it has {', '.join(self._splits)}")
         return self._splits[name]

@@ -26,7 +26,7 @@ def _uniform(points: Tensor, low: float, high: float, width: int = 3) -> Tensor:
 
 
 def scaled(batch: Batch, factors: Tensor) -> Batch:
-    """The batch with points times ``factors`` (B, 1, 1 or 3), above 0, and normals of the scaled surface."""
+    """Return the batch, points times ``factors`` (B, 1, 1 or 3) above 0, and normals of that surface."""
     result: Batch = {**batch, "points": batch["points"] * factors}
     if "normals" in batch:
         result["normals"] = torch.nn.functional.normalize(batch["normals"] / factors, dim=-1)

@@ -38,7 +38,7 @@ STATED: dict[str, type] = {
 
 
 def statement(config: Config) -> dict[str, Any]:
-    """What a checkpoint of this training says of itself, all of it plain values.
+    """Return what a checkpoint of this training says of itself, all of it plain values.
 
     Returns:
         ``network``: the arguments of backbone and head, defaults included, where there are any;
@@ -64,7 +64,7 @@ def statement(config: Config) -> dict[str, Any]:
 
 
 def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of itself, as ``statement``; less of it in older ones and in students.
+    """Return what a checkpoint says of itself, as ``statement``; less of it in older ones and in students.
 
     The config that a checkpoint holds as text is read, never run.
     """
@@ -91,7 +91,7 @@ def statement_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The values of the config that a checkpoint holds as text, which is read, never run; {} without one."""
+    """Return the values of the config that a checkpoint holds as text: read, never run; {} without one."""
     return plain(_literals(_dict(checkpoint.get("meta")).get("cfg", "")))
 
 
@@ -173,7 +173,7 @@ def points_seen(config: Config) -> int:
 
 
 def inputs_seen(config: Config) -> list[str]:
-    """What the network of a config sees of each point beside x, y, z: of ``pointmcd.batch.FURTHER_INPUTS``.
+    """Return what a config's network sees of a point beside x, y, z, of ``batch.FURTHER_INPUTS``.
 
     Raises:
         ValueError: Its ``in_channels`` does not fit what a dataset loads.
@@ -195,7 +195,7 @@ def inputs_seen(config: Config) -> list[str]:
 
 
 def with_older_defaults(model: Any) -> Any:
-    """The model of a file that states no defaults, where they were others when it was made."""
+    """Return the model of a file that states no defaults, where they were others when it was made."""
     backbone = _dict(_dict(model).get("backbone"))
     kind = backbone.get("type")
     if not isinstance(kind, str) or kind not in OLDER_SCALES or "scales" in backbone:
@@ -207,7 +207,7 @@ def with_older_defaults(model: Any) -> Any:
 
 
 def network_of(model: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a model's backbone and head, with those of their defaults that are plain values."""
+    """Return the arguments of a model's backbone and head, with all defaults that are plain values."""
     MODELS.import_from_location()
     network = {}
     for part in NETWORK:
@@ -246,7 +246,7 @@ def _short(names: Any) -> str:
 
 
 def _literals(text: str) -> dict[str, Any]:
-    """The assignments in a config's text of literals and calls of ``dict``; others are left out."""
+    """Return the assignments in a config's text of literals and calls of ``dict``; others are left out."""
     found: dict[str, Any] = {}
     if not isinstance(text, str) or len(text) > MOST_TEXT:
         return found
@@ -264,7 +264,7 @@ def _literals(text: str) -> dict[str, Any]:
 
 
 def literal(node: ast.expr) -> Any:
-    """The value of an expression of literals and calls of ``dict``; nothing is called.
+    """Return the value of an expression of literals and calls of ``dict``; nothing is called.
 
     Raises:
         ValueError: It is none.

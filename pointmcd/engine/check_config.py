@@ -138,7 +138,7 @@ def _accepted(kind: str | type) -> set[str] | None:
 
 
 def accepted_arguments(component: Any) -> set[str] | None:
-    """The names of the arguments of a class or function, or None where it takes any."""
+    """Return the names of the arguments of a class or function, or None where it takes any."""
     if not inspect.isclass(component):
         parameters = inspect.signature(component).parameters.values()
         names = {parameter.name for parameter in parameters}

@@ -135,7 +135,7 @@ def _fill(node: Any, name: str, value: Any) -> None:
 
 
 def _fill_teacher(config: Config) -> None:
-    """A cached teacher is the one whose rows the training set reads."""
+    """Take the teacher whose rows the training set reads as the cached one."""
     teacher = (config.get("model") or {}).get("teacher")
     if not isinstance(teacher, dict) or teacher.get("type") != "CachedTeacher":
         return

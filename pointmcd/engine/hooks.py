@@ -142,8 +142,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
 @HOOKS.register_module()
 class CompileHook(Hook):
-    """Run the model through ``torch.compile``; MMEngine's ``compile=True`` compiles the optimizer step and
-    fails.
+    """Run the model through ``torch.compile``; MMEngine's ``compile=True`` fails on the optimizer step.
 
     Args:
         kwargs: What ``torch.compile`` takes (``mode``, ``dynamic``, ``backend``).
@@ -210,8 +209,7 @@ class PretrainedBackboneHook(Hook):
 
 @HOOKS.register_module()
 class ImageBlocksHook(Hook):
-    """Start the blocks of a ``PointTransformer`` from those of an image ViT of the same width; all else
-    starts anew.
+    """Start the blocks of a ``PointTransformer`` from those of an image ViT of the same width.
 
     Args:
         network: A timm name, such as ``vit_tiny_patch16_224``, whose weights timm downloads.
@@ -288,7 +286,7 @@ class TeacherMetricsHook(Hook):
 
 
 def constant_view_loss(descriptors: np.ndarray, most: int = 512) -> float:
-    """The mean L1 distance of a teacher's descriptors from the best constant, each channel's median.
+    """Return the mean L1 distance of a teacher's descriptors from the best constant, each channel's median.
 
     Args:
         descriptors: (S, V, D) of a split.

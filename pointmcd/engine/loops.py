@@ -32,7 +32,7 @@ class TrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _batches(self, begin: int) -> Iterator[Any]:
-        """The batches of an epoch whose first one is iteration ``begin``."""
+        """Yield the batches of an epoch whose first one is iteration ``begin``."""
         batches = iter(self.dataloader)
         for number in range(len(self.dataloader)):
             if number:

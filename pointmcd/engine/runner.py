@@ -38,7 +38,7 @@ LISTED_BEFORE = (*ALWAYS, "TeacherBesideHook", "PlainCheckpointHook")
 
 
 def build_runner(config: Config, training: bool = True) -> "Runner":
-    """The Runner of a config that ``load_config`` completed, in this process of those that torchrun started.
+    """Return the Runner of a config of ``load_config``, in this process of those torchrun started.
 
     Args:
         config: The complete config.
@@ -297,7 +297,7 @@ class Runner(mmengine.runner.Runner):
 
 
 def _end_log(logger: MMLogger, handler: logging.Handler, record: logging.LogRecord) -> None:
-    """What to do with the exception that a handler raises: a terminal that is gone is done without."""
+    """Take the exception that a handler raises: a terminal that is gone is done without."""
     error = sys.exc_info()[1]
     if isinstance(handler, logging.FileHandler) and isinstance(error, OSError):
         raise OSError(error.errno, error.strerror, handler.baseFilename) from None

@@ -75,5 +75,5 @@ def resume_schedules(runner: Runner, saved: list[dict] | None, start: list[dict[
 
 
 def _settings(state: dict[str, Any]) -> dict[str, Any]:
-    """What a scheduler was built with; functions are not stored."""
+    """Return what a scheduler was built with; functions are not stored."""
     return {key: value for key, value in state.items() if key not in PROGRESS and not callable(value)}

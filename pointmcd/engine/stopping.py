@@ -133,7 +133,7 @@ class WatchHook(Hook):
             raise StopHere(self.request.signal, validating=True)
 
     def _heard(self, found: tuple[int, int], at_once: bool) -> tuple[int, int]:
-        """What any rank saw in the step before, or where ``at_once`` also in this one."""
+        """Return what any rank saw in the step before, or where ``at_once`` also in this one."""
         heard = self._wait()
         tensor = torch.tensor(found)
         self._told = tensor, dist.all_reduce(tensor, dist.ReduceOp.MAX, self._group, async_op=True)
@@ -151,7 +151,7 @@ class WatchHook(Hook):
 
 
 def _not_finite(outputs: dict[str, Any], names: list[str]) -> int:
-    """The place, from 1, of the first loss that is not finite, 0 where there is none."""
+    """Return the place, from 1, of the first loss that is not finite, 0 where there is none."""
 
     def finite(name: str) -> bool:
         return math.isfinite(float(torch.as_tensor(outputs[name]).detach()))

@@ -75,7 +75,7 @@ def _lock(file: IO[str], folder: Path) -> None:
 
 
 def newest_checkpoint(work_dir: str | Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint of a training that can be read.
+    """Return the newest checkpoint of a training that can be read.
 
     Args:
         work_dir: Its folder.
@@ -108,7 +108,7 @@ def note_last(work_dir: str | Path, checkpoint: str | Path) -> None:
 
 
 def _candidates(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, the newest first: the one that was noted last, but for later ones."""
+    """Return the checkpoints of a folder, the newest first: the last noted one, but for later ones."""
     found = {path: path.stat().st_mtime_ns for path in folder.glob("*.pth") if _number(path) is not None}
     noted = _noted(folder)
     if noted is not None and noted.is_file():
@@ -121,7 +121,7 @@ def _candidates(folder: Path) -> list[Path]:
 
 
 def _noted(folder: Path) -> Path | None:
-    """What the last checkpoint is said to be, also where the folder was moved since."""
+    """Return what the last checkpoint is said to be, also where the folder was moved since."""
     try:
         noted = Path((folder / LAST).read_text().strip())
     except (OSError, UnicodeDecodeError):

@@ -75,7 +75,7 @@ def average_caches(
 
 
 def _labels(cache: TeacherCache) -> dict[str, Any]:
-    """The record of the labels that a teacher has seen."""
+    """Return the record of the labels that a teacher has seen."""
     if (labels := cache.meta.get("labels")) is None:
         raise ValueError(f"{cache.folder} does not say which labels it has seen; write it again")
     return labels

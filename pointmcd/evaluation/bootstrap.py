@@ -20,7 +20,7 @@ class Difference(NamedTuple):
 
 
 def shape_scores(report: Mapping[str, Any]) -> np.ndarray:
-    """The score (S,) of each shape in [0, 1]: its IoU, or whether it is right.
+    """Return the score (S,) of each shape in [0, 1]: its IoU, or whether it is right.
 
     Args:
         report: With ``ious``, or with ``labels`` and ``predictions``, as metrics write them.
@@ -89,5 +89,5 @@ def paired_difference(
 
 
 def _draws(rng: np.random.Generator, count: int, samples: int) -> np.ndarray:
-    """(samples, count) shares of each of ``count`` things among as many draws with replacement."""
+    """Return (samples, count) shares of each of ``count`` things among as many draws with replacement."""
     return rng.multinomial(count, np.full(count, 1 / count), samples) / count

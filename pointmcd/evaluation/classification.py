@@ -21,7 +21,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
 
 
 def class_accuracy(confusion: np.ndarray) -> np.ndarray:
-    """The share of each class that is recognised, (K,) in [0, 1]; NaN for a class without shapes."""
+    """Return the share of each class that is recognised, (K,) in [0, 1]; NaN for a class without shapes."""
     counts = confusion.sum(1)
     return np.divide(np.diag(confusion), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 

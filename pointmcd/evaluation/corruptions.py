@@ -186,7 +186,7 @@ CORRUPTIONS = {
 
 
 def generator(name: str, row: int, seed: int) -> np.random.Generator:
-    """What a corruption draws from for one shape, the same at every severity."""
+    """Return what a corruption draws from for one shape, the same at every severity."""
     return np.random.default_rng((seed, zlib.crc32(name.encode()), row))
 
 

@@ -22,7 +22,7 @@ from pointmcd.registry import MODELS
 
 
 def build_encoder(model: dict[str, Any], with_head: bool = False, seed: int = 0) -> PointModel:
-    """The backbone of a model's config with random weights, batch norms as they start.
+    """Return the backbone of a model's config with random weights, batch norms as they start.
 
     Args:
         model: ``config.model``, of whatever kind, with a ``backbone``.
@@ -42,7 +42,7 @@ def build_encoder(model: dict[str, Any], with_head: bool = False, seed: int = 0)
 
 
 def load_encoder(model: dict[str, Any], checkpoint: str | Path, with_head: bool = False) -> PointModel:
-    """The backbone of a checkpoint of any model of the toolbox; its head only where it is asked for.
+    """Return the backbone of a checkpoint of any model of the toolbox; its head only where it is asked for.
 
     Args:
         model: ``config.model`` of the training.
@@ -71,7 +71,7 @@ def load_encoder(model: dict[str, Any], checkpoint: str | Path, with_head: bool 
 
 
 def teacher_features(data_root: str | Path, teacher: str, split: str) -> Features:
-    """The view descriptors (S, V, D) that a cached teacher gave the shapes of a split.
+    """Return the view descriptors (S, V, D) that a cached teacher gave the shapes of a split.
 
     Raises:
         FileNotFoundError: There is no such cache.
@@ -92,7 +92,7 @@ def extract(
     batch_size: int = 32,
     progress: bool = False,
 ) -> Features:
-    """What a frozen encoder says of every shape of a dataset, in its order, without augmentation.
+    """Return what a frozen encoder says of every shape of a dataset, in its order, without augmentation.
 
     Args:
         model: With a ``backbone``; for ``descriptor`` also with a classification head. It is left in eval

@@ -93,7 +93,7 @@ class FeatureSet:
     about: dict[str, Any]
 
     def split(self, name: str) -> Features:
-        """The features of one split."""
+        """Return the features of one split."""
         if name not in self.splits:
             raise ValueError(f"there are no features of split {name!r}, only of {', '.join(self.splits)}")
         return self.splits[name]

@@ -31,7 +31,7 @@ class Episode:
 
 
 def eligible_classes(labels: np.ndarray, shots: int) -> np.ndarray:
-    """The classes that can take part: those with K support shapes and at least one query shape."""
+    """Return the classes that can take part: those with K support shapes and at least one query shape."""
     classes, counts = np.unique(labels, return_counts=True)
     return classes[counts > shots]
 
@@ -73,7 +73,7 @@ def draw_episode(
 
 
 def episode_accuracy(values: np.ndarray, labels: np.ndarray, episode: Episode) -> float:
-    """The share of an episode's queries that are recognised, in percent.
+    """Return the share of an episode's queries that are recognised, in percent.
 
     Args:
         values: (S, C) features of the pool.

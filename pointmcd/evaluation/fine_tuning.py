@@ -47,7 +47,7 @@ def run_config(
     pretrained: str | Path | None = None,
     min_share: float = MIN_SHARE,
 ) -> Config:
-    """The config of one run: a student's recipe on a fraction of the labels.
+    """Return the config of one run: a student's recipe on a fraction of the labels.
 
     Args:
         path: A student's config with a task (``baseline_*``).

@@ -61,7 +61,7 @@ class FrozenTeacher(NamedTuple):
 
 
 def trunk_features(root: str | Path, trunk: FrozenTrunk, track: Track) -> TrunkFeatures:
-    """The features of all splits of a set, from its folder where they are there.
+    """Return the features of all splits of a set, from its folder where they are there.
 
     Args:
         root: Folder of the prepared set.

@@ -83,7 +83,7 @@ def linear_svm(
 def svm_predictions(
     train: np.ndarray, labels: np.ndarray, test: np.ndarray, grid: Sequence[float]
 ) -> dict[float, np.ndarray]:
-    """What linear SVMs on standardised features say of a test split, for each C.
+    """Return what linear SVMs on standardised features say of a test split, for each C.
 
     Channels that are constant on the training split are left out by the standardisation (they become 0
     there).
@@ -114,7 +114,7 @@ def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """The fold (S,) of each shape, such that each class is spread over the folds as evenly as it goes."""
+    """Return the fold (S,) of each shape; each class is spread over the folds as evenly as it goes."""
     rng = np.random.default_rng(seed)
     fold = np.empty(len(labels), np.int64)
     start = 0

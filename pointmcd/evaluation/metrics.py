@@ -49,11 +49,11 @@ class Metric(BaseMetric):
         return {}
 
     def table(self, dataset: PreparedShapes) -> Rows | None:
-        """The evaluation in rows."""
+        """Return the evaluation in rows."""
         return None
 
     def picture(self, dataset: PreparedShapes) -> Figure | None:
-        """The evaluation as a picture."""
+        """Return the evaluation as a picture."""
         return None
 
 
@@ -91,7 +91,7 @@ class ClassificationMetric(Metric):
         return {"labels": self.labels.tolist(), "predictions": self.predictions.tolist()}
 
     def table(self, dataset: PreparedShapes) -> Rows:
-        """A row a class: shapes, accuracy, and what it is most often taken for."""
+        """Return a row for each class: shapes, accuracy, and what it is most often taken for."""
         names = dataset.metainfo["classes"]
         wrong = self.confusion - np.diag(np.diag(self.confusion))
         rows = []
@@ -102,7 +102,7 @@ class ClassificationMetric(Metric):
         return Rows("Accuracy by class", ("class", ">shapes", ">%", "most often taken for"), rows)
 
     def picture(self, dataset: PreparedShapes) -> Figure:
-        """The confusion matrix."""
+        """Return the confusion matrix."""
         from pointmcd.visualization.confusion import draw_confusion
 
         return draw_confusion(self.confusion, dataset.metainfo["classes"])
@@ -136,8 +136,7 @@ class _Shape:
 
 @METRICS.register_module()
 class PartSegmentationMetric(Metric):
-    """Instance and category mIoU and the accuracy of points in percent, of the last state of the network,
-    without voting.
+    """Instance and category mIoU and accuracy of points in percent, at the end and without voting.
 
     Args:
         class_parts: The parts of each category; filled in from the prepared data where a config leaves it
@@ -192,7 +191,7 @@ class PartSegmentationMetric(Metric):
         return {**mean_ious(self.ious, self.labels), "point_accuracy": accuracy}
 
     def categories(self, class_names: Sequence[str], part_names: Sequence[str]) -> list[CategoryResult]:
-        """The last evaluation by category; categories without shapes are left out."""
+        """Return the last evaluation by category; categories without shapes are left out."""
         found = []
         for label in np.unique(self.labels):
             members = np.flatnonzero(self.labels == label)
@@ -203,7 +202,7 @@ class PartSegmentationMetric(Metric):
         return found
 
     def details(self, dataset: PreparedShapes) -> dict[str, Any]:
-        """The protocol, ``labels`` and ``ious`` (S,), and the categories."""
+        """Return the protocol, ``labels`` and ``ious`` (S,), and the categories."""
         return {
             "protocol": self.protocol,
             "labels": self.labels.tolist(),
@@ -216,7 +215,7 @@ class PartSegmentationMetric(Metric):
         return {"parts": np.stack(self.predictions)}
 
     def table(self, dataset: PreparedShapes) -> Rows:
-        """A row a category: shapes, mIoU, and the part that is found worst."""
+        """Return a row for each category: shapes, mIoU, and the part that is found worst."""
         rows = []
         for name, shapes, miou, parts in self._categories(dataset):
             weakest = min(parts, key=parts.__getitem__)
@@ -224,7 +223,7 @@ class PartSegmentationMetric(Metric):
         return Rows("IoU by category", ("category", ">shapes", ">mIoU %", "weakest part"), rows)
 
     def picture(self, dataset: PreparedShapes) -> Figure:
-        """The worst, median and best shapes."""
+        """Return the worst, median and best shapes."""
         from pointmcd.visualization.parts import SegmentedShape, draw_parts
 
         shapes = []

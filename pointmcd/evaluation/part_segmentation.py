@@ -10,7 +10,7 @@ PROTOCOLS = ("standard", "official")
 def predict_parts(
     scores: np.ndarray, category_parts: Sequence[int], protocol: str = "standard"
 ) -> np.ndarray:
-    """The part of each point: the best score among the category's parts, or among all of them.
+    """Return the part of each point: the best score among the category's parts, or among all of them.
 
     Args:
         scores: (N, P) of one shape, higher is likelier.
@@ -68,7 +68,7 @@ def shape_ious(
     class_parts: Sequence[Sequence[int]],
     protocol: str = "standard",
 ) -> np.ndarray:
-    """The IoU of each shape: the mean over the parts of its category (see ``part_ious``).
+    """Return the IoU of each shape: the mean over the parts of its category (see ``part_ious``).
 
     Args:
         truths: True parts (N,) of each of S shapes, which may differ in N.
@@ -85,7 +85,7 @@ def shape_ious(
 
 
 def mean_ious(ious: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """The two means that papers quote, in percent.
+    """Return the two means that papers quote, in percent.
 
     Args:
         ious: (S,) of each shape, in [0, 1].

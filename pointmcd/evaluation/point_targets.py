@@ -29,7 +29,7 @@ Track = Callable[..., Iterable[Any]]
 
 
 def lift(maps: Sequence[Tensor], pixel: Tensor, seen: Tensor) -> Tensor:
-    """The mean of feature maps over the views that see a point.
+    """Return the mean of feature maps over the views that see a point.
 
     Args:
         maps: For each level (B, V, C, h, w).
@@ -54,7 +54,7 @@ def lift(maps: Sequence[Tensor], pixel: Tensor, seen: Tensor) -> Tensor:
 def point_features(
     root: str | Path, trunk: FrozenTrunk, num_points: int, channels: int, track: Track
 ) -> TrunkFeatures:
-    """What a network says of the first points of all shapes of a set; from its folder where it is there.
+    """Return what a network says of the first points of all shapes; from its folder where it is there.
 
     The maps of its levels are lifted, standardised (one scale a level) and projected onto their principal
     components, which some shapes of ``train`` give. No label is looked at.
@@ -120,7 +120,7 @@ class PointProbe(NamedTuple):
     record: dict[str, Any]  # for meta.json
 
     def logits(self, features: np.ndarray, categories: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
-        """What is said of points; zeros for those that no view sees.
+        """Return what is said of points; zeros for those that no view sees.
 
         Args:
             features: (B, N, E).

@@ -86,7 +86,7 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
 
 
 def _student(saved: dict[str, Any], said: dict[str, Any], source: Path) -> PointModel:
-    """The network of a checkpoint, held to what a student's file may hold."""
+    """Return the network of a checkpoint, held to what a student's file may hold."""
     state = saved.get("state_dict", {})
     names = ("class_names", "num_points", "points", "inputs", "part_names", "class_parts")
     exported: dict[str, Any] = {name: said[name] for name in names if name in said}

@@ -11,9 +11,7 @@ FEW = 1e-6  # variance below which a channel says nothing
 
 
 class Probe(NamedTuple):
-    """``softmax(features @ weight + bias)`` over all classes; those it was not shown are as good as
-    impossible.
-    """
+    """``softmax(features @ weight + bias)``; classes that it was not shown are as good as impossible."""
 
     weight: np.ndarray  # (C, K) float64
     bias: np.ndarray  # (K,)
@@ -87,7 +85,7 @@ def cross_fitted_logits(
 
 
 def choose_regularisation(logits: np.ndarray, labels: np.ndarray, regularisations: Sequence[float]) -> int:
-    """The place of the value under which unseen shapes are likeliest: the least mean cross-entropy.
+    """Return the place of the value under which unseen shapes are likeliest: the least mean cross-entropy.
 
     Args:
         logits: (R, S, K) of ``cross_fitted_logits``.
@@ -111,7 +109,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
 def _fit_path(
     features: np.ndarray, labels: np.ndarray, num_classes: int, regularisations: Sequence[float]
 ) -> list[Probe]:
-    """A probe for each value of C, from the strongest penalty on, each starting where the last ended."""
+    """Return a probe for each C, the strongest penalty first, each starting where the last ended."""
     from sklearn.linear_model import LogisticRegression
 
     classes = np.unique(labels)

@@ -68,7 +68,7 @@ def _severities(name: str, chosen: Sequence[int] | None) -> list[int]:
 def corrupted_cloud(
     split: PreparedSplit, row: int, name: str, severity: int, num_points: int, seed: int = 0
 ) -> np.ndarray:
-    """A shape of a prepared split as a student is to see it.
+    """Return a shape of a prepared split as a student is to see it.
 
     Args:
         split: Of a prepared set.

@@ -6,8 +6,7 @@ import numpy as np
 
 
 def mean_and_std(values: Sequence[float] | np.ndarray) -> dict[str, float | None]:
-    """``mean``, and ``std``, the sample standard deviation; None where there is one value, which has no
-    spread.
+    """Return ``mean``, and ``std``, the sample standard deviation, None of a single value.
 
     Args:
         values: One a run, at least one.
@@ -32,5 +31,5 @@ def in_words(metric: str) -> str:
 
 
 def with_unit(metric: str, value: float) -> str:
-    """A figure in percent, but for the distances, whose names end in ``l1``."""
+    """Return a figure in percent, but for the distances, whose names end in ``l1``."""
     return f"{value:.4f}" if metric.endswith("_l1") else f"{value:.2f} %"

@@ -42,7 +42,7 @@ PICTURES = {AutoencoderTeacher: draw_reconstructions, PartSegmentationTeacher: d
 
 
 def load_teacher(config: dict[str, Any], checkpoint: Path) -> ImageTeacher:
-    """The trained teacher on the device at hand, in eval mode.
+    """Return the trained teacher on the device at hand, in eval mode.
 
     Raises:
         ValueError: The checkpoint does not fit the config.
@@ -165,7 +165,7 @@ def _stored(split: str) -> str:
 
 
 def described(teacher: ImageTeacher, metric: BaseMetric, batches: Any) -> Iterator[TeacherRows]:
-    """What the teacher says of each batch, once the metric has counted what it predicts."""
+    """Yield what the teacher says of each batch, once the metric has counted what it predicts."""
     for batch in batches:
         moved = teacher.data_preprocessor(batch)
         with torch.no_grad():

@@ -1,5 +1,4 @@
-"""Meshes, sampling, cameras, rendering and visibility: numpy in, numpy out, nothing of the rest of the
-package.
+"""Meshes, sampling, cameras, rendering and visibility: numpy in, numpy out, nothing else of pointmcd.
 
 The world is z up and shapes lie in the unit ball (`normalize`).
 """

@@ -71,7 +71,7 @@ class CameraRig:
         return size / 2 / math.tan(math.radians(self.fov_deg) / 2)
 
     def rays(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The rays through the pixel centres.
+        """Return the rays through the pixel centres.
 
         Returns:
             origins: (V, 3) float32.
@@ -104,7 +104,7 @@ class CameraRig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "CameraRig":
-        """The inverse of `to_dict`; a single number for one of the angles holds for all views.
+        """Return the inverse of `to_dict`; a single number for one of the angles holds for all views.
 
         Raises:
             ValueError: An unknown or missing key, or values that make no rig.
@@ -147,7 +147,7 @@ def rings2x8() -> CameraRig:
 
 
 def dodecahedron20() -> CameraRig:
-    """The corners of a regular dodecahedron, lowest first."""
+    """Return the corners of a regular dodecahedron, lowest first."""
     # Four rings of five; the two cosines are those of the corners' polar angles about a face's axis.
     inner, outer = (math.degrees(math.asin(math.sqrt((5 + sign * 2 * 5**0.5) / 15))) for sign in (-1, 1))
     azimuth = [72.0 * i + shift for shift in (36.0, 36.0, 0.0, 0.0) for i in range(5)]
@@ -176,13 +176,12 @@ RIGS: dict[str, Callable[[], CameraRig]] = {
 
 
 def rig_names() -> str:
-    """The names that ``rig`` knows, in words."""
+    """Return the names that ``rig`` knows, in words."""
     return f"{', '.join(RIGS)} and fibonacciN (N views spread evenly)"
 
 
 def rig(name: str | Mapping[str, Any]) -> CameraRig:
-    """A camera rig by name, a key of ``RIGS`` or ``fibonacci180``, or by explicit angles (see
-    `CameraRig.from_dict`).
+    """Return a camera rig by name, as in ``RIGS`` or ``fibonacci180``, or by angles (`from_dict`).
 
     Raises:
         ValueError: Not a name of a rig.

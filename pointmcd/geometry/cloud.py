@@ -142,7 +142,7 @@ def check_cloud(cloud: NDArray) -> NDArray:
 
 
 def unit_normals(normals: NDArray) -> NDArray[np.float32]:
-    """Normals (N, 3) at length 1; zeros stay.
+    """Return normals (N, 3) at length 1; zeros stay.
 
     Raises:
         MeshError: They are not (N, 3) finite numbers.
@@ -193,7 +193,7 @@ def _columns(data: bytes, suffix: str, asked: CloudColumns) -> Columns:
 
 
 def _further(arrays: "np.lib.npyio.NpzFile", part: str | None) -> Columns:
-    """The columns of the arrays that lie beside ``points``."""
+    """Return the columns of the arrays that lie beside ``points``."""
     names: list[str] = []
     values: list[NDArray] = []
     for key in arrays.files if len(arrays.files) > 1 else ():

@@ -15,9 +15,7 @@ from pointmcd.geometry.cameras import CameraRig
 
 
 class Correspondences(NamedTuple):
-    """Where the V views see each other's grid nodes; first axis the view looked from, second the one looked
-    into.
-    """
+    """Where V views see each other's grid nodes; the first axis looks, the second is looked into."""
 
     pixel: NDArray[np.float64]  # (V, V, h, w, 2) x and y in the second view, NaN behind its camera
     found: NDArray[np.bool_]  # (V, V, h, w) whether the second view sees the same point there
@@ -30,7 +28,7 @@ def rig_intrinsics(rig: CameraRig, size: int) -> NDArray[np.float64]:
 
 
 def grid_pixels(length: int, stride: int) -> NDArray[np.int64]:
-    """The rows (or columns) of the grid nodes in a picture of that height (or width).
+    """Return the rows (or columns) of the grid nodes in a picture of that height (or width).
 
     Raises:
         ValueError: The stride is not positive, or so large that no node is left.
@@ -46,7 +44,7 @@ def unproject(
     world_to_camera: NDArray[np.floating],
     stride: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The surface points at the grid nodes of depth pictures.
+    """Return the surface points at the grid nodes of depth pictures.
 
     Args:
         depth: (V, H, W) along the camera's z axis; inf, NaN or 0 where nothing was measured.
@@ -109,7 +107,7 @@ def correspondences(
     stride: int = 1,
     eps: float = 2e-2,
 ) -> Correspondences:
-    """Finds every grid node of each view in all views.
+    """Find every grid node of each view in all views.
 
     A node of view a is unprojected and projected into view b; it is found there if it falls into the picture
     and the depth that b measured in that pixel is that of the point: ``|depth_b - z| <= eps``.
@@ -155,7 +153,7 @@ def overlap(found: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.fl
 def _views(
     depth: NDArray[np.floating], intrinsics: NDArray[np.floating], world_to_camera: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The three in float64, intrinsics one a view."""
+    """Return the three in float64, intrinsics one a view."""
     depth, intrinsics, world_to_camera = (
         np.asarray(array, dtype=np.float64) for array in (depth, intrinsics, world_to_camera)
     )

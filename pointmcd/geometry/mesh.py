@@ -22,7 +22,7 @@ _FARTHEST_STRAY = 1e15
 
 
 def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> "trimesh.Trimesh":
-    """Reads one mesh: OFF, OBJ, PLY, STL or GLB.
+    """Read one mesh: OFF, OBJ, PLY, STL or GLB.
 
     The parts of a scene are joined, polygons cut into triangles, equal vertices merged; faces without area
     and vertices without a face are dropped, so that they cannot distort the bounding box. Colours and
@@ -48,7 +48,7 @@ def load_mesh(source: str | os.PathLike[str] | tuple[BinaryIO, str]) -> "trimesh
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file.
+    """Return the bytes of a regular file.
 
     Raises:
         MeshError: There is none, it is unreadable, or something else (a folder, a pipe) has the name.
@@ -78,7 +78,7 @@ def to_z_up(vertices: NDArray[np.floating], up: str) -> NDArray[np.floating]:
 
 
 def normalize(vertices: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Moves the bounding box centre to the origin and scales the largest radius to 1.
+    """Move the bounding box centre to the origin and scale the largest radius to 1.
 
     This is ``bounding_box_normalization`` of the official PointMCD tools.
 
@@ -108,12 +108,12 @@ def normalize(vertices: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDAr
 
 
 def face_geometry(mesh: "trimesh.Trimesh") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Unit normals (F, 3), by winding and zero for a face without area, and areas (F,) of the faces."""
+    """Return unit normals (F, 3), by winding, zero for a face without area, and areas (F,) of faces."""
     return _normals_and_areas(np.asarray(mesh.vertices)[np.asarray(mesh.faces)])
 
 
 def _normals_and_areas(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same of corners (F, 3, 3)."""
+    """Return the same of corners (F, 3, 3)."""
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1)
     normals = np.divide(cross, length[:, None], out=np.zeros_like(cross), where=length[:, None] > 0)
@@ -121,7 +121,7 @@ def _normals_and_areas(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64
 
 
 def _clean(content: Content) -> "trimesh.Trimesh":
-    """Checks and tidies; see `load_mesh`."""
+    """Check and tidy; see `load_mesh`."""
     import trimesh
 
     vertices, corners, counts, up = content
@@ -165,7 +165,7 @@ def _clean(content: Content) -> "trimesh.Trimesh":
 
 
 def _merge(vertices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The different ones among vertices, sorted by x, y and z, and for each vertex which one it is.
+    """Return the different ones among vertices, sorted by x, y and z, and for each vertex which one it is.
 
     Not trimesh's merging, whose tolerance is absolute; several times as fast as ``np.unique`` over an axis.
     """

@@ -43,7 +43,7 @@ class RayScene:
         TriangleMesh(self._scene, vertices.astype(np.float32), faces.astype(np.int32))
 
     def first_hit(self, origins: NDArray[np.float32], directions: NDArray[np.float32]) -> Hits:
-        """The nearest hit of each ray; origins and directions (R, 3), directions of any length."""
+        """Return the nearest hit of each ray; origins and directions (R, 3), directions of any length."""
         found = self._scene.run(_rows(origins), _rows(directions), output=True)
         missed = found["primID"] < 0
         found["tfar"][missed] = np.inf
@@ -57,7 +57,7 @@ class RayScene:
 
 
 def as_scene(mesh: "trimesh.Trimesh | RayScene") -> RayScene:
-    """The scene of a mesh, or the scene itself."""
+    """Return the scene of a mesh, or the scene itself."""
     return mesh if isinstance(mesh, RayScene) else RayScene(mesh)
 
 

@@ -47,7 +47,7 @@ def render_views(
     background: int = 255,
     crease_deg: float = 40.0,
 ) -> Views:
-    """Renders every view of a rig, one ray through each pixel centre.
+    """Render every view of a rig, one ray through each pixel centre.
 
     Faces are lit on both sides, whatever their winding, by a light at the viewer and one over the viewer's
     shoulder (Phong reflection, grey, no shadows).
@@ -86,7 +86,7 @@ def render_scene(
     background: int,
     normals_seen: Callable[[Hits, NDArray[np.float32]], NDArray[np.float32]],
 ) -> Views:
-    """What all pictures share: casts the rays and lights what they hit.
+    """Cast the rays of a rig and light what they hit, as all pictures do.
 
     Args:
         scene: What is seen.

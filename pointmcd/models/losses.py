@@ -8,8 +8,7 @@ from torch import Tensor
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy against a target of ``1 - smoothing`` on the label and ``smoothing / (K - 1)`` on each
-    other class.
+    """Return the cross-entropy against 1 - smoothing on the label, smoothing / (K - 1) on each other class.
 
     torch's own ``label_smoothing`` spreads the smoothing over all K classes, the label included; PointMCD
     over the other K - 1 (official training scripts).
@@ -67,9 +66,7 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cosine": _cosine,
     "kl": soft_kl,
 }
-"""Distance of student from teacher descriptors by name, each (..., D), (..., D) -> scalar; ``l1`` is the
-paper's.
-"""
+"""Distances of student from teacher descriptors (..., D) by name, as scalars; ``l1`` is the paper's."""
 
 
 def descriptor_distance(name: str) -> Callable[[Tensor, Tensor], Tensor]:

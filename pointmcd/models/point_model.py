@@ -74,7 +74,7 @@ class PointModel(BaseModel):
         raise ValueError(f"mode is {mode!r}; choose loss, predict or tensor")
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The task loss and the backbone's own, each weighted."""
+        """Return the task loss and the backbone's own, each weighted."""
         return self._task_losses(self.student_features(self.network_input(batch), batch.get("label")), batch)
 
     def network_input(self, batch: Batch) -> Tensor:
@@ -82,7 +82,7 @@ class PointModel(BaseModel):
         return network_input(batch, self.backbone.in_channels)
 
     def student_features(self, points: Tensor, label: Tensor | None = None) -> PointFeatures:
-        """What the backbone says of points, and what the head makes of it.
+        """Return what the backbone says of points, and what the head makes of it.
 
         Args:
             points: (B, N, in_channels).
@@ -103,9 +103,7 @@ class PointModel(BaseModel):
 
     @property
     def pools_only(self) -> bool:
-        """Whether per-point features feed pools only, so that they need not be stored
-        (``VAFP.pool_hidden``).
-        """
+        """Whether per-point features feed pools only and need not be stored (``VAFP.pool_hidden``)."""
         return not (self.with_local and self.backbone.local_needs_point_feats)
 
     def _decode(self, features: PointFeatures, label: Tensor | None) -> PointFeatures:

@@ -1,6 +1,4 @@
-"""PointMCD: a point network that also learns to say, view by view, what an image teacher says (arXiv
-2207.03128).
-"""
+"""PointMCD (arXiv 2207.03128): a point network learns to say, view by view, what a teacher says."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -15,8 +13,7 @@ from pointmcd.registry import MODELS
 
 @MODELS.register_module()
 class PointMCD(PointModel):
-    """A ``PointModel`` with a neck, distillation heads and a frozen teacher, none of which is used at test
-    time.
+    """A ``PointModel`` with neck, distillation heads and a frozen teacher, all unused at test time.
 
     A teacher's weights are not part of a checkpoint, get no gradient and stay in eval mode; student keys
     are those of ``PointModel``.
@@ -75,7 +72,7 @@ class PointMCD(PointModel):
         return self
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The task loss, the distillation losses and the backbone's own, each weighted."""
+        """Return the task loss, the distillation losses and the backbone's own, each weighted."""
         features = self.training_features(
             self.network_input(batch), batch.get("visibility"), batch.get("label")
         )

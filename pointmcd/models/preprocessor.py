@@ -20,7 +20,7 @@ class PointPreprocessor(BaseDataPreprocessor):
         self.transforms = [TRANSFORMS.build(config) for config in transforms or []]
 
     def forward(self, data: Batch, training: bool = False) -> Batch:
-        """The batch on the device; a new dict, augmented where ``training``."""
+        """Return the batch on the device; a new dict, augmented where ``training``."""
         batch: Batch = {**self.cast_data(data)}
         if training:
             for transform in self.transforms:

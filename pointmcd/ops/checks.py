@@ -68,14 +68,12 @@ def check_number(name: str, value: float) -> None:
 
 
 def computable(tensor: Tensor) -> Tensor:
-    """The tensor itself; in float32 where it has half precision on the CPU, whose kernels have no such
-    type.
-    """
+    """Return the tensor, in float32 where it has half precision on the CPU, whose kernels have none."""
     if tensor.device.type == "cpu" and tensor.dtype in (torch.bfloat16, torch.float16):
         return tensor.float()
     return tensor
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    """What is computed in for data of a dtype: float64 for itself, float32 for all others."""
+    """Return what is computed in for data of a dtype: float64 for itself, float32 for all others."""
     return torch.float64 if dtype == torch.float64 else torch.float32

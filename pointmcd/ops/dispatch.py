@@ -66,9 +66,7 @@ def use_backend(name: str | None) -> Iterator[None]:
 
 
 def backends() -> dict[str, str]:
-    """What each backend is doing, or why it cannot: ``{'torch': 'ready ...', 'native': ..., 'pycuda':
-    ...}``.
-    """
+    """Return what each backend is doing, or why it cannot: ``{'torch': 'ready ...', 'native': ...}``."""
     status = {"torch": f"ready, version {torch.__version__}"}
     for name in _MODULES:
         module, reason = _load(name)

@@ -59,12 +59,13 @@ def edge_conv(
     first, second = weight[:, :channels], weight[:, channels:]
     options = (running_mean, running_var, training, momentum, eps, negative_slope, group)
     norm, sign = positive_norm(norm_weight, norm_bias, *options)
-    # in half precision P + Q would lose most of what tells an edge's ends apart
+    # In half precision P + Q would lose most of what tells an edge's ends apart.
     real = wide(x.dtype)
     with torch.autocast(x.device.type, enabled=False):
         both = (torch.cat([first - second, second]) * sign.repeat(2)[:, None]).to(real)
         rows = x.to(real)
-        # and far from zero in any: of the points' mean only W1's part is left in an edge
+        # Far from the origin any precision would lose it. Without the points' mean that cannot happen, and of
+        # the mean only W1's part is left in an edge.
         center = rows.detach().sum((0, 1)) / max(rows.shape[0] * rows.shape[1], 1)
         center = center.where(center.isfinite(), 0)  # a NaN is its own point's alone
         constant = (first.to(real) @ center) * sign

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def without_kernels(program: "ExportedProgram") -> "ExportedProgram":
-    """A program of the same values in which no ``pointmcd::`` operator is left.
+    """Return a program of the same values in which no ``pointmcd::`` operator is left.
 
     Args:
         program: A student in eval mode, as ``torch.export.export`` gives it.
@@ -131,6 +131,6 @@ def _square_distances(queries: Tensor, points: Tensor) -> Tensor:
 
 
 def _gather(x: Tensor, index: Tensor) -> Tensor:
-    """x (B, N, C) and index (B, M, k) give (B, M, k, C)."""
+    """X (B, N, C) and index (B, M, k) give (B, M, k, C)."""
     rows = as_rows(x).index_select(0, flat_rows(index, x.shape[1]).flatten())
     return rows.view(*index.shape, x.shape[-1])

@@ -21,7 +21,7 @@ from pointmcd.ops.rows import as_rows, check_range, flat_rows
 
 
 def ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tensor:
-    """The first k points, in order of index, within ``radius`` of each center (PointNet++, section 3.2).
+    """Return the first k points, by index, within ``radius`` of each center (PointNet++, section 3.2).
 
     Not differentiable. Where fewer than k are within reach the first of them fills up; where none is, the
     point nearest to the center does. A distance that is not a number, as a NaN or an infinity among the

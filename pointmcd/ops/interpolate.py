@@ -50,7 +50,7 @@ def _fake_nearest(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, ...]
 
 @kernel("nearest_weights(Tensor points, Tensor queries, int k) -> (Tensor, Tensor)", _fake_nearest)
 def _nearest_weights(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Indices and normalised inverse-distance weights (B, Q, k) of the nearest points."""
+    """Return indices and normalised inverse-distance weights (B, Q, k) of the nearest points."""
     shape = (*queries.shape[:2], k)
     index, nearest = queries.new_empty(shape, dtype=torch.int64), queries.new_empty(shape)
     # by differences: the expanded square is wrong in the third digit where a query is one of the points

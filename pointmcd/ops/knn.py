@@ -13,7 +13,7 @@ GROUP = 8
 
 
 def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
-    """Indices of the k points nearest to each query, by Euclidean distance.
+    """Return indices of the k points nearest to each query, by Euclidean distance.
 
     Not differentiable. Where queries are the points themselves, each is among its own neighbours.
 
@@ -53,7 +53,7 @@ def _knn(points: Tensor, queries: Tensor, k: int) -> Tensor:
 
 
 def least(distance: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k least of each row (..., N) and their indices, least first; overwrites ``distance``."""
+    """Return the k least of each row (..., N) and their indices, least first; overwrites ``distance``."""
     size = distance.shape[-1]
     groups = size // GROUP
     if groups < 2 * k:

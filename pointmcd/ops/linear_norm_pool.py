@@ -1,6 +1,4 @@
-"""Linear layer, batch norm, (leaky) ReLU and visibility pooling in one, for features that only the pooling
-reads.
-"""
+"""Linear layer, batch norm, (leaky) ReLU and pooling in one, where only the pooling reads the result."""
 
 import functools
 from collections.abc import Iterator

@@ -102,7 +102,7 @@ class NormGradients(NamedTuple):
 
 
 def sum_over(group: Group, sums: Tensor, count: int) -> tuple[Tensor, int]:
-    """Sums and count added up over the ranks of the group."""
+    """Return sums and count added up over the ranks of the group."""
     if group is None:
         return sums, count
     packed = torch.cat([sums.flatten(), sums.new_tensor([count])])
@@ -111,7 +111,7 @@ def sum_over(group: Group, sums: Tensor, count: int) -> tuple[Tensor, int]:
 
 
 def positive_norm(norm_weight: Tensor, *rest: Any) -> tuple[Norm, Tensor]:
-    """A norm with the scale's absolute value, and the scale's signs (C,), 1 or -1.
+    """Return a norm with the scale's absolute value, and the scale's signs (C,), 1 or -1.
 
     With its sign in the linear layer before it, a norm grows with its argument and commutes with max.
 
@@ -131,7 +131,7 @@ def positive_norm(norm_weight: Tensor, *rest: Any) -> tuple[Norm, Tensor]:
     lambda x: x.new_empty(2, x.shape[1], dtype=torch.float64),
 )
 def channel_sums(x: Tensor) -> Tensor:
-    """Sums of x (R, C) and of x * x over the rows, (2, C) float64."""
+    """Return sums of x (R, C) and of x * x over the rows, (2, C) float64."""
     sums = x.new_zeros(2, x.shape[1], dtype=torch.float64)
     for part in chunks(x):
         rows = x[part].double()
@@ -164,7 +164,7 @@ def through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_
     lambda grad, x, scale, shift, negative_slope: x.new_empty(2, x.shape[1], dtype=torch.float64),
 )
 def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
-    """Sums over the rows of g and g * x, (2, C) float64; g is the gradient at the leaky ReLU's argument."""
+    """Return sums over the rows of g and g * x, (2, C) float64; g: the gradient before the leaky ReLU."""
     sums = x.new_zeros(2, x.shape[1], dtype=torch.float64)
     for part in chunks(x):
         g = through_act(grad[part], x[part], scale, shift, negative_slope).double()
@@ -187,7 +187,7 @@ def affine_act_backward(
     slope: Tensor,
     offset: Tensor,
 ) -> Tensor:
-    """scale * g + slope * x + offset, with g as in ``affine_act_sums``."""
+    """Scale * g + slope * x + offset, with g as in ``affine_act_sums``."""
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
     for part in chunks(x):
         g = through_act(grad[part], x[part], scale, shift, negative_slope)

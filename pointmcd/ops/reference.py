@@ -11,7 +11,7 @@ from pointmcd.ops.rows import as_rows
 
 
 def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_global: bool = False) -> Tensor:
-    """max over n of (visible_vn * feats_n), hidden points counting as 0."""
+    """Max over n of (visible_vn * feats_n), hidden points counting as 0."""
     views = torch.arange(num_views, device=feats.device)
     visible = (visibility[:, None, :] >> views[None, :, None]) & 1  # (B, V, M)
     pooled = torch.where(visible[..., None] > 0, feats[:, None], 0).amax(2).clamp_min(0)
@@ -140,7 +140,7 @@ def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> T
 
 
 def gather_rows(x: Tensor, index: Tensor) -> Tensor:
-    """x (B, N, C) and index (B, ...) give (B, ..., C)."""
+    """X (B, N, C) and index (B, ...) give (B, ..., C)."""
     batch = torch.arange(len(x), device=x.device).view(-1, *[1] * (index.dim() - 1))
     return x[batch, index]
 

@@ -8,19 +8,18 @@ from torch import Tensor
 
 
 def as_rows(x: Tensor) -> Tensor:
-    """x (..., C) as (R, C), whatever is empty."""
+    """X (..., C) as (R, C), whatever is empty."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def flat_rows(index: Tensor, num_points: int) -> Tensor:
-    """index (B, ...) in [0, N) as rows of the flattened (B * N) points."""
+    """Index (B, ...) in [0, N) as rows of the flattened (B * N) points."""
     base = num_points * torch.arange(index.shape[0], device=index.device)
     return index + base.view(-1, *[1] * (index.dim() - 1))
 
 
 def check_range(name: str, index: Tensor, num_points: int) -> None:
-    """``IndexError`` unless every entry is in [0, N); on CUDA an assertion of the device, for which nobody
-    waits.
+    """Raise ``IndexError`` unless entries are in [0, N); on CUDA an assertion that nobody waits for.
 
     An index N of one cloud would be row 0 of the next, without a word.
     """

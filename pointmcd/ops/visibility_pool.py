@@ -52,9 +52,7 @@ def check_views(num_views: int, with_global: bool) -> None:
 
 
 def add_global_view(visibility: Tensor, num_views: int) -> Tensor:
-    """Masks with bit ``num_views`` set for every point: one pass then gives the maximum over all of them
-    too.
-    """
+    """Return masks with bit ``num_views`` set: one pass then gives the maximum over all points too."""
     bit = 1 << num_views
     return visibility | (bit if bit < 2**31 else bit - 2**32)
 

@@ -23,7 +23,7 @@ FRAME = (0, 1, 1, 0)
 
 
 def draw_shape(prepared: PreparedSet, split: str, index: int, views: Sequence[int] | None = None) -> Figure:
-    """The picture of one prepared shape; see `draw_shapes`."""
+    """Return the picture of one prepared shape; see `draw_shapes`."""
     return draw_shapes(prepared, split, [index], views)
 
 
@@ -141,7 +141,7 @@ def _rig(prepared: PreparedSet) -> CameraRig:
 
 
 def _tinted(image: np.ndarray, labels: np.ndarray, parts: Sequence[int]) -> np.ndarray:
-    """The view (H, W, 3) in the colours of the parts ``labels`` (H, W); the background as it is."""
+    """Return the view (H, W, 3) in the colours of the parts ``labels`` (H, W); the background as it is."""
     tint = part_colors(labels.ravel(), parts).reshape(image.shape)
     return np.where(np.isin(labels, parts)[..., None], tint * image, image).astype(np.uint8)
 

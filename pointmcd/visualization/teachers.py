@@ -62,7 +62,7 @@ def draw_part_views(teacher: PartSegmentationTeacher, dataset: PreparedShapes, c
 
 
 def _examples(dataset: PreparedShapes, count: int) -> Batch:
-    """A batch of shapes evenly spaced over the split, with one view of each, in turn."""
+    """Return a batch of shapes evenly spaced over the split, with one view of each, in turn."""
     shapes = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
     batch = dataset.__getitems__(shapes.tolist())
     places = torch.arange(len(shapes))
@@ -74,7 +74,7 @@ def _examples(dataset: PreparedShapes, count: int) -> Batch:
 
 
 def _titles(dataset: PreparedShapes, batch: Batch) -> list[str]:
-    """The names of a batch's shapes, below those of their classes."""
+    """Return the names of a batch's shapes, below those of their classes."""
     names = [dataset.names[row].rsplit("/", 1)[-1] for row in batch["index"]]
     classes = [dataset.metainfo["classes"][label] for label in batch["label"]]
     return [f"{plain(kind, MOST)}\n{plain(name, MOST)}" for kind, name in zip(classes, names, strict=True)]

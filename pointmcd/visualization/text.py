@@ -16,7 +16,7 @@ _fallbacks: dict[
 
 
 def plain(text: str, most: int | None = None) -> str:
-    """A name as matplotlib shows it unchanged: ``$`` begins no formula, and every letter has a glyph.
+    """Return a name as matplotlib shows it unchanged: ``$`` begins no formula, and every letter has a glyph.
 
     Letters that the usual font lacks come from an installed font that has them (``Picture``); where there is
     none, and for what cannot be printed, their code stands: ``\\u6905``.
@@ -80,7 +80,7 @@ def _shows(letter: str) -> bool:
 
 @cache
 def _letters(path: str) -> frozenset[int]:
-    """The codes of the letters that a font file holds; none where it cannot be read."""
+    """Return the codes of the letters that a font file holds; none where it cannot be read."""
     try:
         return frozenset(get_font(path).get_charmap())
     except (OSError, RuntimeError, UnicodeError):

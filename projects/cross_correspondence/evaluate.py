@@ -87,7 +87,7 @@ def frozen_features(
 def part_segmentation(
     config: Config, args: argparse.Namespace, out: Path, console: Console
 ) -> list[dict[str, Any]]:
-    """The metrics of each start and share of the labels, in percent."""
+    """Return the metrics of each start and share of the labels, in percent."""
     rows = []
     for percent in args.labels:
         for start in args.starts:
@@ -107,7 +107,7 @@ def identity(config: Config, args: argparse.Namespace) -> str:
 
 
 def features_table(report: dict[str, Any]) -> Table:
-    """A row a figure, a column each for random and for trained weights."""
+    """Return a row for each figure, a column each for random and for trained weights."""
     features = report["features"]
     table = Table(title=f"Frozen features, mean and spread of {report['seeds']} draws (%, not distances)")
     table.add_column("")
@@ -119,7 +119,7 @@ def features_table(report: dict[str, Any]) -> Table:
 
 
 def parts_table(report: dict[str, Any]) -> Table:
-    """A row a start at each share of the labels."""
+    """Return a row for each start at each share of the labels."""
     table = Table(title="Part segmentation by transfer, in percent")
     for column in ("labels", "backbone", "instance mIoU", "category mIoU", "point accuracy"):
         table.add_column(column, justify="left" if column == "backbone" else "right")

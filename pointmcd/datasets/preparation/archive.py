@@ -98,7 +98,7 @@ def unpack(archive: Path, target: Path, limited: bool = True) -> None:
 
 
 def _copy(file: IO[bytes], copy: IO[bytes], room: int | None, archive: Path) -> int | None:
-    """Copies a member; how many bytes may follow. Sizes that an archive states are not believed."""
+    """Copy a member and return how many bytes may follow; an archive's own sizes are not believed."""
     while block := file.read(1 << 20):
         if room is not None:
             room -= len(block)
@@ -129,7 +129,7 @@ NAMES_OF_METHODS: dict[int, str] = getattr(zipfile, "compressor_names", {})  # n
 
 
 def _zip_name(info: zipfile.ZipInfo, archive: Path) -> str:
-    """The name of a member that can be read."""
+    """Return the name of a member that can be read."""
     if info.flag_bits & ENCRYPTED:
         raise SourceError(f"{archive} is encrypted; {INSTEAD}")
     if info.compress_type not in READ_METHODS:

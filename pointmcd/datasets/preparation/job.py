@@ -48,7 +48,7 @@ def prepare(
     limits: Limits | None = None,
     any_archive_size: bool = False,
 ) -> Result | None:
-    """Prepares a source into the folder ``out``.
+    """Prepare a source into the folder ``out``.
 
     Under torchrun each rank takes its share of the shapes, on a disk that all ranks share.
 
@@ -112,7 +112,7 @@ def _resolved(out: Path) -> Path:
 
 
 def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) -> Result | None:
-    """The result of an earlier run of the same request, where there is one."""
+    """Return the result of an earlier run of the same request, where there is one."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / MANIFEST).is_file():
@@ -133,7 +133,7 @@ def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) ->
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """A line for each key that differs; what earlier versions did not record counts as the same."""
+    """Return a line for each key that differs; what earlier versions did not record counts as the same."""
     lines = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) == new.get(key) or (key == "source_times" and key not in old):
@@ -152,7 +152,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
 def _open_work_folder(
     path: Path | None, work: Path, record: dict[str, Any], overwrite: bool, any_archive_size: bool
 ) -> None:
-    """Makes the folder of an unfinished job, or goes on with the one that is there."""
+    """Make the folder of an unfinished job, or go on with the one that is there."""
     if (work / JOB).is_file():
         differing = _differences(read_json(work / JOB), record)
         if differing and not overwrite and any((work / "shapes").glob("*")):
@@ -188,7 +188,7 @@ def _prepare_share(job: ShapeJob, ranks: Ranks, workers: int) -> None:
 
 
 def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
-    """Puts the shapes of all ranks together, in the order of the source."""
+    """Put the shapes of all ranks together, in the order of the source."""
     items = job.source.items
     kept: dict[str, list[int]] = {item.split: [] for item in items}
     rejected = []

@@ -17,7 +17,7 @@ class Ranks:
 
     @classmethod
     def from_environment(cls) -> "Ranks":
-        """Joins the group that torchrun describes, where it does."""
+        """Join the group that torchrun describes, where it does."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
             return cls()
@@ -36,7 +36,7 @@ class Ranks:
             dist.barrier()
 
     def broadcast(self, flag: bool) -> bool:
-        """What rank 0 passed, on every rank."""
+        """Return what rank 0 passed, on every rank."""
         if self.world == 1:
             return flag
         told = torch.tensor(int(flag))

@@ -67,7 +67,7 @@ class Request:
         return self._chosen.get("rig") or rig(source_class(self.source).rig)
 
     def settings(self, source: Source) -> Settings:
-        """The settings with what ``source`` decides filled in."""
+        """Return the settings with what ``source`` decides filled in."""
         chosen = {"up": source.up} | self._chosen
         if "visibility" not in chosen:
             exact = "ray" if source.surfaces or source.normals else "hpr"

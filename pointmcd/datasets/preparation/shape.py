@@ -198,7 +198,7 @@ def prepare_points(
     name: str = "",
     inputs: Sequence[str] = (),
 ) -> np.ndarray:
-    """The points of one shape as a training sees them.
+    """Return the points of one shape as a training sees them.
 
     Args:
         shape: a mesh or a cloud in its own units and axes; of an array (N, 3+) the first three columns are x,
@@ -227,7 +227,7 @@ def prepare_points(
 
 
 def shape_of_array(array: np.ndarray, inputs: Sequence[str] = ()) -> Shape:
-    """A cloud of an array (N, 3 + 3 len(inputs) or more): x, y, z, then normals and colours as asked for.
+    """Return a cloud of an array (N, 3 + 3 len(inputs) or more): x, y, z, then the inputs asked for.
 
     Raises:
         MeshError: it is none.
@@ -313,7 +313,7 @@ def shape_seed(name: str, seed: int) -> int:
 
 
 def _encode(views: Views, parts: np.ndarray | None, settings: Settings) -> dict[str, list[bytes]]:
-    """The images of one shape by kind; ``parts`` are of what ``views.face`` indexes."""
+    """Return the images of one shape by kind; ``parts`` are of what ``views.face`` indexes."""
     images = {"views": [encode_view(image) for image in views.images]}
     if parts is not None and settings.num_parts is not None:
         labels = np.where(views.face < 0, settings.num_parts, parts[views.face])

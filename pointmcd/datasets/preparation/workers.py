@@ -47,7 +47,7 @@ class ShapeJob:
         return self._path(index, "npz").is_file()
 
     def run(self, index: int) -> str | None:
-        """Prepares one shape. Returns None, or the reason why it was rejected."""
+        """Prepare one shape; return None, or the reason why it was rejected."""
         item = self.source.items[index]
         try:
             loaded = self.source.load(item)
@@ -110,7 +110,7 @@ def _check_parts(shape: Shape, part_names: list[str] | None) -> None:
 
 
 def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tuple[int, str | None]]:
-    """Prepares the shapes ``indices`` and yields each with its reason for rejection or None, as they finish.
+    """Prepare the shapes ``indices`` and yield each with its reason for rejection or None, as they finish.
 
     Args:
         workers: processes; 0 works in this one.

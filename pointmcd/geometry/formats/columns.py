@@ -44,7 +44,7 @@ class Columns(NamedTuple):
 
 
 def usual_name(name: str) -> str:
-    """A column's name as pointmcd knows it: ``scalar_Label`` is a ``label``, ``R`` is ``red``."""
+    """Return a column's name as pointmcd knows it: ``scalar_Label`` is a ``label``, ``R`` is ``red``."""
     name = name.strip().lower().removeprefix("scalar_")
     return _OTHER_NAMES.get(name, name)
 
@@ -90,7 +90,7 @@ def checked_names(names: Sequence[str]) -> list[str]:
 
 
 def columns_of_table(table: NDArray, suffix: str, names: Sequence[str] | None) -> Columns:
-    """The columns of an array (N, C) or of text: with the names that are given, or guessed."""
+    """Return the columns of an array (N, C) or of text: with the names that are given, or guessed."""
     if names is not None and len(names) != table.shape[1]:
         raise MeshError(f"it has {table.shape[1]} columns, and {len(names)} are named: {' '.join(names)}")
     chosen = guessed_names(table, suffix) if names is None else list(names)

@@ -27,7 +27,7 @@ class Content(NamedTuple):
 
 
 def triangles(vertices: NDArray[np.floating], faces: NDArray[np.integer], up: str | None = None) -> Content:
-    """The content of a file of triangles (F, 3)."""
+    """Return the content of a file of triangles (F, 3)."""
     corners = np.asarray(faces, dtype=np.int64).reshape(-1)
     return Content(
         np.asarray(vertices, dtype=np.float64).reshape(-1, 3), corners, np.full(len(corners) // 3, 3), up
@@ -35,6 +35,6 @@ def triangles(vertices: NDArray[np.floating], faces: NDArray[np.integer], up: st
 
 
 def ragged(starts: NDArray[np.integer], counts: NDArray[np.integer], step: int = 1) -> NDArray[np.int64]:
-    """Indices ``starts[i] + step * k`` for every k below ``counts[i]``, one i after the other."""
+    """Return indices ``starts[i] + step * k`` for every k below ``counts[i]``, one i after the other."""
     before = np.cumsum(counts) - counts
     return np.repeat(starts - step * before, counts) + step * np.arange(int(np.sum(counts)))

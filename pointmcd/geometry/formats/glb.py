@@ -90,7 +90,7 @@ def _check_extensions(header: dict[str, Any]) -> None:
 
 
 def _placed(header: dict[str, Any]) -> list[tuple[int, NDArray[np.float64]]]:
-    """The meshes of the default scene (the first, where none is named) and their transforms (4, 4)."""
+    """Return the meshes of the default scene (the first, where none is named) and their transforms (4, 4)."""
     nodes, meshes = header.get("nodes", []), header.get("meshes", [])
     if "scenes" in header:
         roots = header["scenes"][header.get("scene", 0)].get("nodes", [])
@@ -128,7 +128,7 @@ def _local(node: dict[str, Any]) -> NDArray[np.float64]:
 
 
 def _accessor(header: dict[str, Any], binary: bytes, index: int) -> NDArray:
-    """The values (n, width) of one accessor."""
+    """Return the values (n, width) of one accessor."""
     accessor = header["accessors"][index]
     count, width = accessor["count"], _WIDTHS[accessor["type"]]
     kind = np.dtype(_TYPES[accessor["componentType"]])

@@ -65,7 +65,7 @@ def _counts(lines: Lines) -> tuple[int, int]:
 
 
 def _any_white_space(lines: Lines, num_vertices: int, num_faces: int, keyword: bytes) -> Content | None:
-    """The same of numbers that lines do not separate, or None where they do not come out even."""
+    """Return the same of numbers that lines do not separate, or None where they do not come out even."""
     total = int(lines.words.sum())
     if 3 * num_vertices + num_faces > total:
         return None

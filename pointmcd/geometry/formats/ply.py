@@ -74,7 +74,7 @@ def read_ply_points(data: bytes) -> Columns:
 
 
 def _read(data: bytes) -> tuple[list[_Element], dict[str, dict[str, _Column]]]:
-    """The elements of the header, and the columns of each."""
+    """Return the elements of the header, and the columns of each."""
     order, elements, body = _header(data)
     rows: dict[str, dict[str, _Column]] = {}
     lines = None if order else split_lines(plain_text(data[body:]), data.count(b"\n", 0, body) + 1)

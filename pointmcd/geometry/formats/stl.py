@@ -18,7 +18,8 @@ _FACET_END = re.compile(rb"\bend ?facet\b", re.IGNORECASE)
 
 def read_stl(data: bytes) -> Content:
     """Read STL. It is binary where its length fits the count of triangles that binary STL has, whatever its
-    first word says; all solids are taken together."""
+    first word says; all solids are taken together.
+    """
     promised = int.from_bytes(data[80:_HEADER], "little") if len(data) >= _HEADER else -1
     if len(data) == _HEADER + _TRIANGLE * promised:
         corners = np.frombuffer(data, _RECORD, promised, _HEADER)["corners"].reshape(-1, 3)

@@ -50,12 +50,12 @@ class Lines(NamedTuple):
         return len(self.begin)
 
     def rows(self, first: int, count: int) -> "Lines":
-        """The lines ``first`` to ``first + count``."""
+        """Return the lines ``first`` to ``first + count``."""
         part = slice(first, first + count)
         return Lines(self.text, self.begin[part], self.end[part], self.words[part], self.number[part])
 
     def numbers(self, whole: bool = False) -> NDArray:
-        """(number of words,) all numbers of these lines, which follow each other in the text.
+        """Return (number of words,) all numbers of these lines, which follow each other in the text.
 
         Args:
             whole: Whole numbers are expected: give int64 where all are such, which is parsed three times as
@@ -95,7 +95,7 @@ class Lines(NamedTuple):
 
 
 def whole_numbers(numbers: NDArray) -> NDArray[np.int64]:
-    """The same as integers.
+    """Return the same as integers.
 
     Raises:
         MeshError: Not all of them are.
@@ -120,6 +120,6 @@ def split_lines(text: bytes, first_number: int = 1) -> Lines:
 
 
 def shown(word: bytes) -> str:
-    """A word or line in an error message."""
+    """Return a word or line in an error message."""
     text = word.decode("utf-8", "replace")
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

@@ -58,7 +58,7 @@ class PointBackbone(nn.Module, ABC):
         return features
 
     def local_feats(self, features: PointFeatures) -> Tensor:
-        """What a decoder of all points needs of each, beside the pooled feature.
+        """Return what a decoder of all points needs of each, beside the pooled feature.
 
         Args:
             features: What ``encode`` or the backbone returned, and ``global_feats`` (B, C).

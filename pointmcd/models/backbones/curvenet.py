@@ -32,7 +32,7 @@ class PointOffsets(LinearNormAct):
         super().__init__(3 * in_channels, out_channels, negative_slope=negative_slope)
 
     def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
-        """x (B, N, C), index (B, N, k) -> (B, N, k, O)."""
+        """X (B, N, C), index (B, N, k) -> (B, N, k, O)."""
         assert index is not None
         near = ops.group(x, None, index)
         own = x.unsqueeze(2).expand_as(near)
@@ -54,14 +54,13 @@ class LocalAggregation(nn.Module):
         self.mlp = shared_mlp(*[channels] * (layers + 1), negative_slope=SLOPE)
 
     def forward(self, xyz: Tensor, feats: Tensor, index: Tensor) -> Tensor:
-        """xyz (B, N, 3), feats (B, N, C), index (B, N, k) -> (B, N, C)."""
+        """Xyz (B, N, 3), feats (B, N, C), index (B, N, k) -> (B, N, C)."""
         edges = ops.group(feats, feats, index) + self.offsets(xyz, index)
         return self.mlp(F.leaky_relu(edges, SLOPE)).mean(2)
 
 
 class CurveWalk(nn.Module):
-    """Walk from point to neighbour, from those points that a gate lets through most (curve grouping, sections
-    3.1 and 3.2).
+    """Walk from point to neighbour, from the points that a gate prefers (curve grouping, 3.1 and 3.2).
 
     Where to go next is decided by the features of the neighbours and a running mean of those that the curve
     has come through; a neighbour that lies back along the curve counts less (crossover suppression). The
@@ -83,7 +82,7 @@ class CurveWalk(nn.Module):
         self.momentum = LinearNormAct(2 * channels, 2, negative_slope=1.0)
 
     def forward(self, feats: Tensor, index: Tensor) -> Tensor:
-        """feats (B, N, C), index (B, N, k), neighbours without the point -> (B, curves, length, C)."""
+        """Feats (B, N, C), index (B, N, k), neighbours without the point -> (B, curves, length, C)."""
         if feats.shape[1] < self.curves:
             raise ValueError(f"{self.curves} curves need as many points to start from, not {feats.shape[1]}")
         gate = self.gate(feats).sigmoid()
@@ -149,7 +148,7 @@ class CurveAggregation(nn.Module):
         self.merge = LinearNormAct(channels, channels, negative_slope=1.0)
 
     def forward(self, feats: Tensor, curves: Tensor) -> Tensor:
-        """feats (B, N, C), curves (B, n, l, C) -> (B, N, C)."""
+        """Feats (B, N, C), curves (B, n, l, C) -> (B, N, C)."""
         weight = self.weigh(curves)
         along = self.along_keys((curves * weight.softmax(2)).sum(2))  # a row a curve
         across = self.across_keys((curves * weight.softmax(1)).sum(1))  # a row a step
@@ -194,7 +193,7 @@ class CurveBlock(nn.Module):
         self.skip = None if same else LinearNormAct(in_channels, out_channels, negative_slope=1.0)
 
     def forward(self, xyz: Tensor, feats: Tensor) -> Tensor:
-        """xyz (B, N, 3), feats (B, N, C) -> (B, N, O)."""
+        """Xyz (B, N, 3), feats (B, N, C) -> (B, N, O)."""
         k = min(self.k, xyz.shape[1] - 1)
         index = ops.knn(xyz, k + 1)
         x = self.narrow(feats)

@@ -127,8 +127,7 @@ class PointTransformer(PointBackbone):
         }
 
     def load_image_blocks(self, state: Mapping[str, Tensor], source: str) -> None:
-        """Start from the blocks of an image ViT, the first ``depth`` of them (as Uni3D does, arXiv
-        2310.06773).
+        """Start from the first ``depth`` blocks of an image ViT (as Uni3D does, arXiv 2310.06773).
 
         Args:
             state: Weights as timm names them (``blocks.0.attn.qkv.weight`` ...); what else is there, such as

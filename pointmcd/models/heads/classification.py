@@ -55,9 +55,7 @@ class ClassificationHead(nn.Module):
         return {"loss_task": self.loss_weight * loss}
 
     def predict(self, features: HeadOutput, batch: Batch) -> list[dict[str, Any]]:
-        """One dict a shape: ``index``, ``scores`` (K,) probabilities, ``pred`` and, where known,
-        ``label``.
-        """
+        """Return a dict for each shape: ``index``, ``scores`` (K,), ``pred`` and, where known, ``label``."""
         scores = features["logits"].softmax(-1).float()
         rows = [{"scores": row, "pred": int(row.argmax())} for row in scores]
         for name in ("index", "label"):

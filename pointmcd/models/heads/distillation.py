@@ -13,7 +13,7 @@ PROJECTORS = ("relu", "linear", "mlp")
 
 
 def make_projector(name: str, in_channels: int, out_channels: int) -> nn.Module:
-    """What turns a student's feature (..., in) into a descriptor (..., out) to compare with the teacher's.
+    """Return what turns a student's feature (..., in) into a descriptor (..., out) like the teacher's.
 
     Args:
         name: ``relu`` (the official one: linear, batch norm, ReLU), for descriptors that are not negative;
@@ -72,7 +72,7 @@ class _DescriptorHead(nn.Module):
         self._distance = descriptor_distance(distance)
 
     def forward(self, features: PointFeatures) -> Tensor:
-        """The aligned student descriptors (..., D)."""
+        """Return the aligned student descriptors (..., D)."""
         return self.align(features[self.student_key])
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
@@ -96,8 +96,7 @@ class _DescriptorHead(nn.Module):
 
 @MODELS.register_module()
 class ViewDistillationHead(_DescriptorHead):
-    """PointMCD's own loss: VAFP descriptors against the teacher's, view by view, through one shared
-    alignment.
+    """PointMCD's own loss: VAFP descriptors against the teacher's, view by view, all aligned alike.
 
     Source: official ``mv_cdw_alignment``: Linear (no bias), batch norm over all B * V rows, ReLU, mean L1.
 
@@ -117,8 +116,7 @@ class ViewDistillationHead(_DescriptorHead):
 
 @MODELS.register_module()
 class DescriptorDistillationHead(_DescriptorHead):
-    """An option the paper does not use: the global feature against the teacher's descriptor of the whole
-    shape.
+    """The global feature against the teacher's descriptor of the shape; the paper does not use it.
 
     Args: As ``ViewDistillationHead``.
     """
@@ -207,7 +205,7 @@ class LogitDistillationHead(nn.Module):
         return {self.loss_name: self.loss_weight * loss}
 
     def _weight(self, teacher: TeacherRows) -> Tensor | None:
-        """What each row of the logits counts for; None: all alike."""
+        """Return what each row of the logits counts for; None: all alike."""
         return teacher.get("has_logits")
 
 

@@ -89,7 +89,7 @@ def synchronize(norm: _BatchNorm) -> bool:
 
 
 def _synchronized(norm: _BatchNorm, x: Tensor) -> Tensor:
-    """What a batch norm of torch makes of (B, C, ...)."""
+    """Return what a batch norm of torch makes of (B, C, ...)."""
     if not norm.training or not dist.is_initialized():
         return type(norm).forward(norm, x)
     assert norm.num_batches_tracked is not None
@@ -137,7 +137,7 @@ class LinearNormAct(nn.Module):
         return self.norm_act(self.linear(x))
 
     def norm_act(self, y: Tensor) -> Tensor:
-        """What follows the linear layer, for one that took another way to y (..., out)."""
+        """Return what follows the linear layer, for one that took another way to y (..., out)."""
         return self.norm(y, self.negative_slope)
 
     def pool(self, x: Tensor, visibility: Tensor | None = None, num_views: int = 0) -> Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def _mobilenetv2() -> dict[str, str]:
-    """torchvision's MobileNetV2 is a flat list of blocks, timm's has them in stages."""
+    """Torchvision's MobileNetV2 is a flat list of blocks, timm's has them in stages."""
     names = {
         "cnn_backbone.0.0": "trunk.conv_stem",
         "cnn_backbone.0.1": "trunk.bn1",

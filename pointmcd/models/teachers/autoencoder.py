@@ -66,9 +66,7 @@ class AutoencoderTeacher(PyramidTeacher):
         ]
 
     def reconstruct(self, features: ViewFeatures) -> Tensor:
-        """The views (B, v, 3, S, S) as the decoder sees them from their descriptors; about 0..1, not
-        clipped.
-        """
+        """Return the views (B, v, 3, S, S) as decoded from their descriptors; about 0..1, not clipped."""
         descriptors = features["view_descriptors"]
         return self.decoder(descriptors.flatten(0, 1)).unflatten(0, descriptors.shape[:2])
 

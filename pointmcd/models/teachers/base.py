@@ -130,28 +130,28 @@ class ImageTeacher(BaseModel):
 
     @torch.no_grad()
     def describe(self, batch: Batch) -> TeacherRows:
-        """What a frozen teacher says of ``batch['views']`` (B, V, 3, H, W); no gradient."""
+        """Return what a frozen teacher says of ``batch['views']`` (B, V, 3, H, W); no gradient."""
         return teacher_rows(self.features(batch["views"]))
 
     def features(self, views: Tensor) -> ViewFeatures:
-        """The teacher's rows of views (B, v, 3, H, W), and what its loss and predictions need besides."""
+        """Return the teacher's rows of views (B, v, 3, H, W), and what loss and predictions need."""
         raise NotImplementedError
 
     def loss(self, features: ViewFeatures, batch: Batch) -> dict[str, Tensor]:
-        """The losses that the teacher is trained by."""
+        """Return the losses that the teacher is trained by."""
         raise NotImplementedError
 
     def predict(self, features: ViewFeatures, batch: Batch) -> list[dict[str, Any]]:
-        """What the teacher's metric counts, one dict a shape."""
+        """Return what the teacher's metric counts, one dict a shape."""
         raise NotImplementedError
 
     def _run_trunk(self, views: Tensor) -> Any:
-        """What the trunk makes of views (B, v, 3, H, W), as B * v normalised images."""
+        """Return what the trunk makes of views (B, v, 3, H, W), as B * v normalised images."""
         images = seen_by(self.trunk, views.flatten(0, 1), *self._statistics, self._input_size, True)
         return self.trunk(images)
 
     def _pixels(self, views: Tensor) -> Tensor:
-        """Views (..., 3, H, W), bytes or floats in 0..1, as floats in 0..1 of the weights' type."""
+        """Return views (..., 3, H, W), bytes or floats in 0..1, as floats in 0..1 of the weights' type."""
         return in_unit_range(views, next(self.parameters()).dtype)
 
     def _check_settings(self, saved: Tensor) -> None:
@@ -226,7 +226,7 @@ class PyramidTeacher(ImageTeacher):
         self.trunk.load_timm(state, source)
 
     def features(self, views: Tensor) -> ViewFeatures:
-        """The teacher's rows of views (B, v, 3, H, W), and the ``levels`` of the B * v images."""
+        """Return the teacher's rows of views (B, v, 3, H, W), and the ``levels`` of the B * v images."""
         levels = self._run_trunk(views)
         descriptors = levels[-1].mean((-2, -1)).unflatten(0, views.shape[:2])
         return {"levels": levels, "view_descriptors": descriptors, "descriptor": descriptors.amax(1)}
@@ -244,7 +244,7 @@ def encode_settings(settings: dict[str, Any]) -> Tensor:
 
 
 def decode_settings(saved: Tensor) -> dict[str, Any]:
-    """The inverse of ``encode_settings``, of a buffer that may be of anybody's file; nothing is built of it.
+    """Return the inverse of ``encode_settings``, of anybody's buffer; nothing is built of it.
 
     Raises:
         ValueError: It holds no settings.

@@ -54,7 +54,7 @@ class CachedTeacher(nn.Module):
         return channels
 
     def describe(self, batch: Batch) -> TeacherRows:
-        """The rows of this batch.
+        """Return the rows of this batch.
 
         Raises:
             ValueError: The dataset gave none.

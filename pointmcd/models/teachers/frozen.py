@@ -84,11 +84,11 @@ class FrozenTrunk(nn.Module):
         return self.network.out_channels
 
     def train(self, mode: bool = True) -> "FrozenTrunk":
-        """The network stays in eval mode."""
+        """Keep the network in eval mode."""
         return super().train(False)
 
     def images(self, views: Tensor) -> Tensor:
-        """Views (B, v, 3, H, H), uint8 or floats in 0..1, as B * v images that the network takes."""
+        """Return views (B, v, 3, H, H), uint8 or floats in 0..1, as B * v images that the network takes."""
         settings = self.settings
         return seen_by(
             self.network,
@@ -106,7 +106,7 @@ class FrozenTrunk(nn.Module):
 
     @torch.no_grad()
     def feature_maps(self, images: Tensor) -> list[Tensor]:
-        """What the ``levels`` say of images (B, 3, H, W) of ``images``: (B, C, h, w) each."""
+        """Return what the ``levels`` say of images (B, 3, H, W) of ``images``: (B, C, h, w) each."""
         return self.network.forward_intermediates(
             images, indices=self.levels, intermediates_only=True, norm=False, stop_early=True
         )

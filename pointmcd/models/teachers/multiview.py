@@ -75,7 +75,7 @@ class MultiViewTeacher(ImageTeacher):
         load_trunk(self.trunk, state, source)
 
     def features(self, views: Tensor) -> ViewFeatures:
-        """The teacher's rows of views (B, v, 3, H, W)."""
+        """Return the teacher's rows of views (B, v, 3, H, W)."""
         descriptors = self.view_embed(self._run_trunk(views).unflatten(0, views.shape[:2]))
         return {
             "view_descriptors": descriptors,

@@ -64,9 +64,7 @@ class PartSegmentationTeacher(PyramidTeacher):
         return {"loss_parts": loss}
 
     def predict(self, features: ViewFeatures, batch: Batch) -> list[dict[str, Any]]:
-        """One dict a shape: ``part_views`` (v, H, W) int64, the most likely part of each pixel; P is the
-        background.
-        """
+        """Return a dict for each shape: ``part_views`` (v, H, W) int64, likeliest parts, P the background."""
         return [{"part_views": parts} for parts in self.part_logits(features, batch).argmax(2)]
 
     def part_logits(self, features: ViewFeatures, batch: Batch) -> Tensor:

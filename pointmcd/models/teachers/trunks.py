@@ -55,7 +55,7 @@ class FeatureInfo(Protocol):
 
 
 def build_trunk(name: str, pretrained: bool = False, **options: Any) -> TimmNetwork:
-    """A timm network without its classifier: images (B, 3, H, W) to features (B, C), pooled as timm does.
+    """Return a timm network without classifier: images (B, 3, H, W) to pooled features (B, C).
 
     Args:
         name: A timm model name, such as ``mobilenetv2_100``.
@@ -148,7 +148,7 @@ def load_trunk(trunk: TimmNetwork, state: dict[str, Tensor], source: str, whole:
 def build_pyramid(
     name: str, channels: int, pretrained: bool = False, **options: Any
 ) -> "TimmPyramid | VGG11Attention":
-    """A network that gives features at several resolutions: images (B, 3, H, W) to a list of levels.
+    """Return a network that gives features at several resolutions: images (B, 3, H, W) to a list of levels.
 
     Args:
         name: ``vgg11_attention``, or a timm name as ``build_trunk`` takes it.

@@ -53,7 +53,7 @@ os.register_at_fork(after_in_child=_mark_forked)
 
 
 def describe() -> str:
-    """The instruction set of the loaded library and the number of threads."""
+    """Return the instruction set of the loaded library and the number of threads."""
     return f"{_NAME} kernels, {_threads()} thread(s)"
 
 

@@ -42,7 +42,7 @@ _streams: dict[int, tuple[Any, torch.cuda.Stream]] = {}
 
 
 def describe() -> str:
-    """The devices, and the compiler."""
+    """Return the devices, and the compiler."""
     names = (torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     return f"{', '.join(names)}; {_find_nvcc()}"
 
@@ -58,7 +58,7 @@ def _context(device: int) -> Any:
 
 @functools.cache
 def _function(device: int, file: str, name: str, dtype: torch.dtype, sizes: Sizes, arguments: str) -> Any:
-    """The kernel for the device whose context is current."""
+    """Return the kernel for the device whose context is current."""
     return _module(device, file, dtype, sizes).get_function(name).prepare(arguments)
 
 
@@ -71,7 +71,7 @@ def _module(device: int, file: str, dtype: torch.dtype, sizes: Sizes) -> Any:
 
 
 def _side_stream(device: int) -> tuple[Any, torch.cuda.Stream]:
-    """A stream that both know: pycuda launches on its own streams and the default one alone."""
+    """Return a stream that both know: pycuda launches on its own streams and the default one alone."""
     import pycuda.driver as driver
 
     if device not in _streams:

@@ -1,4 +1,4 @@
-"""The same as mvnet.py, with the image network's maps read from a cache:
+"""The same as mvnet.py, with the image network's maps read from a cache.
 
 python -m projects.mvnet.tools.cache_maps projects/comparison/configs/mvnet.py --name mobilenetv2
 """

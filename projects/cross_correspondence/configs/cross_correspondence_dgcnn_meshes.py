@@ -1,6 +1,6 @@
 """The same on a small folder of meshes, with a short recipe: AdamW on a cosine, 60 epochs [ours].
 
-    python tools/prepare_data.py mesh-folder --source path/to/meshes --out data/meshes_36 \
+python tools/prepare_data.py mesh-folder --source path/to/meshes --out data/meshes_36 \
         --rig fibonacci36 --image-size 64 --visibility none
 """
 

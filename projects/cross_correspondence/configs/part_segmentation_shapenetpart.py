@@ -1,6 +1,4 @@
-"""Part segmentation of ShapeNetPart on top of the point network: for evaluate.py, and for tools/finetune.py.
-Every value is ours.
-"""
+"""Part segmentation of ShapeNetPart on the point network, for evaluate.py and finetune.py; our values."""
 
 _base_ = [
     "../../../configs/_base_/models/baseline_seg.py",

@@ -18,7 +18,7 @@ from projects.cross_correspondence.cross_correspondence.model import CrossCorres
 
 
 def load_model(config: Config, checkpoint: str | Path | None) -> CrossCorrespondence:
-    """The networks of a config on the device at hand, in eval mode.
+    """Return the networks of a config on the device at hand, in eval mode.
 
     Args:
         config: Of the training.

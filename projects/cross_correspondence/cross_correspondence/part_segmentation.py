@@ -30,7 +30,7 @@ class FrozenPointModel(PointModel):
 def transfer_config(
     path: Path, options: list[str], backbone: dict[str, Any], checkpoint: Path, start: str, percent: float
 ) -> Config:
-    """The config of one training, of as many steps at every share of the labels.
+    """Return the config of one training, of as many steps at every share of the labels.
 
     Args:
         path: Config of a part segmentation (``configs/part_segmentation_*.py``).

@@ -78,7 +78,7 @@ def _recognition(features: FeatureSet, seed: int) -> float:
 
 
 def _retrieval(name: str, features: Features) -> dict[str, float]:
-    """mAP by cosine distance, as is standard and as the group's later code has it."""
+    """MAP by cosine distance, as is standard and as the group's later code has it."""
     precision = average_precision(features.values, features.labels)
     return {
         name: 100 * float(np.nanmean(precision.without_self)),

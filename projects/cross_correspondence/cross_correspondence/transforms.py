@@ -27,7 +27,7 @@ class RandomCropViews:
         self.size, self.smallest, self.flip = size, smallest, flip
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """``views`` (B, v, 3, H, W) uint8 to (B, v, 3, size, size) float32 in 0..1."""
+        """Return ``views`` (B, v, 3, H, W) uint8 to (B, v, 3, size, size) float32 in 0..1."""
         views = batch["views"]
         images = views.flatten(0, 1).float() / 255
         count, device = len(images), images.device

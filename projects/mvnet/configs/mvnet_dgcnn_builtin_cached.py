@@ -1,4 +1,4 @@
-"""The same as mvnet_dgcnn_builtin.py, with the image network's maps read from a cache:
+"""The same as mvnet_dgcnn_builtin.py, with the image network's maps read from a cache.
 
 python -m projects.mvnet.tools.cache_maps projects/mvnet/configs/mvnet_dgcnn_builtin.py --name autoencoder
 """

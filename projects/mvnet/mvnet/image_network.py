@@ -76,7 +76,7 @@ class ImageNetwork(FrozenTrunk):
 
     @torch.no_grad()
     def maps(self, batch: Batch, positions: Tensor) -> list[Tensor]:
-        """What the network says at the nodes of a grid.
+        """Return what the network says at the nodes of a grid.
 
         Args:
             batch: With ``views`` (B, v, 3, H, H), uint8 or floats in 0..1.
@@ -105,7 +105,7 @@ class ImageNetwork(FrozenTrunk):
 
 
 def sample_maps(maps: Tensor, nodes: Tensor) -> Tensor:
-    """Maps (B, D, H, W) at nodes (B, h, w, 2) in -1..1 -> (B, h, w, D)."""
+    """Return maps (B, D, H, W) at nodes (B, h, w, 2) in -1..1 -> (B, h, w, D)."""
     sampled = F.grid_sample(maps, nodes, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.permute(0, 2, 3, 1)
 

@@ -12,8 +12,7 @@ from projects.mvnet.mvnet.views import Matches, overlap
 
 
 class KnowledgeTransfer(nn.Module):
-    """Features of surface points, through a two-layer head a level, against the image network's features
-    there.
+    """Features of surface points, through a head for each level, against the image network's there.
 
     Args:
         in_channels: C of the point features.
@@ -40,7 +39,7 @@ class KnowledgeTransfer(nn.Module):
         self.distance, self.beta = distance, beta
 
     def forward(self, feats: Tensor, targets: list[Tensor]) -> Tensor:
-        """The mean over points, then over levels.
+        """Return the mean over points, then over levels.
 
         Args:
             feats: (R, C) of R surface points.
@@ -114,7 +113,7 @@ class ViewCorrespondence(nn.Module):
         self.coordinates, self.contrast = coordinates, contrast
 
     def forward(self, maps: Tensor, valid: Tensor, matches: Matches, positions: Tensor) -> dict[str, Tensor]:
-        """The weighted losses; zero where no pair of views overlaps enough.
+        """Return the weighted losses; zero where no pair of views overlaps enough.
 
         Args:
             maps: (B, v, h, h, C), zero where not ``valid``.
@@ -182,7 +181,7 @@ def _take(rows: Tensor, index: Tensor) -> Tensor:
 
 
 def _read(maps: Tensor, places: Tensor, positions: Tensor) -> Tensor:
-    """Maps (K, D, h, h) read bilinearly at (K, P, 2) -> (K, P, D) of unit length."""
+    """Return maps (K, D, h, h) read bilinearly at (K, P, 2) -> (K, P, D) of unit length."""
     low, high = positions[0], positions[-1]
     nodes = 2 * (places - low) / (high - low).clamp(min=1e-6) - 1  # -1 and 1 at the outer nodes
     read = F.grid_sample(maps, nodes.unsqueeze(1), mode="bilinear", padding_mode="border", align_corners=True)

@@ -64,13 +64,13 @@ class MapCache(ArrayCache):
         return _reopened, (self.root, self.name, self.identity)
 
     def read(self, split: str, rows: np.ndarray, views: Tensor) -> list[Tensor]:
-        """The maps of shapes ``rows`` (B,), of each its ``views`` (B, v): (B, v, h, h, D) float16 a level."""
+        """Return the ``views`` (B, v) of shapes ``rows`` (B,): (B, v, h, h, D) float16 for each level."""
         chosen = rows[:, None], views.numpy()
         return [torch.from_numpy(level[chosen]) for level in self.levels[split]]
 
 
 def _reopened(root: Path, name: str, identity: str) -> MapCache:
-    """What another process, such as a loader's worker, opens: the same cache or none."""
+    """Return what another process, such as a loader's worker, opens: the same cache or none."""
     cache = MapCache(root, name)
     if cache.identity != identity:
         raise ValueError(f"{cache.folder} was replaced by another cache meanwhile; start again")

@@ -108,8 +108,7 @@ class MVNet(PointModel):
         self.augment = [TRANSFORMS.build(config) for config in augment or []]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses, weighted: ``loss_transfer``, ``loss_coordinates``, ``loss_contrast`` and the
-        backbone's own.
+        """Return the weighted losses of transfer, coordinates and contrast, and the backbone's own.
 
         Args:
             batch: ``points``, ``depths`` and ``view_index``, and what the teacher asks for.

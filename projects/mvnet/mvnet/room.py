@@ -43,7 +43,7 @@ def random_room(seed: int) -> list[Box]:
 def write_room(
     folder: Path, boxes: list[Box], frames: int, size: tuple[int, int] = (80, 60), seed: int = 0
 ) -> None:
-    """Renders a room from within and writes it in ScanNet's layout.
+    """Render a room from within and write it in ScanNet's layout.
 
     Cameras stand near the middle at eye height, turned by equal angles, and look down a little.
 

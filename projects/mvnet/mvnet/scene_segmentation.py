@@ -16,8 +16,7 @@ from pointmcd.registry import METRICS, MODELS
 
 @MODELS.register_module()
 class SceneSegmentationHead(PartSegmentationHead):
-    """``PartSegmentationHead`` for sets whose last part is that of the unlabelled points, which do not count
-    and are not predicted.
+    """``PartSegmentationHead`` where the last part is that of the unlabelled points, which do not count.
 
     Args:
         in_channels: C of the backbone; given by the model.

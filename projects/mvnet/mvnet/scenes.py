@@ -103,7 +103,7 @@ def _classes(
     camera: np.ndarray,
     world_to_camera: np.ndarray,
 ) -> np.ndarray:
-    """The class of each point, read from the frame's label image."""
+    """Return the class of each point, read from the frame's label image."""
     paths = [folder / kind / f"{frame}.png" for kind in ("label-filt", "label")]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
@@ -122,7 +122,7 @@ def _classes(
 
 
 def _matrix(folder: Path, *names: str) -> np.ndarray:
-    """The 4 x 4 matrix of the first of these files that is there."""
+    """Return the 4 x 4 matrix of the first of these files that is there."""
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise SourceError(f"{folder} has no {' or '.join(names)}; is it a scene in ScanNet's layout?")
@@ -192,7 +192,7 @@ def prepare_scenes(
     radius: float = 1.5,
     **reading: Any,
 ) -> dict[str, int]:
-    """Writes the crops of posed RGB-D scenes as a prepared set; after an interrupt the same call goes on.
+    """Write the crops of posed RGB-D scenes as a prepared set; after an interrupt the same call goes on.
 
     Args:
         source: Folder of the scenes.
@@ -235,7 +235,7 @@ def prepare_scenes(
 def _header(
     scenes: dict[str, Sequence[str]], counts: dict[str, int], radius: float, request: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the manifest says beyond the files."""
+    """Return what the manifest says beyond the files."""
     settings = Settings(PointSettings(request["num_points"]), None, None, visibility="none").to_dict()
     settings["points"]["normalization"] = f"ball of {radius} m"
     return {
@@ -252,7 +252,7 @@ def _header(
 
 
 def _cut(folder: Path, path: Path, num_points: int, radius: float, reading: dict[str, Any]) -> None:
-    """The crops of one scene, as one file, which is there when it is whole."""
+    """Write the crops of one scene as one file, which is there when it is whole."""
     pieces = list(crops(read_scene(folder, **reading), num_points, radius, folder.name))
     arrays = {key: np.stack([piece.arrays[key] for piece in pieces]) for key in ("points", "parts")}
     with written_aside(path) as temporary, open(temporary, "wb") as file:
@@ -260,7 +260,7 @@ def _cut(folder: Path, path: Path, num_points: int, radius: float, reading: dict
 
 
 def _assemble(work: Path, split: str, names: Sequence[str]) -> int:
-    """Writes a split of the set from the scenes' files; the number of its crops."""
+    """Write a split of the set from the scenes' files; return the number of its crops."""
 
     def stored() -> Iterator[tuple[str, Any]]:
         for name in names:

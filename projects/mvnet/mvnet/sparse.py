@@ -57,13 +57,13 @@ def find(keys: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shift(offset: Sequence[int]) -> int:
-    """What moves a key by an offset (x, y, z) in voxels."""
+    """Return what moves a key by an offset (x, y, z) in voxels."""
     x, y, z = offset
     return (x << 2 * BITS) + (y << BITS) + z
 
 
 def neighbor_pairs(keys: Tensor, kernel_size: int = 3) -> Pairs:
-    """The pairs of a submanifold convolution: outputs are at the inputs' voxels."""
+    """Return the pairs of a submanifold convolution: outputs are at the inputs' voxels."""
     half = kernel_size // 2
     pairs = []
     for offset in product(range(-half, half + 1), repeat=3):
@@ -90,7 +90,7 @@ def coarser(keys: Tensor) -> tuple[Tensor, Tensor, Pairs]:
 
 
 def pyramid(keys: Tensor, depth: int) -> list[Level]:
-    """The levels of a U-Net of that many, finest first; each has voxels of twice the side.
+    """Return the levels of a U-Net of that many, finest first; each has voxels of twice the side.
 
     Args:
         keys: (M,) int64, ascending and unique.
@@ -173,8 +173,7 @@ BACKENDS = {"torch": sparse_conv, "spconv": spconv_conv}
 
 
 class SparseConv(nn.Module):
-    """A sparse convolution without bias; the pairs that it is called with make it submanifold, strided or
-    transposed.
+    """A sparse convolution without bias: submanifold, strided or transposed by the pairs it is given.
 
     Args:
         in_channels: I.
@@ -198,5 +197,5 @@ class SparseConv(nn.Module):
 
 
 def transposed(pairs: Pairs) -> Pairs:
-    """The pairs of the transposed convolution: outputs are the inputs."""
+    """Return the pairs of the transposed convolution: outputs are the inputs."""
     return [(target, source) for source, target in pairs]

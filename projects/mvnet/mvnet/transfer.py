@@ -15,7 +15,7 @@ DECODERS = {"PointNet2Seg": "propagation.", "PointNet2SegMSG": "propagation.", "
 def take_backbone(
     config: dict[str, Any], checkpoint: Path, decoder: str = "keep", seed: int = 0
 ) -> dict[str, torch.Tensor]:
-    """The backbone of a checkpoint, for fine-tuning.
+    """Return the backbone of a checkpoint, for fine-tuning.
 
     Args:
         config: ``model.backbone`` of the pre-training.

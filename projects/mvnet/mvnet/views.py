@@ -1,5 +1,4 @@
-"""The geometry of rendered views on the training device: `pointmcd.geometry.correspondence`, batched in
-torch.
+"""The geometry of rendered views in torch: `pointmcd.geometry.correspondence`, batched.
 
 Here pictures are [0, 1] x [0, 1], so that one matrix of intrinsics serves every resolution: (u, v) is the
 pixel coordinate divided by the picture's side. B batch, v views loaded, h w grid.
@@ -53,7 +52,7 @@ class RigViews(nn.Module):
         self.register_buffer("world_to_camera", torch.from_numpy(poses).float(), persistent=False)
 
     def unproject(self, depths: Tensor, view_index: Tensor) -> Surface:
-        """The surface at the grid nodes.
+        """Return the surface at the grid nodes.
 
         Args:
             depths: (B, v, H, H), inf for the background.

@@ -1,7 +1,7 @@
 """Render synthetic rooms in ScanNet's layout, with lists of those to train and to test on.
 
-    python -m projects.mvnet.tools.make_rooms --out data/rooms_raw
-    python -m projects.mvnet.tools.prepare_scenes --source data/rooms_raw --out data/rooms --points 2048 \\
+python -m projects.mvnet.tools.make_rooms --out data/rooms_raw
+python -m projects.mvnet.tools.prepare_scenes --source data/rooms_raw --out data/rooms --points 2048 \\
         --every 1 --stride 1 --train data/rooms_raw/train.txt --test data/rooms_raw/test.txt
 """
 

@@ -13,13 +13,13 @@ __all__ = ["Item", "Shape", "Source", "SourceError", "source_class", "source_nam
 
 
 def source_names() -> list[str]:
-    """The names of all registered sources, pointmcd's own first."""
+    """Return the names of all registered sources, pointmcd's own first."""
     import_modules(SOURCE_MODULES)  # as a search of the registry would, which imports torch besides
     return list(SOURCES.module_dict)
 
 
 def source_class(name: str) -> type[Source]:
-    """The class that is registered as the source ``name``.
+    """Return the class that is registered as the source ``name``.
 
     Raises:
         SourceError: There is none.

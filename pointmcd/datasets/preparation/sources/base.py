@@ -92,11 +92,11 @@ class Source(ABC):
 
     @staticmethod  # noqa: B027 - a source may have none
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declares the source's own command line arguments, named as the constructor's parameters."""
+        """Declare the source's own command line arguments, named as the constructor's parameters."""
 
     @abstractmethod
     def load(self, item: Item) -> Shape:
-        """Loads one shape.
+        """Load one shape.
 
         Raises:
             MeshError: the shape is not usable; the message is the reason that the manifest records.
@@ -121,7 +121,7 @@ def add_source(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def number_parts(parts: Mapping[str, Iterable[object]]) -> tuple[list[str], list[list[int]]]:
-    """Number the parts of all classes, one class after the other.
+    """Assign numbers to the parts of all classes, one class after the other.
 
     Args:
         parts: For each class, in the order of the labels, what its parts are called.

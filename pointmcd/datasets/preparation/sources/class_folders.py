@@ -91,14 +91,14 @@ class ClassFolders(Source):
 
     @abstractmethod
     def parts_in_file(self, item: Item) -> np.ndarray:
-        """The parts of a shape's faces or points, as its files number them.
+        """Return the parts of a shape's faces or points, as its files number them.
 
         Raises:
             MeshError: It has none that can be read.
         """
 
     def number_parts(self) -> None:
-        """Number the parts, of classes and shapes that have some."""
+        """Assign numbers to the parts, of classes and shapes that have some."""
         self.numbers = PartNumbers.listed(self.root, self.class_names)
         if self.numbers is None:
             self.numbers = PartNumbers.found(self.class_names, self.items, self.parts_in_file)
@@ -202,7 +202,7 @@ class ClassFolders(Source):
 
 
 def which_unlabelled(text: str) -> str | bool:
-    """The value of ``--unlabelled``."""
+    """Return the value of ``--unlabelled``."""
     if text not in ("train", "all"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither 'all' nor left out")
     return True if text == "all" else text  # True is what sets of earlier versions recorded

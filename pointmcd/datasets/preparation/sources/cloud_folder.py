@@ -108,7 +108,7 @@ class CloudFolder(ClassFolders):
         return load_cloud(path, self.columns, self.wanted)
 
     def _first(self) -> tuple[str, Cloud | None]:
-        """The first cloud that can be read, and its file."""
+        """Return the first cloud that can be read, and its file."""
         for item in self.items:
             try:
                 return item.file, self._read(item)

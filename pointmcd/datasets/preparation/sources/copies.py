@@ -66,7 +66,7 @@ class CopiedSource(Source):
         """Of each copy's place in ``items`` that of the shape that it is of."""
 
     def load(self, item: Item) -> Shape:
-        """A shape, or a copy of one."""
+        """Return a shape, or a copy of one."""
         if item.split != SPLIT:
             return self.source.load(item)
         name, _, number = item.name.rpartition("~")
@@ -89,7 +89,7 @@ class CopiedSource(Source):
 
 
 def transformed(shape: Shape, matrix: NDArray[np.float64]) -> Shape:
-    """A shape whose points are multiplied by a matrix (3, 3) of positive determinant; parts stay."""
+    """Return a shape whose points are multiplied by a matrix (3, 3) of positive determinant; parts stay."""
     if shape.mesh is not None:
         mesh = shape.mesh.copy()
         mesh.vertices = np.asarray(mesh.vertices) @ matrix.T

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def open_hdf5(path: Path, arrays: Mapping[str, tuple]) -> Iterator["h5py.File"]:
-    """Opens a file for reading and checks its arrays.
+    """Open a file for reading and check its arrays.
 
     Args:
         path: the file.

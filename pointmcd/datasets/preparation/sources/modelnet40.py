@@ -101,7 +101,7 @@ class ModelNet40(Source):
         return items
 
     def _stored(self, split: str) -> Iterator[Item]:
-        """The rows of the HDF5 files of a split."""
+        """Yield the rows of the HDF5 files of a split."""
         for listed in _words(self.root / f"{split}_files.txt", f"it lists the files of the {split} shapes"):
             path = self.root / listed.rpartition("/")[2]
             shapes = {"data": (None, None, 3), "normal": (None, None, 3), "label": (None, ...)}
@@ -111,7 +111,7 @@ class ModelNet40(Source):
                 yield Item(f"{self.class_names[label]}/{name}", label, split, f"{path.name}:{row}")
 
     def _names(self, path: Path) -> list[str]:
-        """The names that ``ply_data_train_0_id2file.json`` lists of ``ply_data_train0.h5``; else none."""
+        """Return the names that ``ply_data_train_0_id2file.json`` lists of its file, if it is there."""
         listed = self.root / re.sub(r"(\d+)$", r"_\1_id2file.json", path.stem)
         if not listed.is_file():
             return []
@@ -122,7 +122,7 @@ class ModelNet40(Source):
 
 
 def _words(path: Path, purpose: str) -> list[str]:
-    """The words of a text that must be there."""
+    """Return the words of a text that must be there."""
     if not path.is_file():
         raise SourceError(f"{path} is missing: {purpose}")
     return path.read_text("utf-8").split()

@@ -33,7 +33,7 @@ class PartNumbers:
 
     @classmethod
     def listed(cls, root: Path, classes: Iterable[str]) -> "PartNumbers | None":
-        """What ``parts.txt`` beside the classes says; None where there is no such file.
+        """Return what ``parts.txt`` beside the classes says; None where there is no such file.
 
         Each line is ``category number name``; the number is the one in the files of that category.
 
@@ -70,7 +70,7 @@ class PartNumbers:
     def found(
         cls, classes: Iterable[str], items: Iterable[Item], read: Callable[[Item], np.ndarray]
     ) -> "PartNumbers":
-        """What the shapes have, which says so where only test shapes have a part.
+        """Return what the shapes have, which says so where only test shapes have a part.
 
         Args:
             classes: Names, in the order of the labels.
@@ -100,7 +100,7 @@ class PartNumbers:
         return cls(dict(zip(classes, numbered, strict=True)))
 
     def of(self, label: int, numbers: np.ndarray) -> np.ndarray:
-        """The set's parts (N,) of a file's numbers (N,).
+        """Return the set's parts (N,) of a file's numbers (N,).
 
         Raises:
             MeshError: The class has no such part.

@@ -8,7 +8,7 @@ from pointmcd.geometry.mesh import MeshError
 
 
 def read_rows(path: Path, columns: str, delimiter: str | None = None) -> np.ndarray:
-    """Reads one file.
+    """Read one file.
 
     Args:
         path: the file.

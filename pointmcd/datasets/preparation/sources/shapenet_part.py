@@ -155,7 +155,7 @@ class ShapeNetPart(Source):
             return file["data"][int(row)].astype(np.float32), None, whole_parts(file["pid"][int(row)])
 
     def _listed(self) -> list[Item]:
-        """The shapes of the text forms' three lists, each once a split."""
+        """Return the shapes of the text forms' three lists, each once a split."""
         labels = {synset: label for label, synset in enumerate(self.synsets.values())}
         items: dict[tuple[str, str], Item] = {}
         missing: dict[str, None] = {}
@@ -202,7 +202,7 @@ class ShapeNetPart(Source):
             raise SourceError(f"{path} does not number the 50 parts by category, as ShapeNetPart does")
 
     def _stored(self, split: str) -> Iterator[Item]:
-        """The rows of the HDF5 form's files."""
+        """Yield the rows of the HDF5 form's files."""
         files = [path for part in LISTS[split] for path in sorted(self.root.glob(f"ply_data_{part}*.h5"))]
         if not files:
             raise SourceError(f"{self.root} has no ply_data_{split}*.h5")

@@ -27,7 +27,7 @@ CORNERS = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
 def legs(
     rng: np.random.Generator, style: str, width: float, depth: float, height: float, stretchers: float
 ) -> Iterator[Part]:
-    """What carries a seat or a top of ``width`` x ``depth`` at ``height``.
+    """Yield what carries a seat or a top of ``width`` x ``depth`` at ``height``.
 
     Args:
         style: ``four``, ``three``, ``column``, ``sled`` or ``panel``.
@@ -93,7 +93,7 @@ def _posts(
 def back_rest(
     rng: np.random.Generator, width: float, y: float, bottom: float, height: float
 ) -> Iterator[Part]:
-    """A back rest at ``y`` that stands on ``bottom`` and leans backwards: panel, slats, ladder or frame."""
+    """Yield a back rest at ``y`` that stands on ``bottom`` and leans backwards, of one of four kinds."""
     thick = rng.uniform(0.05, 0.09)
     lean = rng.uniform(0, 0.25)
     bow = (0, rng.choice([0.0, rng.uniform(0.03, 0.1)]), 0)
@@ -126,7 +126,7 @@ def back_rest(
 
 
 def _seat(rng: np.random.Generator, width: float, depth: float, top: float, cushion: float) -> Iterator[Part]:
-    """A board whose upper side is at ``top``; ``cushion`` is the chance of a pad on it."""
+    """Yield a board whose upper side is at ``top``; ``cushion`` is the chance of a pad on it."""
     roundness = rng.choice([0.0, 0.2, 0.4])
     yield (
         "seat",

@@ -17,7 +17,7 @@ SLICES = 6  # rings along a straight member, so that a bend of the whole shape b
 
 
 def outline(width: float, depth: float, roundness: float = 0.0, corner: int = 6) -> np.ndarray:
-    """A rectangle whose corners are quarter ellipses, counter-clockwise.
+    """Return a rectangle whose corners are quarter ellipses, counter-clockwise.
 
     Args:
         width: extent along x.
@@ -37,7 +37,7 @@ def outline(width: float, depth: float, roundness: float = 0.0, corner: int = 6)
 
 
 def polygon(sides: int, turn: float = 0.0) -> np.ndarray:
-    """A regular polygon (sides, 2) of radius 1, its first corner at ``turn`` radians."""
+    """Return a regular polygon (sides, 2) of radius 1, its first corner at ``turn`` radians."""
     angle = turn + np.arange(sides) * (2 * np.pi / sides)
     return np.stack([np.cos(angle), np.sin(angle)], -1)
 
@@ -55,7 +55,7 @@ def lathe(profile: ArrayLike, section: np.ndarray) -> np.ndarray:
 
 
 def slab(section: np.ndarray, bottom: float, top: float, bevel: float = 0.0) -> np.ndarray:
-    """A plate or block: ``section`` (S, 2) extruded from ``bottom`` to ``top``.
+    """Return a plate or block: ``section`` (S, 2) extruded from ``bottom`` to ``top``.
 
     Args:
         bevel: how far the upper and lower edges are cut back, in units of length; at most a third of the
@@ -72,7 +72,7 @@ def slab(section: np.ndarray, bottom: float, top: float, bevel: float = 0.0) -> 
 
 
 def block(center: ArrayLike, size: ArrayLike, bevel: float = 0.0, roundness: float = 0.0) -> np.ndarray:
-    """An upright box of ``size`` (3,) around ``center`` (3,); see :func:`slab` and :func:`outline`."""
+    """Return an upright box of ``size`` (3,) around ``center`` (3,); see :func:`slab` and :func:`outline`."""
     width, depth, height = np.asarray(size, float)
     return slab(outline(width, depth, roundness), -height / 2, height / 2, bevel) + np.asarray(center, float)
 
@@ -104,7 +104,7 @@ def bar(
     bow: ArrayLike = (0, 0, 0),
     side: ArrayLike | None = None,
 ) -> np.ndarray:
-    """A member from ``start`` to ``end``, its section scaled by ``taper``, its middle moved by ``bow``."""
+    """Return a member from ``start`` to ``end``, scaled by ``taper``, its middle moved by ``bow``."""
     start, end = np.asarray(start, float), np.asarray(end, float)
     t = np.linspace(0, 1, SLICES)[:, None]
     path = start + t * (end - start) + 4 * t * (1 - t) * np.asarray(bow, float)
@@ -123,7 +123,7 @@ def bezier(control: ArrayLike, count: int = 12) -> np.ndarray:
 
 
 def assemble(parts: Iterable[Part], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joins parts into one mesh.
+    """Join parts into one mesh.
 
     Args:
         parts: pairs of a part's name and its rings.

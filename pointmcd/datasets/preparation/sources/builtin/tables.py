@@ -78,7 +78,7 @@ def _fronts(
 
 
 def _cabinet(rng: np.random.Generator) -> tuple[np.ndarray, Size, list[Part]]:
-    """The box that all cabinets share: its centre (3,), its size, and the feet under it, if any."""
+    """Return the box that all cabinets share: its centre (3,), its size, and the feet under it, if any."""
     size = rng.uniform(0.9, 1.8), rng.uniform(0.5, 0.9), rng.uniform(0.9, 2.1)
     foot = rng.choice([0.0, rng.uniform(0.08, 0.3)])
     style = rng.choice(["four", "four", "panel"])

@@ -21,7 +21,7 @@ from pointmcd.datasets.preparation.sources.builtin.solids import (
 
 
 def _section(rng: np.random.Generator) -> np.ndarray:
-    """The horizontal section (S, 2) of a vessel, of radius about 1: round, or a soft square, or a polygon."""
+    """Return the section (S, 2) of a vessel, of radius about 1: round, a soft square, or a polygon."""
     draw = rng.random()
     if draw < 0.7:
         return polygon(28)
@@ -31,7 +31,7 @@ def _section(rng: np.random.Generator) -> np.ndarray:
 
 
 def _wide(rng: np.random.Generator, height: float) -> np.ndarray:
-    """The profile of a wide vessel: round, conical or stepped, with a rim of radius 0.5."""
+    """Return the profile of a wide vessel: round, conical or stepped, with a rim of radius 0.5."""
     foot = rng.uniform(0.2, 0.48)
     belly = rng.uniform(max(0.38, foot), 0.6)
     style = rng.choice(["round", "cone", "step"])
@@ -43,7 +43,7 @@ def _wide(rng: np.random.Generator, height: float) -> np.ndarray:
 
 
 def _tall(rng: np.random.Generator, height: float) -> np.ndarray:
-    """The profile of a tall vessel: foot, belly, neck and mouth, or straight sides with a hard shoulder."""
+    """Return the profile of a tall vessel: foot, belly, neck and mouth, or straight with a hard shoulder."""
     foot, belly = rng.uniform(0.22, 0.42), rng.uniform(0.45, 0.75)
     neck, mouth = rng.uniform(0.08, 0.26), rng.uniform(0.14, 0.3)
     shoulder = rng.uniform(0.45, 0.7) * height
@@ -73,7 +73,7 @@ def _radius(profile: np.ndarray, height: float) -> float:
 
 
 def _handle(rng: np.random.Generator, profile: np.ndarray) -> Iterator[Part]:
-    """A loop, an ear that rises above its roots, or an angular bracket, on the +x side."""
+    """Yield a loop, an ear that rises above its roots, or an angular bracket, on the +x side."""
     height, thick = profile[-1, 1], rng.uniform(0.06, 0.1)
     low, high = rng.uniform(0.15, 0.38) * height, rng.uniform(0.68, 0.94) * height
     start, end = (0.95 * _radius(profile, low), low), (0.95 * _radius(profile, high), high)
