@@ -73,7 +73,7 @@ def _files(path: Path, unpacked: Path, limited: bool) -> dict[str, Path]:
 
 
 def _label(student: Student, category: str | None, path: Path) -> int | None:
-    """The category of a shape, where the student segments and it is known."""
+    """Return the category of a shape, where the student segments and it is known."""
     if not student.part_names:
         return None
     if category is None:
@@ -156,7 +156,7 @@ class Report:
         self.rows.append(row)
 
     def line(self) -> str:
-        """The last shape that was taken in, in a line."""
+        """Return the last shape that was taken in, in a line."""
         row = self.rows[-1]
         if "parts" in row:
             said = ", ".join(f"{name} {100 * share:.1f} %" for name, share in row["parts"].items())
@@ -197,7 +197,7 @@ class Report:
         write_json(path.with_suffix(".names.json"), [row["file"] for row in self.rows])
 
     def _segment(self, found: Outcome) -> dict[str, Any]:
-        """The category, the share of each part, and the files where they were written."""
+        """Return the category, the share of each part, and the files where they were written."""
         label = found.task.label
         assert label is not None and found.logits is not None  # noqa: PT018 - it was rejected otherwise
         own = self.student.class_parts[label]

@@ -176,7 +176,7 @@ class Student:
         return Segmentation(points, parts, self.part_names, category, self.class_parts[label])
 
     def label_of(self, category: str) -> int:
-        """The place of a category in ``class_names``.
+        """Return the place of a category in ``class_names``.
 
         Raises:
             ValueError: It is not known; the text suggests the nearest.

@@ -10,7 +10,7 @@ from pointmcd.registry import MODELS
 
 
 def teacher_descriptor(teacher: TeacherRows, head: nn.Module) -> Tensor:
-    """The teacher's descriptor of each shape, (B, D).
+    """Return the teacher's descriptor of each shape, (B, D).
 
     Raises:
         ValueError: The teacher has none.
@@ -131,7 +131,7 @@ class SimilarityDistillationHead(nn.Module):
 
     @torch.no_grad()
     def _remember(self, rows: Tensor) -> None:
-        """The newest rows in front of those that are left of the others."""
+        """Put the newest rows in front of those that are left of the others."""
         kept = torch.cat((rows, self.queue))[: len(self.queue)]
         self.queue.copy_(kept)
         self.seen.add_(len(rows)).clamp_(max=len(self.queue))
