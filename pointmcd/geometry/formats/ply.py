@@ -244,7 +244,7 @@ def _walk(
 def points_as_ply(
     points: NDArray[np.floating], colors: NDArray[np.uint8], parts: NDArray[np.integer]
 ) -> bytes:
-    """Return a binary PLY file of points (N, 3) in double precision, with colours (N, 3) and ``part`` (N,)."""
+    """Return a PLY file of float64 points (N, 3), with colours (N, 3) and ``part`` (N,)."""
     fields = [*((axis, "<f8") for axis in "xyz"), *((color, "u1") for color in COLOR), ("part", "<i4")]
     rows = np.empty(len(points), dtype=fields)
     for column, values in zip(rows.dtype.names or (), [*points.T, *colors.T, parts], strict=True):
