@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         name: {method: 100 * one.mean(2).T for method, one in of_methods.items()}
         for name, of_methods in right.items()
     }
-    report = {
+    report: dict[str, Any] = {
         "protocol": f"robustness on the {args.split} split, corruptions of seed {args.seed}",
         "severities": severities or [1, 2, 3, 4, 5],
         "data_digest": prepared.digest,
