@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": ("compare_runs", "two methods over several seeds, with 95 % intervals"),
     "export": ("export_student", "a checkpoint into a student that needs no config"),
     "predict": ("predict", "classes, parts or embeddings of files, folders and archives"),
+    "report": ("report", "a test or a prepared set as one HTML page to look at"),
     "linear-svm": ("linear_svm", "judge frozen features by a linear SVM"),
     "few-shot": ("few_shot", "judge frozen features by few-shot episodes"),
     "retrieval": ("retrieval", "judge frozen features by what they retrieve"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -81,6 +82,8 @@ class Demo:
             *self.options(),
         )
         self.report()
+        if find_spec("plotly") is not None:  # an extra of the package
+            self.tool("report", self.folder)
 
     def step(self, title: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)

@@ -98,7 +98,8 @@ def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
             console.print(f"{in_words(name)}: {with_unit(name, value)}")
     for name, value in figures.get("voted", {}).items():
         console.print(f"{in_words(name)} with {figures['votes']} votes: {with_unit(name, value)}")
-    write_json(stem.with_suffix(".json"), {**figures, **details})
+    data = {"data_root": str(dataset.prepared.root), "split": dataset.split_name}
+    write_json(stem.with_suffix(".json"), {**figures, **data, **details})
     if picture is not None:
         picture.savefig(stem.with_suffix(".png"))
     console.print(f"wrote {stem}.json" + (f" and {stem}.png" if picture else ""), soft_wrap=True)

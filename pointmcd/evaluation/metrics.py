@@ -68,6 +68,7 @@ class ClassificationMetric(Metric):
         confusion: (K, K) counts of the last evaluation.
         labels: (S,) true classes of the last evaluation, in the order of the split.
         predictions: (S,) predicted ones.
+        scores: (S, K) float32 probabilities, or None where the network gave none.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -75,20 +76,29 @@ class ClassificationMetric(Metric):
         self.num_classes = num_classes
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
         self.labels = self.predictions = np.zeros(0, np.int64)
+        self.scores: np.ndarray | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the predicted and true class of each shape."""
-        self.results.extend((sample["label"], sample["pred"]) for sample in data_samples)
+        """Keep the predicted and true class of each shape, and the probabilities."""
+        for sample in data_samples:
+            scores = sample["scores"].numpy(force=True) if "scores" in sample else None
+            self.results.append((sample["label"], sample["pred"], scores))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Count once all ranks have reported."""
-        self.labels, self.predictions = np.asarray(results, np.int64).reshape(-1, 2).T
+        self.labels, self.predictions = np.array([row[:2] for row in results], np.int64).reshape(-1, 2).T
+        scores = [row[2] for row in results]
+        self.scores = None if not scores or any(row is None for row in scores) else np.stack(scores)
         self.confusion = confusion_matrix(self.labels, self.predictions, self.num_classes)
         return accuracies(self.confusion)
 
     def details(self, dataset: PreparedShapes) -> dict[str, Any]:
         """``labels`` and ``predictions`` (S,)."""
         return {"labels": self.labels.tolist(), "predictions": self.predictions.tolist()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """``scores`` (S, K) float32, the probabilities."""
+        return {} if self.scores is None else {"scores": self.scores.astype(np.float32)}
 
     def table(self, dataset: PreparedShapes) -> Rows:
         """Return a row for each class: shapes, accuracy, and what it is most often taken for."""

@@ -33,3 +33,17 @@ def in_words(metric: str) -> str:
 def with_unit(metric: str, value: float) -> str:
     """Return a figure in percent, but for the distances, whose names end in ``l1``."""
     return f"{value:.4f}" if metric.endswith("_l1") else f"{value:.2f} %"
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share, in percent (Wilson, 1927): never empty, never beyond 0 and 100.
+
+    Args:
+        right: How many of them.
+        total: At least 1.
+    """
+    z = 1.959963984540054
+    share, weight = right / total, z * z / total
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * (share * (1 - share) / total + weight / (4 * total)) ** 0.5
+    return 100 * max(middle - half, 0.0), 100 * min(middle + half, 1.0)
