@@ -67,7 +67,7 @@ def run_config(
         raise ValueError(f"{path} has no task to fine-tune for; give a baseline_* config")
     if config.train_cfg.get("max_epochs") is None:
         raise ValueError(f"{path} is not counted in epochs (train_cfg.max_epochs)")
-    some = {"label_fraction": fraction, "fraction_seed": seed}
+    some: dict[str, Any] = {"label_fraction": fraction, "fraction_seed": seed, "unlabelled": None}
     rows = DATASETS.build({**loader.dataset, **some}).rows
     batch, epochs = schedule(
         len(DATASETS.build(loader.dataset)),
@@ -78,7 +78,7 @@ def run_config(
     )
     if batch < 2:
         raise ValueError(f"{path}: one labelled shape is too few for batch norm; give a larger fraction")
-    changed: dict[str, float] = {"train_dataloader.batch_size": batch, "train_cfg.max_epochs": epochs}
+    changed: dict[str, Any] = {"train_dataloader.batch_size": batch, "train_cfg.max_epochs": epochs}
     changed |= {f"train_dataloader.dataset.{name}": value for name, value in some.items()}
     lasts = config.train_cfg.max_epochs
     config = load_config(path, [*options, *(f"{name}={value}" for name, value in changed.items())])

@@ -78,6 +78,15 @@ def test_both_sides_have_one_recipe_and_the_same_shapes(taught_set, checkpoint):
     assert DATASETS.build(other.train_dataloader.dataset).rows.tolist() != rows[0].tolist()
 
 
+def test_shapes_without_labels_are_left_out(taught_set):
+    """Also of a recipe that has them beside the labelled ones: a fraction of the labels is all there is."""
+    plain = run_config(CONFIG, options(taught_set), 0.5)
+    mixed = run_config(CONFIG, options(taught_set, "train_dataloader.dataset.unlabelled=rest"), 0.5)
+    rows, others = (DATASETS.build(config.train_dataloader.dataset).rows for config in (plain, mixed))
+    assert np.array_equal(rows, others)
+    assert plain.train_cfg.max_epochs == mixed.train_cfg.max_epochs
+
+
 @pytest.mark.parametrize(
     ("config", "more", "message"),
     [
