@@ -36,7 +36,7 @@ def with_unit(metric: str, value: float) -> str:
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share, in percent (Wilson, 1927): never empty, never beyond 0 and 100.
+    """Return the 95 % interval of a share, in percent (Wilson, 1927): never empty, never beyond 0 and 100.
 
     Args:
         right: How many of them.

@@ -134,7 +134,7 @@ def _quality(run: Run) -> np.ndarray:
 
 
 def _said_of(run: Run, place: int, num_points: int) -> dict[str, Any]:
-    """What a run made of one shape."""
+    """Return what a run made of one shape."""
     if run.segments:
         found: dict[str, Any] = {"iou": _rounded(run.scores[place])}
         if run.parts is not None:
@@ -151,7 +151,7 @@ def _said_of(run: Run, place: int, num_points: int) -> dict[str, Any]:
 
 
 def _figures(runs: list[Run]) -> list[dict[str, Any]]:
-    """A row a run: its name, and each figure with its interval."""
+    """Return a row for each run: its name, and each figure with its interval."""
     rows = []
     for run in runs:
         row: dict[str, Any] = {"name": run.name, "shapes": len(run.labels)}
@@ -166,7 +166,7 @@ def _figures(runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def _by_class(prepared: PreparedSet, labels: np.ndarray, run: Run | None) -> list[dict[str, Any]]:
-    """A row a class that has shapes."""
+    """Return a row for each class that has shapes."""
     rows = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -191,7 +191,7 @@ def _views(rig: CameraRig, views: list[int]) -> list[dict[str, Any]]:
 
 
 def _colors(prepared: PreparedSet) -> dict[str, str]:
-    """The colour of each part by its number, as pictures have it: by its place in its category."""
+    """Return the colour of each part by its number, as pictures have it: by its place in its category."""
     found: dict[str, str] = {}
     for own in prepared.class_parts or []:
         for part, rgb in zip(own, part_colors(np.array(own), own), strict=True):
@@ -227,7 +227,7 @@ def _plotly() -> str:
 
 
 def _filled(content: Mapping[str, Any], script: str) -> str:
-    """The page; what files said is data in it, and can begin no tag and end no script."""
+    """Return the page; what files said is data in it, and can begin no tag and end no script."""
     template, style, code = (
         files("pointmcd.report").joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
     )

@@ -82,7 +82,7 @@ class Run:
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """The tests in a work dir or, where it has none, in the folders in it; the newest last.
+    """Return the tests in a work dir or, where it has none, in the folders in it; the newest last.
 
     Raises:
         ValueError: There is none, or one is damaged.
@@ -115,7 +115,7 @@ def _read(path: Path) -> Run:
 
 
 def interval(scores: np.ndarray, labels: np.ndarray | None = None) -> Difference:
-    """The mean of scores (S,) in percent, with its 95 % interval over the luck of the shapes.
+    """Return the mean of scores (S,) in percent, with its 95 % interval over the luck of the shapes.
 
     Of rights and wrongs it is Wilson's, which holds for a few shapes too, else a bootstrap.
 
@@ -129,7 +129,7 @@ def interval(scores: np.ndarray, labels: np.ndarray | None = None) -> Difference
 
 
 def curves(folder: Path) -> list[dict[str, Any]]:
-    """The learning curves of a training, from MMEngine's ``scalars.json``; a resumed one goes on.
+    """Return the learning curves of a training, from MMEngine's ``scalars.json``; a resumed one goes on.
 
     Returns:
         A dict a curve: ``name``, ``kind`` (``loss`` or ``figure``), ``x`` epochs and ``y`` values.

@@ -16,7 +16,7 @@ TILE, QUALITY, COLUMNS = 96, 70, 4
 
 
 def choose(scores: np.ndarray | None, count: int, most: int) -> np.ndarray:
-    """The shapes to show: a third the worst, a third around the median, a third the best.
+    """Return the shapes to show: a third the worst, a third around the median, a third the best.
 
     Args:
         scores: (S,) of each shape, higher is better; None spreads the choice over all.
@@ -38,7 +38,7 @@ def choose(scores: np.ndarray | None, count: int, most: int) -> np.ndarray:
 
 
 def views_shown(rig: CameraRig | None) -> list[int]:
-    """The numbers of the views to show; all of a usual rig."""
+    """Return the numbers of the views to show; all of a usual rig."""
     if rig is None:
         return []
     return np.unique(np.linspace(0, rig.num_views - 1, min(rig.num_views, MOST_VIEWS)).astype(int)).tolist()
@@ -83,7 +83,7 @@ def encoded(values: np.ndarray, dtype: str) -> str:
 
 
 def sheet(images: Sequence[np.ndarray]) -> str:
-    """Views (H, W, 3) uint8 side by side, ``COLUMNS`` in a row, as the base64 of a WebP."""
+    """Return views (H, W, 3) uint8 side by side, ``COLUMNS`` in a row, as the base64 of a WebP."""
     import cv2
 
     lines = -(-len(images) // COLUMNS)
