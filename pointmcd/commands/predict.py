@@ -10,6 +10,8 @@ each shape, NAME.parts.ply with coloured points and NAME.parts.csv, in the shape
 of a cloud, and the sampled points of a mesh. --embeddings writes a row a shape, and their names beside it as
 NAME.names.json.
 
+The results stand on the console where no table is written.
+
 Exit code: 0 every shape was usable, 3 some were rejected (each is named with its reason) and the results of
 the others are written, 1 failed.
 """
@@ -96,15 +98,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks = find_tasks(
             args.inputs, student, columns, args.category, unpacked, limited=not args.any_archive_size
         )
-        interval = 0.5 if sys.stderr.isatty() else BAR_SECONDS
-        bar = held.enter_context(tqdm(total=len(tasks), desc="shapes", unit="shape", mininterval=interval))
+        watched = sys.stderr.isatty()
+        bar = held.enter_context(
+            tqdm(
+                total=len(tasks),
+                desc="shapes",
+                unit="shape",
+                mininterval=0.5 if watched else BAR_SECONDS,
+                delay=1,
+            )
+        )
+        say = tqdm.write if watched else print  # the one draws the bar anew below a line
         for found in outcomes(student, tasks, args.batch_size):
+            report.add(found)
             if isinstance(found, Rejected):
-                report.add(found)
-                tqdm.write(f"rejected {found.task.name}: {found.reason}", file=sys.stderr)
-            else:
-                report.add(found)
-                tqdm.write(report.line(), file=sys.stdout)
+                say(f"rejected {found.task.name}: {found.reason}", file=sys.stderr)
+            elif args.csv is None and args.json is None:
+                say(report.line(), file=sys.stdout)
             bar.update()
     return finish(report, args)
 

@@ -142,6 +142,11 @@ def check_classes(student: Student, class_names: Sequence[str], file: str) -> No
     """
     if student.model.head is None or student.model.dense:
         raise ValueError(f"{file} does not classify shapes; robustness is measured of students that do")
+    if student.inputs:
+        raise ValueError(
+            f"{file} sees {' and '.join(student.inputs)}, which corruptions leave as they are; robustness is "
+            "measured of students that see x, y, z alone"
+        )
     if student.class_names != list(class_names):
         raise ValueError(
             f"{file} knows {len(student.class_names)} classes, the set has {len(class_names)}, and they are "

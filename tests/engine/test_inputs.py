@@ -52,13 +52,21 @@ def test_a_config_whose_network_is_not_fed_is_refused(tiny_set):
         PreparedShapes(str(tiny_set), "train", 64, colors=True)
 
 
-@pytest.mark.parametrize("backbone", ["PointNet", "DGCNN", "PointNet2"])
+BACKBONES = {
+    "PointNet": {},
+    "DGCNN": {},
+    "PointNet2": {"num_points": (32, 8)},
+    "PointNeXt": {},
+    "CurveNet": {},
+    "PointTransformer": {"size": "tiny"},
+}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_backbone_reads_the_normals(tiny_set, backbone):
-    options = {"type": backbone, "in_channels": 6}
-    if backbone == "PointNet2":
-        options["num_points"] = (32, 8)
+    options = {"type": backbone, "in_channels": 6, **BACKBONES[backbone]}
     model = MODELS.build({"type": "PointModel", "backbone": options, "head": None}).eval()
-    shapes = PreparedShapes(str(tiny_set), "test", 64, normals=True)[0]
+    shapes = PreparedShapes(str(tiny_set), "test", 128, normals=True)[0]
     other = {**shapes, "normals": -shapes["normals"]}
     with torch.inference_mode():
         said, otherwise = (model(**one)["global_feats"] for one in (shapes, other))

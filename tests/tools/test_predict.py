@@ -95,7 +95,9 @@ def test_files_folders_globs_and_archives(classifier, shapes, capsys):
     embeddings = np.load(shapes / "out/a.npy")
     np.testing.assert_allclose(embeddings[2], student.embed(shapes / "c.npy"), atol=1e-4)
     assert json.loads((shapes / "out/a.names.json").read_text()) == paths
-    assert f"{paths[1]}: " in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("6 shapes; wrote ")
+    assert predict.main([str(classifier), paths[1], "--top", "1", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.startswith(f"{paths[1]}: {read['shapes'][1]['classes'][0]['class']} ")
 
 
 def test_bad_files_are_named_and_the_others_written(classifier, shapes, capsys):
