@@ -170,6 +170,29 @@ def test_a_missing_package_is_named_with_its_command(tmp_path, monkeypatch):
             load_cloud(tmp_path / name)
 
 
+def test_scans_cut_off_between_points_are_refused(tmp_path):
+    whole = pcd(tmp_path / "a.pcd").read_text()
+    (tmp_path / "a.pcd").write_text("".join(whole.splitlines(True)[:-4]))
+    with pytest.raises(MeshError, match="cut off: 30 points promised, 26 found"):
+        load_cloud(tmp_path / "a.pcd")
+    laspy = pytest.importorskip("laspy", reason="LAS needs the extra clouds")
+    las = laspy.LasData(laspy.LasHeader(point_format=0, version="1.2"))
+    las.x, las.y, las.z = POINTS.T
+    las.write(tmp_path / "a.las")
+    size = las.point_format.size
+    (tmp_path / "a.las").write_bytes((tmp_path / "a.las").read_bytes()[: -4 * size])
+    with pytest.raises(MeshError, match="cut off: 30 points promised, 26 found"):
+        load_cloud(tmp_path / "a.las")
+
+
+@pytest.mark.parametrize("encoding", ["BINARY", "BINARY_COMPRESSED"])
+def test_pcd_in_its_binary_forms(tmp_path, encoding):
+    pypcd4 = pytest.importorskip("pypcd4", reason="PCD needs the extra clouds")
+    points = POINTS.astype(np.float32)
+    pypcd4.PointCloud.from_xyz_points(points).save(tmp_path / "a.pcd", pypcd4.Encoding[encoding])
+    np.testing.assert_array_equal(load_cloud(tmp_path / "a.pcd").points, points)
+
+
 def test_zero_normals_stay_and_others_get_length_1(tmp_path):
     normals = 3 * NORMALS
     normals[0] = 0

@@ -18,6 +18,7 @@ def read_pcd(data: bytes) -> Columns:
         raise MeshError(f"PCD is read by pypcd4: {INSTALL}") from None
     cloud = PointCloud.from_fileobj(io.BufferedReader(io.BytesIO(data)))
     rows = cloud.pc_data
+    _check_count(len(rows), cloud.metadata.points)
     names: list[str] = []
     values: list[np.ndarray] = []
     for field in cloud.fields:
@@ -40,7 +41,14 @@ def read_las(data: bytes) -> Columns:
     except ImportError:
         raise MeshError(f"LAS is read by laspy: {INSTALL}") from None
     cloud = laspy.read(io.BytesIO(data))
+    _check_count(len(cloud.points), cloud.header.point_count)
     names = [name for name in cloud.point_format.dimension_names if name.lower() not in ("x", "y", "z")]
     columns = [np.asarray(cloud[name]) for name in names]
     axes = [np.asarray(axis, dtype=np.float64) for axis in (cloud.x, cloud.y, cloud.z)]
     return Columns(["x", "y", "z", *map(usual_name, names)], [*axes, *columns])
+
+
+def _check_count(found: int, promised: int) -> None:
+    """Refuse a file that was cut off between two points, which its reader takes as it is."""
+    if found != promised:
+        raise MeshError(f"cut off: {promised} points promised, {found} found")

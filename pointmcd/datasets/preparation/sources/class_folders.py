@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from tqdm import tqdm
 
 from pointmcd.datasets.preparation.sources.base import (
     Item,
@@ -16,7 +17,7 @@ from pointmcd.datasets.preparation.sources.base import (
     check_folder,
 )
 from pointmcd.datasets.preparation.sources.part_numbers import NAMES_FILE, PartNumbers
-from pointmcd.datasets.preparation.sources.walk import say, say_passed_over, visible_folders, walk
+from pointmcd.datasets.preparation.sources.walk import first_rank, say, say_passed_over, visible_folders, walk
 
 SPLITS = ("train", "val", "test")
 
@@ -101,7 +102,8 @@ class ClassFolders(Source):
         """Assign numbers to the parts, of classes and shapes that have some."""
         self.numbers = PartNumbers.listed(self.root, self.class_names)
         if self.numbers is None:
-            self.numbers = PartNumbers.found(self.class_names, self.items, self.parts_in_file)
+            bar = tqdm(self.items, "parts", unit="shape", delay=2, leave=False, disable=not first_rank())
+            self.numbers = PartNumbers.found(self.class_names, bar, self.parts_in_file)
         self.part_names, self.class_parts = self.numbers.names, self.numbers.class_parts
 
     def is_shape(self, path: Path) -> bool:

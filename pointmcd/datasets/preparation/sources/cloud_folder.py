@@ -1,7 +1,6 @@
 """A folder of point clouds with a folder for each class."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from pointmcd.datasets.preparation.sources.base import Item, Shape, SourceError
 from pointmcd.datasets.preparation.sources.class_folders import ClassFolders
+from pointmcd.datasets.preparation.sources.walk import first_rank
 from pointmcd.geometry.cloud import CLOUD_SUFFIXES, EXTRAS, Cloud, CloudColumns, is_cloud, load_cloud
 from pointmcd.geometry.formats.point_text import SEPARATORS
 from pointmcd.geometry.mesh import MeshError
@@ -65,7 +65,7 @@ class CloudFolder(ClassFolders):
         found = [] if cloud is None else [k for k in self.wanted if getattr(cloud, k) is not None]
         self.wanted = found
         self.normals = "normals" in found
-        if cloud is not None and os.environ.get("RANK", "0") == "0":
+        if cloud is not None and first_rank():
             names = " ".join(cloud.columns)
             print(f"columns of {self.first}: {names}; read are points{_listed(found)}", file=sys.stderr)
         if "parts" in found:

@@ -56,9 +56,14 @@ def visible_folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
+def first_rank() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(names: list[str], what: str) -> None:
     """Print how many there are, what of them, and the first names; by the first process alone."""
-    if names and os.environ.get("RANK", "0") == "0":
+    if names and first_rank():
         more = ", ..." if len(names) > NAMES_SHOWN else ""
         print(f"{len(names)} {what}: {', '.join(names[:NAMES_SHOWN])}{more}", file=sys.stderr)
 
