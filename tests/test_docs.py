@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-import importlib
+import importlib.util
 import io
 import re
 import shlex
@@ -161,6 +161,16 @@ def test_the_pages_have_commands_and_all_commands_are_on_a_page():
     """So that the search above cannot come to find nothing."""
     named = {module.removeprefix("pointmcd.commands.") for _, module, _ in CASES}
     assert {module for module, _ in COMMANDS.values()} <= named
+
+
+def test_the_site_has_every_page_and_every_module_that_it_names():
+    """What `make docs` would find, without its environment."""
+    site = yaml.load((ROOT / "mkdocs.yml").read_text(), yaml.BaseLoader)
+    in_nav = set(re.findall(r"[\w/]+\.md", str(site["nav"])))
+    assert in_nav == {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
+    for page in ROOT.glob("docs/api/*.md"):
+        for module in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE):
+            assert importlib.util.find_spec(module), f"{page.name} names {module}"
 
 
 @pytest.mark.parametrize("name", ["CITATION.cff", ".pre-commit-config.yaml", "mkdocs.yml"])
