@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pointmcd.batch import PointFeatures
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.models.layers import LinearNormAct, SetAbstraction, shared_mlp
+from pointmcd.models.layers.set_abstraction import abstract
 from pointmcd.registry import MODELS
 
 Scales = Sequence[Sequence[dict[str, Any]]]
@@ -73,12 +74,7 @@ class PointNet2(PointBackbone):
 
     def encode(self, points: Tensor) -> PointFeatures:
         self.check(points)
-        levels = [(points[..., :3], points[..., 3:])]
-        point_index = None
-        for level in self.levels:
-            xyz, feats, kept = level(*levels[-1])
-            levels.append((xyz, feats))
-            point_index = kept if point_index is None else point_index.gather(1, kept)
+        levels, point_index = abstract(self.levels, points[..., :3], points[..., 3:])
         hidden = self.point_layers(torch.cat(levels[-1], -1))
         return {"hidden": hidden, "point_index": point_index, "levels": levels, "losses": {}}
 

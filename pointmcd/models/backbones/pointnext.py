@@ -11,7 +11,7 @@ from pointmcd import ops
 from pointmcd.batch import PointFeatures
 from pointmcd.models.backbones.base import PointBackbone
 from pointmcd.models.layers import FeaturePropagation, LinearNormAct, shared_mlp
-from pointmcd.models.layers.set_abstraction import BallMLP
+from pointmcd.models.layers.set_abstraction import BallMLP, abstract
 from pointmcd.registry import MODELS
 
 
@@ -88,11 +88,7 @@ class PointNeXt(PointBackbone):
                 f"{type(self).__name__} halves the points {len(self.levels)} times and needs "
                 f"{2 ** len(self.levels)} at least, not {points.shape[1]}"
             )
-        levels, point_index = [(points[..., :3], self.stem(points))], None
-        for level in self.levels:
-            xyz, feats, kept = level(*levels[-1])
-            levels.append((xyz, feats))
-            point_index = kept if point_index is None else point_index.gather(1, kept)
+        levels, point_index = abstract(self.levels, points[..., :3], self.stem(points))
         hidden = self.point_layers(torch.cat(levels[-1], -1))
         return {"hidden": hidden, "point_index": point_index, "levels": levels, "losses": {}}
 

@@ -1,6 +1,6 @@
 """Set abstraction (Qi et al., PointNet++, section 3.2; NeurIPS 2017)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,28 @@ class BallMLP(nn.Module):
 
     def extra_repr(self) -> str:
         return f"radius={self.radius}, k={self.k}"
+
+
+def abstract(
+    layers: Iterable[nn.Module], xyz: Tensor, feats: Tensor
+) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
+    """Abstract a cloud again and again.
+
+    Args:
+        layers: Each as ``SetAbstraction``.
+        xyz: (B, N, 3).
+        feats: (B, N, C).
+
+    Returns:
+        Coordinates and features of every level, the given ones first, and the rows of ``xyz`` (B, M) that the
+        last level keeps; None where there are no layers.
+    """
+    levels, index = [(xyz, feats)], None
+    for layer in layers:
+        xyz, feats, kept = layer(*levels[-1])
+        levels.append((xyz, feats))
+        index = kept if index is None else index.gather(1, kept)
+    return levels, index
 
 
 class SetAbstraction(nn.Module):
