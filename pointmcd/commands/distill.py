@@ -147,9 +147,20 @@ class Distillation:
         self.export()
 
     def pays(self) -> bool:
-        """Whether the teacher is right more often than the student alone, by choices on train alone."""
+        """Whether the teacher is right more often than the student alone, by choices on train alone.
+
+        Raises:
+            ValueError: There are too few shapes to hold some out.
+        """
+        from pointmcd.datasets.label_choice import HELD_OUT_EVERY
+
         seed = self.args.seeds[0]
         _, figures = self.teacher("fit", seed)
+        if "held_out" not in figures:
+            raise ValueError(
+                f"{self.args.data} has no class of {HELD_OUT_EVERY} shapes or more in train: none is held out, and "
+                "nobody could tell whether the teacher is right more often; give it more shapes"
+            )
         teacher = figures["held_out"][METRIC]
         student = self.result(ALONE, seed, "fit", "held_out")[METRIC]
         shown = f"the teacher is right on {teacher:.1f} % of these, the student on {student:.1f} %"
