@@ -29,6 +29,7 @@ FROM_A_LOADER = re.compile(
 )
 
 LOST_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal: [\w ]+|exited unexpectedly)")
+PEER_GONE = re.compile(r"gloo/transport.*(closed|reset) by peer|NCCL.*remote process exited", re.DOTALL)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -146,6 +147,9 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
                 f"{found[0]}: memory or room in /dev/shm ran out, or somebody ended it; fewer num_workers "
                 f"need less. Then {go_on}"
             ) from None
+        if PEER_GONE.search(str(error)):
+            _say(f"another process of this run ended, and this one with it; {go_on}")
+            raise SystemExit(1) from None
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for its name
             raise
         raise _ending(f"{str(error).partition('. ')[0]}; a smaller batch_size needs less") from None

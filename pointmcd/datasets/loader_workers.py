@@ -1,8 +1,11 @@
 """Processes that read batches: what one of them cannot hand over is an error where it is waited for."""
 
+import os
+import signal
 import traceback
 from collections.abc import Callable
 from multiprocessing import queues
+from types import FrameType
 from typing import Any
 
 from torch._utils import ExceptionWrapper
@@ -33,8 +36,25 @@ class _Start:
     def __call__(self, worker: int) -> None:
         # a plain function in the place of a static method, so that it is told the queue
         queues.Queue._on_queue_feeder_error = _report  # type: ignore[attr-defined]
+        # in the place of torch's handler, which ends the worker wherever the signal comes from but its parent
+        signal.signal(signal.SIGTERM, _Once(os.getppid()))
         if self.first is not None:
             self.first(worker)
+
+
+class _Once:
+    """Overhears the first SIGTERM: a launcher sends it to all processes at once, and the parent of this one,
+    which stops at the end of a step, still needs batches until then. The second ends the worker.
+    """
+
+    def __init__(self, parent: int) -> None:
+        self.parent, self.heard = parent, False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.heard or os.getppid() != self.parent:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.heard = True
 
 
 def _report(queue: Any, error: Exception, lost: Any) -> None:

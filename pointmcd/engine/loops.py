@@ -40,8 +40,8 @@ class TrainLoop(EpochBasedTrainLoop):
             try:
                 batch = next(batches)
             except RuntimeError:  # the signal that ends a training may have reached the workers first
-                if self.runner.stop_request.signal is None:
-                    raise
+                if self.runner.stop_request.signal is None or self.runner.world_size > 1:
+                    raise  # of several ranks all stop at one step, or none
                 made = max(number, self.batches_made)
                 raise StopHere(self.runner.stop_request.signal, made) from None
             yield batch

@@ -49,3 +49,11 @@ def test_a_worker_that_is_killed_is_one_message():
     told = r"DataLoader worker \(pid.*fewer num_workers need less. Then try"
     with pytest.raises(SystemExit, match=told), plain_errors("try again"):
         list(loader)
+
+
+def test_the_first_sigterm_is_for_the_parent():
+    """As a launcher sends it to both; torch's workers would end, and the parent in the middle of a step."""
+    loader = made(lambda: [os.kill(os.getpid(), signal.SIGTERM), os.getpid()][1], num_workers=1)
+    assert len(list(loader)) == 4
+    with pytest.raises(RuntimeError, match=r"DataLoader worker .*(Terminated|unexpectedly)"):
+        list(made(lambda: [os.kill(os.getpid(), signal.SIGTERM) for _ in range(2)], num_workers=1))
