@@ -391,6 +391,9 @@ classes();
 filters();
 list();
 turning();
-charts();
-matrix();
 document.body.dataset.ready = "true";
+setTimeout(() => { // what lies below the shapes does not keep anybody waiting for them
+  charts();
+  matrix();
+  document.body.dataset.complete = "true";
+});

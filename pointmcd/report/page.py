@@ -86,6 +86,7 @@ def describe(
             f"{run.path} was not tested on split {split!r} of {prepared.root}: the labels differ; name the "
             "set with --data and the split with --split"
         )
+    _check_classes(run, len(prepared.class_names))
     rig = CameraRig.from_dict(prepared.manifest["rig"]) if prepared.manifest["rig"] else None
     views = packed.views_shown(rig)
     num_points = min(prepared.num_points, packed.MOST_POINTS)
@@ -123,6 +124,16 @@ def describe(
         "has_images": prepared.has_views,
         "shapes": shown,
     }
+
+
+def _check_classes(run: Run | None, count: int) -> None:
+    """Refuse predictions of classes that the set does not have."""
+    if run is None or run.predictions is None:
+        return
+    least, most = int(run.predictions.min()), int(run.predictions.max())
+    given = count if run.probabilities is None else run.probabilities.shape[1]
+    if least < 0 or most >= count or given != count:
+        raise ValueError(f"{run.path} predicts other classes than the {count} of the set")
 
 
 def _quality(run: Run) -> np.ndarray:

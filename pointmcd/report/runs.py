@@ -98,8 +98,8 @@ def find_runs(folder: Path) -> list[Run]:
 
 
 def _read(path: Path) -> Run:
-    report = read_json(path)
     try:
+        report = read_json(path)
         if not isinstance(report, dict) or not isinstance(report.get("labels"), list) or not report["labels"]:
             raise ValueError("it has no labels")
         scores = shape_scores(report)
@@ -109,7 +109,7 @@ def _read(path: Path) -> Run:
         run = Run(f"{path.parent.name} {path.stem.removeprefix('test_')}", path, report, labels, scores)
         if not run.segments and np.asarray(report["predictions"]).dtype.kind != "i":
             raise ValueError("its predictions are no classes")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no report of pointmcd test on a student: {error}") from error
     return run
 

@@ -118,6 +118,7 @@ def test_what_cannot_be_reported_is_named(classified, parts_set, tmp_path):
         ),
         ({"predictions": saved["predictions"][1:]}, "one label and one prediction"),
         ({"predictions": ["a"] * 12}, "is no report of pointmcd test"),
+        ({"predictions": [4] * 12}, "predicts other classes than the 4 of the set"),
         ({"labels": []}, "it has no labels"),
     ):
         (classified / "test_epoch_3.json").write_text(json.dumps(saved | change))
@@ -134,7 +135,7 @@ def test_in_a_browser(browser, classified, named_set):
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto((classified / "report.html").as_uri(), wait_until="commit")
-    page.wait_for_selector("body[data-ready]")
+    page.wait_for_selector("body[data-ready][data-complete]")
 
     # the worst is shown first: of those wrong, the one that is surest of another class
     assert page.locator("#list button").count() == 12

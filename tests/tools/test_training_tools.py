@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+from pointmcd.commands.report import main as make_report
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = sorted(path.name for path in (REPOSITORY / "tools").glob("[a-z]*.py"))
@@ -57,6 +60,10 @@ def test_test_compare_and_export(trained, taught_set, tmp_path):
     report = json.loads((trained / "test_epoch_1.json").read_text())
     assert f"overall accuracy with 2 votes: {report['voted']['overall_accuracy']:.2f} %" in done.stdout
     assert len(report["predictions"]) == 12
+    scores = np.load(trained / "test_epoch_1_scores.npy")
+    np.testing.assert_array_equal(scores.argmax(1), report["predictions"])
+    make_report([str(trained)])  # which finds the set by what the test says
+    assert (trained / "report.html").is_file()
     right = sum(a == b for a, b in zip(report["labels"], report["predictions"], strict=True))
     assert report["overall_accuracy"] == pytest.approx(100 * right / 12)
     assert (trained / "test_epoch_1.png").stat().st_size > 1000
