@@ -1,5 +1,7 @@
 """Normals and colours as input of a network: in training, testing, export and the student."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,20 +11,20 @@ from pointmcd.batch import network_input
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
-from pointmcd.engine.agreement import check_agreement
+from pointmcd.engine.agreement import check_agreement, inputs_seen
 from pointmcd.evaluation.encoders import build_encoder, extract
 from pointmcd.geometry import MeshError
 from pointmcd.registry import MODELS
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-CONFIG = "configs/baseline_pointnet_builtin.py"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def config_of(data, channels=6, **loaded):
     options = {"data_root": str(data), "model.backbone.in_channels": channels}
     options |= {f"{loader}.dataset.num_points": 64 for loader in LOADERS}
     options |= {f"{loader}.dataset.{kind}": value for loader in LOADERS for kind, value in loaded.items()}
-    return load_config(CONFIG, options)
+    return load_config(ROOT / "configs/baseline_pointnet_builtin.py", options)
 
 
 def batch():
@@ -60,6 +62,16 @@ BACKBONES = {
     "CurveNet": {},
     "PointTransformer": {"size": "tiny"},
 }
+
+
+def test_the_config_in_the_docs_feeds_normals(tiny_set, tmp_path):
+    section = (ROOT / "docs/data.md").read_text().partition("## Normals and colours as input")[2]
+    lines = [line.strip() for line in section.partition("## ")[0].splitlines() if line.startswith("    ")]
+    base = (ROOT / "configs/baseline_dgcnn_meshes.py").as_posix()
+    config = tmp_path / "normals.py"
+    config.write_text("\n".join(lines).replace("baseline_dgcnn_meshes.py", base))
+    options = {f"{loader}.dataset.num_points": 64 for loader in LOADERS}
+    assert inputs_seen(load_config(config, {"data_root": str(tiny_set), **options})) == ["normals"]
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
