@@ -115,7 +115,7 @@ def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Pa
         if name in theirs and name in ours and (theirs[name] or []) != (ours[name] or []):
             faults.append((what, _short(theirs[name]), _short(ours[name])))
     if (theirs.get("inputs") or []) != ours["inputs"] and "network" in theirs:
-        shown = [_short(["x, y, z", *(said.get("inputs") or [])]) for said in (theirs, ours)]
+        shown = [", ".join(("x, y, z", *map(str, said.get("inputs") or [])))[:80] for said in (theirs, ours)]
         faults.append(("what the network sees", shown[0], shown[1]))
     for name in POINT_SETTINGS:
         there, here = ((said.get("points") or {}).get(name) for said in (theirs, ours))
