@@ -13,6 +13,7 @@ LEVELS = [
     {"ops", "geometry"},
     {"models", "datasets"},
     {"apis", "visualization", "evaluation", "engine"},
+    {"report"},
     {"commands"},
     {"__main__"},
 ]

@@ -169,7 +169,8 @@ def fit_point_probe(
     for category, parts in enumerate(prepared.class_parts):
         allowed[category, parts] = True
     inside = folds >= 0
-    best = logits[REGULARISATIONS.index(chosen)][inside]
+    categories = np.broadcast_to(data.labels[labelled][:, None], seen.shape)[seen]
+    best = np.where(allowed[categories], logits[REGULARISATIONS.index(chosen)], -np.inf)[inside]
     right = (best.argmax(1) == y[inside]).mean() if inside.any() else None
     return PointProbe(
         fit_probe(x, y, count, chosen),

@@ -65,10 +65,12 @@ def test_a_probe_of_points(parts_set, features):
     rows = np.arange(len(data))
     probe = fit_point_probe(features, prepared, rows, fold_numbers(data.labels, 2))
     logits = probe.logits(features, data.labels, rows)
+    cross_fitted = probe.record["cross_fitted_point_accuracy"] / 100
     assert (logits[:, 5] == 0).all()
     parts = np.asarray(data.parts[:, :64])
     right = (logits.argmax(-1) == parts)[:, np.arange(64) != 5].mean()
     assert right > 0.8
+    assert cross_fitted == pytest.approx(right)
     for row, label in enumerate(data.labels):
         own = prepared.class_parts[label]
         others = np.setdiff1d(np.arange(logits.shape[-1]), own)
