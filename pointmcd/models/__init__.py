@@ -2,12 +2,18 @@
 
 from pointmcd.models.backbones import (
     DGCNN,
+    CurveNet,
+    CurveNetSeg,
     DGCNNSeg,
     PointNet,
     PointNet2,
     PointNet2MSG,
     PointNet2Seg,
     PointNet2SegMSG,
+    PointNeXt,
+    PointNeXtSeg,
+    PointTransformer,
+    PointTransformerSeg,
 )
 from pointmcd.models.heads import (
     ClassificationHead,
@@ -33,6 +39,8 @@ __all__ = [
     "AutoencoderTeacher",
     "CachedTeacher",
     "ClassificationHead",
+    "CurveNet",
+    "CurveNetSeg",
     "DGCNNSeg",
     "DescriptorDistillationHead",
     "LogitDistillationHead",
@@ -41,11 +49,15 @@ __all__ = [
     "PartSegmentationTeacher",
     "PointMCD",
     "PointModel",
+    "PointNeXt",
+    "PointNeXtSeg",
     "PointNet",
     "PointNet2",
     "PointNet2MSG",
     "PointNet2Seg",
     "PointNet2SegMSG",
     "PointPreprocessor",
+    "PointTransformer",
+    "PointTransformerSeg",
     "ViewDistillationHead",
 ]
