@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
+ROUNDING = 1e-9  # points: a bound at 0 may come out as 2e-16
+
+
 class Difference(NamedTuple):
     """A difference of accuracies or mIoUs in percentage points, with a 95 % interval."""
 
@@ -16,7 +19,7 @@ class Difference(NamedTuple):
     @property
     def clear(self) -> bool:
         """Whether the interval excludes 0."""
-        return self.low > 0 or self.high < 0
+        return self.low > ROUNDING or self.high < -ROUNDING
 
 
 def shape_scores(report: Mapping[str, Any]) -> np.ndarray:

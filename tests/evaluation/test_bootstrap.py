@@ -3,13 +3,21 @@
 import numpy as np
 import pytest
 
-from pointmcd.evaluation.bootstrap import paired_difference
+from pointmcd.evaluation.bootstrap import Difference, paired_difference
 
 
 def test_equal_methods_differ_by_nothing():
     right = np.random.default_rng(0).random((3, 200)) < 0.7
     assert paired_difference(right, right) == (0, 0, 0)
     assert not paired_difference(right, right).clear
+
+
+def test_a_bound_at_0_is_no_clear_difference():
+    """Sums of shares that should cancel come out as 2e-16."""
+    assert not Difference(4.0, 2.6e-16, 8.0).clear
+    assert not Difference(-4.0, -8.0, -2.6e-16).clear
+    assert Difference(4.0, 0.01, 8.0).clear
+    assert Difference(-4.0, -8.0, -0.01).clear
 
 
 def test_one_seed_is_the_binomial_interval():
