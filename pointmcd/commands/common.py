@@ -127,7 +127,7 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
         go_on: What to do after an interruption.
     """
     try:
-        with _sigterm_raises(), warnings.catch_warnings():
+        with _sigterm_raises(), _interrupts_come_through(), warnings.catch_warnings():
             _pass_over_deprecations()
             yield
     except KeyboardInterrupt as stop:
@@ -207,6 +207,20 @@ def _message(error: Exception) -> str:
 def _ours(filename: str) -> bool:
     """Whether a file is of the toolbox or of a user's own code, rather than of a library."""
     return Path(filename).is_relative_to(PACKAGE) or not {"site-packages", "lib"} & set(Path(filename).parts)
+
+
+@contextmanager
+def _interrupts_come_through() -> Iterator[None]:
+    """Raise the interrupt that a library caught and raised as an error of its own (yapf, for MMEngine)."""
+    try:
+        yield
+    except Exception as error:
+        behind: BaseException | None = error
+        while behind is not None:
+            if isinstance(behind, KeyboardInterrupt):
+                raise behind from None
+            behind = behind.__context__
+        raise
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pointmcd.commands import train
+from pointmcd.commands.common import plain_errors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = str(REPOSITORY / "configs/pointmcd_pointnet_modelnet.py")
@@ -78,6 +80,18 @@ def test_no_tool_is_left_out():
     tools = {path.stem for path in (REPOSITORY / "pointmcd/commands").glob("*.py")} - NO_TOOLS
     assert tools == MISTAKES["pointmcd.commands"].keys()
     assert tools == {path.stem for path in (REPOSITORY / "tools").glob("*.py")} - {"_environment"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_that_a_library_turns_into_an_error_is_one_all_the_same(number, code, capsys):
+    with pytest.raises(SystemExit) as end, plain_errors("try again"):
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        except BaseException:
+            raise SyntaxError("Failed to format the config file")  # noqa: B904 (as MMEngine does)
+    assert end.value.code == code
+    assert capsys.readouterr().err.endswith("interrupted; try again\n")
 
 
 @pytest.mark.parametrize("rank", [0, 1])
