@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-
 ROUNDING = 1e-9  # points: a bound at 0 may come out as 2e-16
 
 
