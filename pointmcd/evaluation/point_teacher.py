@@ -64,8 +64,8 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
     saved, prepared = read_checkpoint(checkpoint), PreparedSet(root)
     labels = labels_seen(saved, checkpoint)
     check_start(saved, checkpoint, prepared)
-    said = statement_of(saved)
-    model = _student(saved, said, checkpoint)
+    stated = statement_of(saved)
+    model = _student(saved, stated, checkpoint)
     if model.head is None or model.dense:
         raise ValueError(f"the student of {checkpoint} does not classify, and so has no logits")
     logits = {}
@@ -74,23 +74,24 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
             dataset = PreparedShapes(
                 str(root),
                 split,
-                said["num_points"],
-                normals="normals" in said.get("inputs", ()),
-                colors="colors" in said.get("inputs", ()),
+                stated["num_points"],
+                normals="normals" in stated.get("inputs", ()),
+                colors="colors" in stated.get("inputs", ()),
             )
             loader = DataLoader(dataset, BATCH, collate_fn=whole_batch)
             logits[split] = _logits(model, progress.track(loader, description=f"{checkpoint.name}, {split}"))
-    network = said["network"]["backbone"]["type"]
-    record = {"checkpoint_sha256": file_sha256(checkpoint), "type": network, "num_points": said["num_points"]}
+    network = stated["network"]["backbone"]["type"]
+    digest = file_sha256(checkpoint)
+    record = {"checkpoint_sha256": digest, "type": network, "num_points": stated["num_points"]}
     return Member(logits, labels, record)
 
 
-def _student(saved: dict[str, Any], said: dict[str, Any], source: Path) -> PointModel:
+def _student(saved: dict[str, Any], stated: dict[str, Any], source: Path) -> PointModel:
     """Return the network of a checkpoint, held to what a student's file may hold."""
     state = saved.get("state_dict", {})
     names = ("class_names", "num_points", "points", "inputs", "part_names", "class_parts")
-    exported: dict[str, Any] = {name: said[name] for name in names if name in said}
-    exported["model"] = {"type": "PointModel", "head": None, **said.get("network", {})}
+    exported: dict[str, Any] = {name: stated[name] for name in names if name in stated}
+    exported["model"] = {"type": "PointModel", "head": None, **stated.get("network", {})}
     exported["state_dict"] = {key: value for key, value in state.items() if key.startswith(STUDENT_KEYS)}
     try:
         return build_student(exported).to(get_device())

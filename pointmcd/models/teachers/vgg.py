@@ -99,15 +99,7 @@ class VGG11Attention(nn.Module):
         return levels
 
     def load_timm(self, state: dict[str, Tensor], source: str) -> None:
-        """Load the weights of ``vgg11_bn`` as timm and torchvision name them; the classifier is left out.
-
-        Args:
-            state: The weights.
-            source: Where they are from, for the error.
-
-        Raises:
-            ValueError: They do not fit.
-        """
+        """Load weights of ``vgg11_bn`` under the names of timm and torchvision; see `TimmPyramid.load_timm`."""
         prefix = "features."
         features = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
         try:
