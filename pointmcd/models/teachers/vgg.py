@@ -99,7 +99,7 @@ class VGG11Attention(nn.Module):
         return levels
 
     def load_timm(self, state: dict[str, Tensor], source: str) -> None:
-        """Load weights of ``vgg11_bn`` under the names of timm and torchvision; see `TimmPyramid.load_timm`."""
+        """Load weights of ``vgg11_bn`` as named by timm and torchvision; see `TimmPyramid.load_timm`."""
         prefix = "features."
         features = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
         try:
