@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pointmcd.geometry import CloudColumns
 
     columns = CloudColumns.of(args.columns, args.separator)
-    student = load_student(args.student, args.device or get_device(), args.imports)
+    student = load_student(args.student, usable_device(args.device or get_device()), args.imports)
     if args.up is not None:
         student.settings = replace(student.settings, up=args.up)
     report = Report(student, args.student, args.top, args.parts, args.embeddings is not None)
@@ -117,6 +117,21 @@ def main(argv: Sequence[str] | None = None) -> int:
                 say(report.line(), file=sys.stdout)
             bar.update()
     return finish(report, args)
+
+
+def usable_device(name: str) -> str:
+    """Return the name of a device that is there.
+
+    Raises:
+        ValueError: It is not, or has no such name.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from None
+    return name
 
 
 def finish(report: Report, args: argparse.Namespace) -> int:
