@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from pointmcd.commands.common import add_cfg_options, make_parser, next_step, plain_errors
 from pointmcd.commands.launch import add_launcher, join_processes
 from pointmcd.progress import Progress
@@ -51,7 +53,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     join_processes(args.launcher)
-    with Progress() as progress:
+    with Progress(Console()) as progress:
         progress.begin(f"loading {args.config.stem}")
         runner = make_runner(args)
     runner.train()

@@ -113,7 +113,6 @@ def test_ranks_of_torchrun_share_the_work(run, meshes, tmp_path):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert together.returncode == 0, together.stderr
-    assert "9/9" in together.stderr
     assert run(*arguments, tmp_path / "alone").code == 0
     assert PreparedSet(tmp_path / "together").digest == PreparedSet(tmp_path / "alone").digest
 
