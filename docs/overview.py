@@ -1,9 +1,11 @@
 """Draw overview.png, the picture of README.md, from generated shapes and a student of their parts.
 
-SHAPES="--train 60 --test 8 --categories chair lamp table"
-pointmcd prepare builtin --out data --rig rings2x8 --image-size 128 $SHAPES
-pointmcd train baseline_pointnet_builtinpart --work-dir run --cfg-options data_root=data
-pointmcd export baseline_pointnet_builtinpart run/epoch_40.pth student.pth --cfg-options data_root=data
+S="--train 60 --test 8 --categories chair lamp table --rig rings2x8 --image-size 128"
+O="data_root=data train_cfg.max_epochs=10 train_cfg.val_interval=10"
+for split in train val test; do O="$O ${split}_dataloader.dataset.num_points=256"; done
+pointmcd prepare builtin --out data $S
+pointmcd train baseline_pointnet_builtinpart --work-dir run --cfg-options $O
+pointmcd export baseline_pointnet_builtinpart run/epoch_10.pth student.pth --cfg-options $O
 python docs/overview.py data student.pth docs/overview.png
 """
 
