@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from pointmcd.apis.student import Student
 from pointmcd.files import written_aside
 from pointmcd.ops.exportable import without_kernels
 
+OLDEST = "2.13"
+"""The torch whose exporter is tested; those of 2.6 and the next have no loop for farthest point sampling."""
 MOST_SHAPES = 4096
 """Of a batch, so that no index of the network passes 32 bits."""
 
@@ -41,13 +44,15 @@ def export_onnx(student: Student, path: str | Path) -> None:
         path: File to write; a reader sees the old one or the new one.
 
     Raises:
-        ValueError: The extra ``onnx`` is not installed.
+        ValueError: The extra ``onnx`` is not installed, or torch is older than ``OLDEST``.
         OSError: The file cannot be written.
     """
     try:
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ModuleNotFoundError as error:
         raise ValueError(f"ONNX needs {error.name}: pip install 'pointmcd[onnx]'") from error
+    if TorchVersion(torch.__version__) < OLDEST:
+        raise ValueError(f"the export to ONNX needs torch {OLDEST} or later; this is {torch.__version__}")
     network, examples = _Network(student).eval(), _examples(student)
     batch = {0: torch.export.Dim("batch", min=1, max=MOST_SHAPES)}
     with torch.no_grad():

@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from pointmcd.apis import Student, export_onnx
+from pointmcd.apis.onnx import OLDEST
 from pointmcd.apis.student_file import FORMAT
 from pointmcd.models import PointModel
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
+
+pytestmark = pytest.mark.skipif(torch.__version__ < OLDEST, reason="needs the exporter of torch 2.13")
 
 POINTS = 48
 CLASSIFIER = {"type": "ClassificationHead", "num_classes": 3, "channels": 8}
