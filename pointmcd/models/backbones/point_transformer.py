@@ -110,7 +110,7 @@ class PointTransformer(PointBackbone):
         near = ops.knn(xyz, self.k, centers)
         origin = F.pad(centers, (0, self.in_channels - 3))  # what follows x, y, z stays as it is
         tokens = self.lift(self.embedding(ops.group(points, origin, near)))
-        batch = len(points)
+        batch = points.shape[0]  # as len it would be a constant of an exported network
         x = torch.cat((self.class_token.expand(batch, -1, -1), tokens), 1)
         position = torch.cat((self.class_position.expand(batch, -1, -1), self.position(centers)), 1)
         outputs = []
