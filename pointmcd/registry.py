@@ -1,5 +1,5 @@
 """The registries of pointmcd, each a child of MMEngine's root registry of the same kind (scope ``pointmcd``),
-and that of the sources that ``tools/prepare_data.py`` prepares.
+and that of the sources that ``pointmcd prepare`` prepares.
 
 Components are imported when a registry is first searched, not when the package is.
 """

@@ -22,7 +22,7 @@ USE = {
 def model_card(exported: Mapping[str, Any], config: Config, checkpoint: str | Path, name: str) -> str:
     """Write the card as the Hub reads it: YAML, then Markdown.
 
-    Its figures are those of ``tools/test.py`` beside the checkpoint, where it was tested.
+    Its figures are those of ``pointmcd test`` beside the checkpoint, where it was tested.
 
     Args:
         exported: What ``export_student`` returned.

@@ -279,7 +279,7 @@ def _plain(shapes: OneShape | ManyShapes) -> OneShape | ManyShapes:
 def load_student(
     path: str | Path, device: str | torch.device = "cpu", imports: Sequence[str] = ()
 ) -> Student:
-    """Load a student that ``tools/export_student.py`` wrote.
+    """Load a student that ``pointmcd export`` wrote.
 
     A file from anywhere is safe to load: it is data, and names only parts that are registered already.
 
@@ -295,15 +295,13 @@ def load_student(
             module cannot be imported.
     """
     if not Path(path).exists():
-        raise FileNotFoundError(
-            f"there is no exported student {path}; python tools/export_student.py writes one"
-        )
+        raise FileNotFoundError(f"there is no exported student {path}; pointmcd export writes one")
     import_modules([imports] if isinstance(imports, str) else imports)
     exported = read_student_folder(path) if Path(path).is_dir() else read_checkpoint(path)
     if exported.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no exported student; make one from a training checkpoint:\n"
-            f"python tools/export_student.py CONFIG {path} student.pth"
+            f"pointmcd export CONFIG {path} student.pth"
         )
     try:
         return Student(exported, device)

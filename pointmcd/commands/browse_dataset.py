@@ -2,9 +2,9 @@
 
 Where there are parts, label images and points have their colours, and hidden points are pale.
 
-python tools/browse_dataset.py data/modelnet40                              six shapes of the test split
-python tools/browse_dataset.py data/modelnet40 --split train --class chair --count 3
-python tools/browse_dataset.py data/modelnet40 --name chair_0890 --views 0 1 2 3 4 5 6 7 8 9 10 11
+pointmcd browse data/modelnet40                              six shapes of the test split
+pointmcd browse data/modelnet40 --split train --class chair --count 3
+pointmcd browse data/modelnet40 --name chair_0890 --views 0 1 2 3 4 5 6 7 8 9 10 11
 """
 
 import argparse

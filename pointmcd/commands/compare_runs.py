@@ -2,7 +2,7 @@
 
     compare_runs.py --first runs/baseline_s*/test_*.json --second runs/pointmcd_s*/test_*.json
 
-The files are those that tools/test.py writes, of classification or of part segmentation, one a seed, in the
+The files are those that pointmcd test writes, of classification or of part segmentation, one a seed, in the
 same order for both methods. The intervals are bootstraps over test shapes and seeds; a difference counts
 where its interval excludes 0.
 """
@@ -66,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def read(path: Path) -> dict[str, Any]:
     report = read_json(path)
     if not isinstance(report, dict) or not isinstance(report.get("labels"), list) or not report["labels"]:
-        raise ValueError(f"{path} is no report of tools/test.py on a student")
+        raise ValueError(f"{path} is no report of pointmcd test on a student")
     if not any(isinstance(report.get(one), int | float) for one in CLASSIFICATION + PART_SEGMENTATION):
-        raise ValueError(f"{path} is no report of tools/test.py on a student: it has no figures")
+        raise ValueError(f"{path} is no report of pointmcd test on a student: it has no figures")
     try:
         shape_scores(report)
     except ValueError as error:

@@ -1,6 +1,6 @@
 """Turn a checkpoint of the official PointMCD release into ours.
 
-    python tools/convert_official.py IN.pth OUT.pth
+    pointmcd convert-official IN.pth OUT.pth
 
     PointNet, DGCNN for classification         configs/pointmcd_{pointnet,dgcnn}_modelnet.py
     PointNet, DGCNN for part segmentation      configs/pointmcd_{pointnet,dgcnn}_shapenetpart.py

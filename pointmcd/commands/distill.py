@@ -71,7 +71,7 @@ def recipe_of(labels: float) -> str:
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("data", type=Path, help="folder of the prepared set (tools/prepare_data.py)")
+    add("data", type=Path, help="folder of the prepared set (pointmcd prepare)")
     add("--backbone", default="DGCNN", metavar="NAME", help="of the student (%(default)s)")
     add(
         "--trunk",

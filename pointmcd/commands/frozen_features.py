@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SOURCES = """\
 A source is one of
-  features.npz       what tools/extract_features.py wrote
+  features.npz       what pointmcd extract-features wrote
   epoch_100.pth      a checkpoint of any model of the toolbox, with --config
   student.pth        an exported student, with --data
   random:0           the backbone of --config with random weights of that seed, batch norms as they start

@@ -7,7 +7,7 @@
 Features are standardised on the training split, and C is chosen there by stratified cross-validation. A run
 is one encoder with one draw of the folds: several sources make one run each, a single one --runs of them,
 whose spread is then that of the folds alone. Beside the report, each run's predictions are written for
-tools/compare_runs.py.
+pointmcd compare.
 
 """
 

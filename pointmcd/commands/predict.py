@@ -1,9 +1,9 @@
 """Say what an exported student sees in files: classes, parts or embeddings.
 
-    python tools/predict.py student.pth chair.off scans/ 'more/*.ply' shapes.zip --csv classes.csv
-    python tools/predict.py student.pth meshes/ --json classes.json --top 3
-    python tools/predict.py parts.pth chairs/ --category chair --parts out/
-    python tools/predict.py student.pth meshes/ --embeddings embeddings.npy
+    pointmcd predict student.pth chair.off scans/ 'more/*.ply' shapes.zip --csv classes.csv
+    pointmcd predict student.pth meshes/ --json classes.json --top 3
+    pointmcd predict parts.pth chairs/ --category chair --parts out/
+    pointmcd predict student.pth meshes/ --embeddings embeddings.npy
 
 Meshes and clouds may be mixed. Of folders and archives all shapes at any depth are taken. --parts writes, for
 each shape, NAME.parts.ply with coloured points and NAME.parts.csv, in the shape's own coordinates: all points
@@ -39,7 +39,7 @@ BAR_SECONDS = 30  # between two lines of the bar where it is written to a file
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("student", type=Path, help="an exported student (tools/export_student.py)")
+    add("student", type=Path, help="an exported student (pointmcd export)")
     add("inputs", nargs="+", metavar="INPUT", help="file, folder, glob in quotes, or archive (.tar.*, .zip)")
     add("--csv", type=Path, help="write a row a shape: its classes and their probabilities, or its parts")
     add("--json", type=Path, help="write the same as JSON")

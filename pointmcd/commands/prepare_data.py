@@ -1,16 +1,16 @@
 """Turn a source of shapes into a prepared set: points, masks of visibility, rendered views, and label images
 where the source has parts.
 
-    python tools/prepare_data.py builtin --out data/builtin
-    python tools/prepare_data.py mesh-folder --source path/to/meshes --out data/my_set
-    python tools/prepare_data.py mesh-folder --unlabelled --source path/to/meshes --out data/unlabelled
-    python tools/prepare_data.py cloud-folder --source path/to/scans --out data/scans
-    python tools/prepare_data.py modelnet40 --source ModelNet40.zip --out data/modelnet40
-    python tools/prepare_data.py shapenet-part --source SHAPENETPART.zip --out data/shapenetpart
-    python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2.zip --out data/shapenetcore
-    python tools/prepare_data.py scanobjectnn --source h5_files.zip --out data/scanobjectnn
-    python tools/prepare_data.py --imports my_module my-source --out data/mine
-    python tools/prepare_data.py --check data/my_set
+    pointmcd prepare builtin --out data/builtin
+    pointmcd prepare mesh-folder --source path/to/meshes --out data/my_set
+    pointmcd prepare mesh-folder --unlabelled --source path/to/meshes --out data/unlabelled
+    pointmcd prepare cloud-folder --source path/to/scans --out data/scans
+    pointmcd prepare modelnet40 --source ModelNet40.zip --out data/modelnet40
+    pointmcd prepare shapenet-part --source SHAPENETPART.zip --out data/shapenetpart
+    pointmcd prepare shapenet-core --source ShapeNetCore.v2.zip --out data/shapenetcore
+    pointmcd prepare scanobjectnn --source h5_files.zip --out data/scanobjectnn
+    pointmcd prepare --imports my_module my-source --out data/mine
+    pointmcd prepare --check data/my_set
 
 An interrupted run goes on with the same command, and a set that is there stays whole until another replaces
 it. Under torchrun each rank takes its share.

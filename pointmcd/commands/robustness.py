@@ -35,7 +35,7 @@ MEAN = "mean of those with severities"
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("students", nargs="+", metavar="[NAME=]STUDENT", help="exported students (tools/export_student.py)")
+    add("students", nargs="+", metavar="[NAME=]STUDENT", help="exported students (pointmcd export)")
     add("--data", required=True, help="folder of the prepared set")
     add("--split", default="test", help="(test)")
     add("--corruptions", nargs="+", metavar="NAME", default=list(CORRUPTIONS), help=" ".join(CORRUPTIONS))

@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(args.config, args.cfg_options + protocol)
     if config.get("test_cfg") is None:
         raise ValueError(
-            f"{args.config} has no test loop: it trains without labels. tools/linear_svm.py, "
-            "few_shot.py, retrieval.py and finetune.py say what its features are worth"
+            f"{args.config} has no test loop: it trains without labels. pointmcd linear-svm, "
+            "few-shot, retrieval and finetune say what its features are worth"
         )
     config.work_dir = str(args.work_dir or args.checkpoint.parent)
     config.load_from = str(args.checkpoint)

@@ -55,7 +55,7 @@ class JoinedShapes(PreparedShapes):
     def _check_teacher(self, first: str, root: str, other: PreparedShapes) -> None:
         if self.teacher is None or other.teacher is None:
             return
-        write = f"tools/cache_teacher.py --frozen ... --data {first} --further {root}"
+        write = f"pointmcd cache-teacher --frozen ... --data {first} --further {root}"
         if self.labels_seen != other.labels_seen:
             raise ValueError(
                 f"the teacher of {root} has seen other labels than that of {first}; write both: {write}"

@@ -246,7 +246,7 @@ class PreparedSet:
     @property
     def remedy(self) -> str:
         """The command that makes the set again."""
-        return f"Prepare it again: python tools/prepare_data.py SOURCE --out {self.root} --overwrite"
+        return f"Prepare it again: pointmcd prepare SOURCE --out {self.root} --overwrite"
 
     def __reduce__(self) -> tuple:
         return _reopened, (self.root, self.digest)
@@ -384,9 +384,9 @@ def _how_to_prepare(root: Path) -> str:
         if (words := source_class(name).how_to_prepare.get(root.name)) is not None:
             return f"{missing}{words} --out {root}"
     return (
-        f"{missing}From your meshes: python tools/prepare_data.py mesh-folder --source path/to/meshes "
+        f"{missing}From your meshes: pointmcd prepare mesh-folder --source path/to/meshes "
         f"--out {root}\n"
-        f"From your point clouds: python tools/prepare_data.py cloud-folder --source path/to/clouds "
+        f"From your point clouds: pointmcd prepare cloud-folder --source path/to/clouds "
         f"--out {root}\n"
-        f"From built-in shapes: python tools/prepare_data.py builtin --out {root}"
+        f"From built-in shapes: pointmcd prepare builtin --out {root}"
     )

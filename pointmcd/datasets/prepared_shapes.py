@@ -20,7 +20,7 @@ UNLABELLED = (None, "rest", "all")
 
 @DATASETS.register_module()
 class PreparedShapes(Dataset):
-    """Shapes of a prepared set (``tools/prepare_data.py``), read from memory-mapped arrays.
+    """Shapes of a prepared set (``pointmcd prepare``), read from memory-mapped arrays.
 
     Args:
         data_root: Folder of the prepared set; a tool hands its top-level ``data_root`` to every dataset.
@@ -117,7 +117,7 @@ class PreparedShapes(Dataset):
             if not len(self.prepared.copy_of) or self._stored_split != "train":
                 raise ValueError(
                     f"{data_root} has no copies of {split}: they are made of training shapes by "
-                    "tools/prepare_data.py --copies N"
+                    "pointmcd prepare --copies N"
                 )
             kinds = normals, visibility, parts, views, teacher, part_views, depths
             self._copies = PreparedShapes(data_root, COPIES, num_points, *kinds, colors=colors)

@@ -113,10 +113,10 @@ class TeacherCache(ArrayCache):
         self.data_root, self.name = data_root, name
         remedy = (
             "write it:\n"
-            f"python tools/cache_teacher.py --frozen mobilenetv2_100 --data {data_root} --name {name}\n"
+            f"pointmcd cache-teacher --frozen mobilenetv2_100 --data {data_root} --name {name}\n"
             f"or train a teacher, such as configs/teacher_{name}_*.py, first:\n"
-            "python tools/train.py TEACHER_CONFIG\n"
-            f"python tools/cache_teacher.py TEACHER_CONFIG CHECKPOINT --name {name} "
+            "pointmcd train TEACHER_CONFIG\n"
+            f"pointmcd cache-teacher TEACHER_CONFIG CHECKPOINT --name {name} "
             f"--cfg-options data_root={data_root}"
         )
         super().__init__(data_root, KIND, name, remedy)

@@ -37,7 +37,7 @@ class TrunkFeatures(ArrayCache):
         self, data_root: str | os.PathLike[str], settings: dict[str, Any], weights_sha256: str
     ) -> None:
         name = _name(settings, weights_sha256)
-        remedy = f"delete {os.fspath(data_root)}/{KIND}/{name}; tools/cache_teacher.py computes it again"
+        remedy = f"delete {os.fspath(data_root)}/{KIND}/{name}; pointmcd cache-teacher computes it again"
         super().__init__(data_root, KIND, name, remedy)
 
     def split(self, name: str) -> np.ndarray:

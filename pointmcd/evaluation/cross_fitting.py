@@ -60,7 +60,7 @@ def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
     dataset = (config.get("train_dataloader") or {}).get("dataset")
     if not isinstance(dataset, dict) or dataset.get("type") not in DATASETS:
         raise ValueError(
-            f"{source} does not say which labels it was trained on; give a checkpoint of tools/train.py "
+            f"{source} does not say which labels it was trained on; give a checkpoint of pointmcd train "
             "(work_dirs/.../epoch_100.pth), not an exported student"
         )
     fold = dataset.get("without_fold")

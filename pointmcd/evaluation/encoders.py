@@ -65,7 +65,7 @@ def load_encoder(model: dict[str, Any], checkpoint: str | Path, with_head: bool 
         except RuntimeError as error:
             raise ValueError(
                 f"{checkpoint} does not hold the head of this config; an exported student "
-                f"(tools/export_student.py) brings its own: {error}"
+                f"(pointmcd export) brings its own: {error}"
             ) from error
     return encoder
 

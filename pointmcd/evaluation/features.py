@@ -137,11 +137,11 @@ class FeatureSet:
             found._check()
         except (ValueError, TypeError, KeyError, EOFError, RecursionError, MemoryError) as error:
             raise ValueError(
-                f"{path} is no file of features ({error}); tools/extract_features.py writes one"
+                f"{path} is no file of features ({error}); pointmcd extract-features writes one"
             ) from error
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError) as error:
             raise ValueError(
-                f"{path} is no file of features ({error}); tools/extract_features.py writes one"
+                f"{path} is no file of features ({error}); pointmcd extract-features writes one"
             ) from error
         return found
 

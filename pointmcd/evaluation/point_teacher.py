@@ -54,7 +54,7 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
 
     Args:
         root: Folder of the prepared set.
-        checkpoint: Of ``tools/train.py``. It says which points the student looks at, and which labels it has
+        checkpoint: Of ``pointmcd train``. It says which points the student looks at, and which labels it has
             seen.
 
     Raises:

@@ -172,7 +172,7 @@ def fibonacci(count: int) -> CameraRig:
 RIGS: dict[str, Callable[[], CameraRig]] = {
     make.__name__: make for make in (circle12, rings2x8, dodecahedron20)
 }
-"""Rigs by name, for ``rig`` and for ``tools/prepare_data.py --rig``; one's own may be added."""
+"""Rigs by name, for ``rig`` and for ``pointmcd prepare --rig``; one's own may be added."""
 
 
 def rig_names() -> str:

@@ -138,7 +138,7 @@ def test_what_is_no_export_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no exported student"):
         load_student(tmp_path / "none.pth")
     torch.save({"state_dict": {}}, tmp_path / "epoch_1.pth")
-    with pytest.raises(ValueError, match=r"python tools/export_student.py CONFIG"):
+    with pytest.raises(ValueError, match=r"pointmcd export CONFIG"):
         load_student(tmp_path / "epoch_1.pth")
 
 

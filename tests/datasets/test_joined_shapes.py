@@ -93,7 +93,7 @@ def test_a_further_set_makes_an_epoch_no_longer(same_views):
 
 
 def test_teachers_that_do_not_belong_together_are_refused(roots, same_views):
-    with pytest.raises(ValueError, match=r"has seen other labels .*cache_teacher.py"):
+    with pytest.raises(ValueError, match=r"has seen other labels .*cache-teacher"):
         JoinedShapes(same_views[0], "train", [str(roots[1])], **OPTIONS)
     record = PreparedShapes(same_views[0], "train", **OPTIONS).labels_seen
     teach(same_views[1], record, 0, channels=3)

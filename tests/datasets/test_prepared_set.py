@@ -132,9 +132,9 @@ def test_missing_set_says_in_three_lines_how_to_make_it(tmp_path):
     lines = str(error.value).splitlines()
     assert len(lines) == 3
     assert "Princeton" in lines[1]
-    command = f"python tools/prepare_data.py modelnet40 --source ModelNet40.zip --out {tmp_path}/modelnet40"
+    command = f"pointmcd prepare modelnet40 --source ModelNet40.zip --out {tmp_path}/modelnet40"
     assert lines[2].endswith(command)
-    with pytest.raises(PreparedSetError, match=r"mesh-folder --source .*\n.*builtin --out"):
+    with pytest.raises(PreparedSetError, match=r"mesh-folder --source [\s\S]*builtin --out"):
         PreparedSet(tmp_path / "other")
 
 

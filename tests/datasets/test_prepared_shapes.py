@@ -83,7 +83,7 @@ def test_what_is_not_there_is_an_error(tiny_set, options, message):
 
 
 def test_a_missing_cache_says_how_to_make_it(tiny_set):
-    with pytest.raises(FileNotFoundError, match=r"python tools/cache_teacher.py .* --name none"):
+    with pytest.raises(FileNotFoundError, match=r"pointmcd cache-teacher .* --name none"):
         PreparedShapes(str(tiny_set), "train", num_points=10, teacher="none")
 
 

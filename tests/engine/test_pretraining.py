@@ -142,9 +142,9 @@ def test_another_backbone_is_refused(taught_set, tmp_path):
 
 @pytest.mark.parametrize("name", ["pointmcd_dgcnn_shapenetcore", "pointmcd_pointnet_shapenetcore"])
 def test_missing_data_and_teacher_say_how_to_get_them(name, tiny_set, tmp_path):
-    with pytest.raises(ValueError, match=r"holds no prepared shapes[\s\S]*tools/prepare_data.py"):
+    with pytest.raises(ValueError, match=r"holds no prepared shapes[\s\S]*pointmcd prepare"):
         load_config(CONFIGS / f"{name}.py", {"data_root": str(tmp_path / "shapenetcore")})
-    with pytest.raises(FileNotFoundError, match=r"(?s)teachers/autoencoder.*tools/cache_teacher.py"):
+    with pytest.raises(FileNotFoundError, match=r"(?s)teachers/autoencoder.*pointmcd cache-teacher"):
         build_runner(tiny(name, tiny_set, tmp_path))
 
 

@@ -39,7 +39,7 @@ MISTAKES = {
         "retrieval": (["a_file", "--data", "none"], NO_DATA),
         "robustness": (["none.pth", "--data", "none"], NO_DATA),
         "test": ([CONFIG, "none.pth"], NO_CHECKPOINT),
-        "train": ([CONFIG], "Prepare them: python tools/prepare_data.py modelnet40"),
+        "train": ([CONFIG], "Prepare them: pointmcd prepare modelnet40"),
     },
     "projects.mvnet.tools": {
         "cache_maps": ([MVNET, "--name", "x"], NO_DATA),

@@ -35,7 +35,7 @@ def test_every_damage_is_noticed_in_one_message_that_names_the_file(root):
                 PreparedSet(root).verify()
             named = path.name in str(error.value) or path.parent == root
             assert named, f"{path.name}, {how}: {error.value}"
-            assert "prepare_data.py" in str(error.value), how
+            assert "pointmcd prepare" in str(error.value), how
             tried += 1
     assert tried > 300
     PreparedSet(root).verify()

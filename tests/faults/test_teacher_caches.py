@@ -46,7 +46,7 @@ def test_every_damage_is_noticed_in_one_message_that_names_the_file(root):
                 TeacherCache(root, "small").verify()
             named = path.name in str(error.value) or path.name == "meta.json"
             assert named, f"{path.name}, {how}: {error.value}"
-            assert "cache_teacher.py" in str(error.value), how
+            assert "pointmcd cache-teacher" in str(error.value), how
             tried += 1
     assert tried > 150
     assert TeacherCache(root, "small").verify()

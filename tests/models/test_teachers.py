@@ -274,7 +274,7 @@ def test_writing_again_replaces(root):
 
 def test_unfinished_cache_is_none(root):
     TeacherCacheWriter(root, "someone").write_split("test", iter([rows_of(12, None)]))
-    with pytest.raises(FileNotFoundError, match=r"(?s)no finished .*tools/cache_teacher.py"):
+    with pytest.raises(FileNotFoundError, match=r"(?s)no finished .*pointmcd cache-teacher"):
         TeacherCache(root, "someone")
     write(root)  # an interrupted run does not stand in the way
     assert TeacherCache(root, "someone").meta["splits"] == ["train", "test"]

@@ -9,7 +9,7 @@ from pointmcd.registry import MODELS
 
 @MODELS.register_module()
 class CachedTeacher(nn.Module):
-    """Say what ``tools/cache_teacher.py`` wrote down; the dataset puts the rows into the batch.
+    """Say what ``pointmcd cache-teacher`` wrote down; the dataset puts the rows into the batch.
 
     Args:
         data_root: Folder of the prepared set; filled in from the config's top level where it is None there.
@@ -49,7 +49,7 @@ class CachedTeacher(nn.Module):
         if not channels:
             raise ValueError(
                 f"the teacher {self.name} says nothing of single points: write it again with "
-                "tools/cache_teacher.py --frozen ... --point-dim 64"
+                "pointmcd cache-teacher --frozen ... --point-dim 64"
             )
         return channels
 

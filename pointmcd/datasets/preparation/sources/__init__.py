@@ -1,7 +1,7 @@
-"""Sources of shapes by name; ``tools/prepare_data.py NAME`` prepares one.
+"""Sources of shapes by name; ``pointmcd prepare NAME`` prepares one.
 
 One more is a class of a module of one's own, ``@SOURCES.register_module(name="my-scans")`` above it, and
-``tools/prepare_data.py --imports my_module my-scans``.
+``pointmcd prepare --imports my_module my-scans``.
 """
 
 import difflib

@@ -29,7 +29,7 @@ class MeshFolder(ClassFolders):
     instead = "folders of point clouds are prepared by cloud-folder"
 
     how_to_prepare: ClassVar = {
-        "unlabelled": "From your meshes: python tools/prepare_data.py mesh-folder --unlabelled "
+        "unlabelled": "From your meshes: pointmcd prepare mesh-folder --unlabelled "
         "--source path/to/meshes --rig rings2x8 --image-size 96"
     }
 

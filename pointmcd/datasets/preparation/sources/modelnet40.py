@@ -46,7 +46,7 @@ class ModelNet40(Source):
 
     how_to_prepare: ClassVar = {
         "modelnet40": "Get the Princeton meshes, ModelNet40.zip (2 GB): https://modelnet.cs.princeton.edu\n"
-        "Prepare them: python tools/prepare_data.py modelnet40 --source ModelNet40.zip"
+        "Prepare them: pointmcd prepare modelnet40 --source ModelNet40.zip"
     }
 
     def __init__(self, source: Path) -> None:

@@ -53,7 +53,7 @@ class ScanObjectNN(Source):
     """
 
     how_to_prepare: ClassVar = {
-        "scanobjectnn": "Prepare it: python tools/prepare_data.py scanobjectnn --source h5_files.zip"
+        "scanobjectnn": "Prepare it: pointmcd prepare scanobjectnn --source h5_files.zip"
     }
 
     surfaces, normals, up = False, False, "y"

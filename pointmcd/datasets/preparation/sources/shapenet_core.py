@@ -92,7 +92,7 @@ class ShapeNetCore(Source):
     """
 
     how_to_prepare: ClassVar = {
-        "shapenetcore": "Prepare it: python tools/prepare_data.py shapenet-core --source ShapeNetCore.v2"
+        "shapenetcore": "Prepare it: pointmcd prepare shapenet-core --source ShapeNetCore.v2"
     }
 
     up, rig = "y", "rings2x8"

@@ -71,7 +71,7 @@ class ShapeNetPart(Source):
     """
 
     how_to_prepare: ClassVar = {
-        "shapenetpart": "Prepare it: python tools/prepare_data.py shapenet-part "
+        "shapenetpart": "Prepare it: pointmcd prepare shapenet-part "
         "--source shapenetcore_partanno_segmentation_benchmark_v0_normal"
     }
 

@@ -80,7 +80,7 @@ class BuiltinShapes(Source):
     """
 
     how_to_prepare: ClassVar = {
-        "builtinpart": "Prepare them: python tools/prepare_data.py builtin --rig rings2x8 --image-size 96"
+        "builtinpart": "Prepare them: pointmcd prepare builtin --rig rings2x8 --image-size 96"
     }
     class_parts: list[list[int]]
 
