@@ -90,7 +90,7 @@ def _read(data: bytes) -> tuple[list[_Element], dict[str, dict[str, _Column]]]:
 
 def ply_has_faces(data: bytes) -> bool:
     """Whether the header of a file announces a face."""
-    return any(element.name == "face" and element.count > 0 for element in _header(data)[1])
+    return any(element.name in ("face", "tristrips") and element.count for element in _header(data)[1])
 
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
