@@ -344,7 +344,8 @@ def _check_values(manifest: dict[str, Any], path: Path) -> None:
         "points": type(points["num_points"]) is not int
         or points["num_points"] < 1
         or points.get("up", "z") not in UPS
-        or points.get("normalization", NORMALIZATIONS[0]) not in NORMALIZATIONS,
+        # those of preparation.shape, and what a project says of its own crops
+        or not isinstance(points.get("normalization", ""), str),
         "visibility": manifest["visibility"] not in VISIBILITIES,
         "views": manifest["views"] is not None
         and (type(manifest["views"]["size"]) is not int or manifest["views"]["size"] < 1),

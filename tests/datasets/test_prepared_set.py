@@ -191,6 +191,7 @@ def test_images_of_every_kind(root, tmp_path, drawn):
         "visibility": "none",
         "part_views": True,
         "depths": {"near": 2.0, "far": 4.0},
+        "part_names": ["p", "q", "r"],
         "class_parts": [[0], [1, 2]],
     }
     seal(tmp_path / "other", HEADER | more)

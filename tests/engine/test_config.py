@@ -115,7 +115,7 @@ def test_a_count_that_disagrees_is_an_error(tiny_set):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no config"):
         load_config(tmp_path / "none.py")
-    with pytest.raises(ValueError, match=r"prepare_data\.py"):
+    with pytest.raises(ValueError, match="pointmcd prepare"):
         load_config(BASELINE, {"data_root": str(tmp_path / "none")})
 
 

@@ -107,7 +107,7 @@ def test_manifests_that_are_nonsense_but_for_their_digest(root, key):
         ("class_parts", [[0], [1], [10**6]]),
         ("points", {"num_points": 256, "up": "w"}),
         ("points", {"num_points": 256, "up": ["z"]}),
-        ("points", {"num_points": 256, "normalization": "none"}),
+        ("points", {"num_points": 256, "normalization": None}),
         ("visibility", "rays"),
         ("views", {"size": 0}),
         ("num_views", True),
