@@ -14,7 +14,7 @@ METRICS = ("overall_accuracy", "mean_class_accuracy", "instance_miou", "category
 USE = {
     "classify": 'for name, probability in student.classify("chair.off"):  # mesh, cloud or array (N, 3)\n'
     '    print(f"{name:12} {probability:.3f}")',
-    "segment": 'print(student.segment("chair.off", category={category!r}).names())  # the part of each point',
+    "segment": 'print(student.segment("chair.off", category=CATEGORY).names())  # the part of each point',
     "embed": 'feature = student.embed("chair.off")  # a mesh, a cloud or an array (N, 3)',
 }
 
@@ -63,7 +63,7 @@ def model_card(exported: Mapping[str, Any], config: Config, checkpoint: str | Pa
     rows = [f"| {in_words(metric)} | {value:.2f} % |" for metric, value in figures.items()]
     table = "\n".join(["Test split, one run, no voting.", "", "| | |", "|---|---|", *rows])
     table = table if rows else "It was not tested."
-    use = USE[task].format(category=classes[0] if classes else "")
+    use = USE[task].replace("CATEGORY", repr(classes[0] if classes else ""))
     return f"""---
 {head_lines}
 ---

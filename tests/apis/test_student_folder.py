@@ -1,6 +1,7 @@
 """The folder of a student: the same predictions, a card that the Hub reads, and no trust in what it says."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,32 @@ def test_the_card_is_read_by_the_hub(exported):
     assert "| instance mIoU | 81.23 % |" in card.text
     assert "12 in train, 6 in test" in card.text
     assert "image teacher `parts`" in card.text
+
+
+@pytest.mark.parametrize(
+    ("name", "does"),
+    [
+        ("pointmcd_pointnet_builtinpart", "segment"),
+        ("baseline_pointnet_builtin", "classify"),
+        ("pointmcd_pointnet_unlabelled", "embed"),
+    ],
+)
+def test_what_the_card_shows_can_be_run(name, does, parts_set, tmp_path, monkeypatch):
+    options = [f"data_root={parts_set}", "train_dataloader.dataset.num_points=100"]
+    if does != "embed":
+        options += [f"{split}_dataloader.dataset.num_points=100" for split in ("val", "test")]
+    config = CONFIG.with_name(f"{name}.py")
+    torch.manual_seed(0)
+    torch.save(
+        {"state_dict": MODELS.build(load_config(config, options).model).state_dict()}, tmp_path / "c.pth"
+    )
+    words = [config, tmp_path / "c.pth", tmp_path / "s.pth", "--folder", tmp_path / "FOLDER"]
+    export([*map(str, words), "--cfg-options", *options])
+    (example,) = re.findall("```python\n(.*?)```", (tmp_path / "FOLDER/README.md").read_text(), re.DOTALL)
+    assert f"student.{does}(" in example
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("chair.xyz", CLOUD)
+    exec(example.replace("chair.off", "chair.xyz"), {})
 
 
 def test_weights_of_another_export_are_refused(folder):
