@@ -6,6 +6,7 @@ import logging
 import math
 import signal
 import sys
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ from pointmcd.compat import from_plain, mend_torchvision, to_plain
 from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
-from pointmcd.engine.dist import distribute, world_size
+from pointmcd.engine.dist import distribute
 from pointmcd.engine.loops import TrainLoop
 from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
@@ -49,8 +50,6 @@ def build_runner(config: Config, training: bool = True) -> "Runner":
             refuses an argument, or another training is at work in the work dir.
     """
     mend_torchvision()  # the Runner imports it
-    if training and world_size() == 1:  # several hear it from the first, once they are joined
-        check_free(config.work_dir)
     if not training:
         config = copy.deepcopy(config)
         for name in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):
@@ -75,6 +74,8 @@ class Runner(mmengine.runner.Runner):
     def setup_env(self, env_cfg: dict) -> None:
         """Give each Runner of a process a time stamp of its own: loggers and folders are named by it."""
         super().setup_env(env_cfg)
+        if self._train_loop is not None:  # before any of those is made
+            _on_first_rank(partial(check_free, self.work_dir))
         stamp, number = self._timestamp, 1
         while self._timestamp in self._timestamps:
             number += 1
@@ -151,15 +152,7 @@ class Runner(mmengine.runner.Runner):
                 ``--resume`` goes on.
         """
         with contextlib.ExitStack() as stack:
-            refusal: list[str | None] = [None]
-            if is_main_process():
-                try:
-                    stack.enter_context(sole_training(self.work_dir))
-                except ValueError as error:
-                    refusal[0] = str(error)
-            broadcast_object_list(refusal)
-            if refusal[0] is not None:
-                raise ValueError(refusal[0])
+            _on_first_rank(lambda: stack.enter_context(sole_training(self.work_dir)))
             super().dump_config()
             stack.enter_context(self.stop_request)
             stack.enter_context(self._shown())
@@ -244,6 +237,11 @@ class Runner(mmengine.runner.Runner):
         saved = read_checkpoint(filename)
         if missing := [key for key in ("meta", "optimizer", "message_hub") if key not in saved]:
             raise ValueError(f"{filename} holds no {missing[0]}: it is not of a training to go on with")
+        made, most = saved["meta"].get("epoch", 0), (self.cfg.train_cfg or {}).get("max_epochs")
+        if most is not None and made > most:
+            raise ValueError(
+                f"{filename} has {made} epochs; train_cfg.max_epochs is {most}, give {made} or more"
+            )
         before = [dict(group) for group in self.optim_wrapper.param_groups]
         super().resume(filename, resume_param_scheduler=False)
         if isinstance(self.train_loop, TrainLoop):
@@ -294,6 +292,19 @@ class Runner(mmengine.runner.Runner):
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         _check_finite(checkpoint["state_dict"], filename)
         write_checkpoint(Path(out_dir, filename), to_plain(checkpoint))
+
+
+def _on_first_rank(action: Callable[[], Any]) -> None:
+    """Do it on the first rank; all ranks raise the ValueError that it ends with."""
+    refusal: list[str | None] = [None]
+    if is_main_process():
+        try:
+            action()
+        except ValueError as error:
+            refusal[0] = str(error)
+    broadcast_object_list(refusal)
+    if refusal[0] is not None:
+        raise ValueError(refusal[0])
 
 
 def _end_log(logger: MMLogger, handler: logging.Handler, record: logging.LogRecord) -> None:

@@ -298,6 +298,22 @@ def test_resuming_for_more_epochs_follows_the_longer_schedule(tiny_set, tmp_path
     np.testing.assert_allclose([longer[i] for i in longer], [whole[i] for i in longer], rtol=1e-9)
 
 
+def test_a_schedule_that_is_over_is_not_resumed(tiny_set, tmp_path):
+    build_runner(tiny(tiny_set, tmp_path, train_cfg__max_epochs=2)).train()
+    for epochs in (2, 1):
+        config = tiny(tiny_set, tmp_path, train_cfg__max_epochs=epochs)
+        config.resume = True
+        runner = build_runner(config)
+        if epochs == 2:  # the same command again, as of a script
+            runner.train()
+            assert runner.epoch == 2
+            continue
+        with pytest.raises(
+            ValueError, match=r"epoch_2.pth has 2 epochs; train_cfg.max_epochs is 1, give 2 or"
+        ):
+            runner.train()
+
+
 def test_each_runner_of_a_process_has_folders_of_its_own(tiny_set, tmp_path):
     runners = [build_runner(tiny(tiny_set, tmp_path)) for _ in range(2)]
     assert runners[0].log_dir != runners[1].log_dir
