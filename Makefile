@@ -18,8 +18,10 @@ venv: .venv/ready
 demo: venv
 	$(BIN)/python tools/demo.py
 
+# Processes with a thread each: OpenMP's waiting threads would take the cores from one another.
+JOBS ?= 2
 test: venv
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: venv
 	$(BIN)/ruff check .

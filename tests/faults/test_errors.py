@@ -85,7 +85,11 @@ def test_no_tool_is_left_out():
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_that_a_library_turns_into_an_error_is_one_all_the_same(number, code, capsys):
+def test_an_interrupt_that_a_library_turns_into_an_error_is_one_all_the_same(number, code, capsys, request):
+    # a shell's background jobs ignore Ctrl-C, and what they start does
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
     @plain_errors("try again")
     def command():
         try:
