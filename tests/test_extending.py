@@ -141,12 +141,15 @@ def test_a_source_that_is_not_there_is_named(tmp_path):
         prepare_data.main(["--imports", "own_nothing", "builtin", "--out", str(tmp_path / "set")])
 
 
-def test_a_plain_module_is_no_backbone():
+@pytest.mark.parametrize("arguments", [{}, {"in_features": 3, "out_features": 8}], ids=["none", "its own"])
+def test_a_plain_module_is_no_backbone(arguments):
     MODELS.register_module("own_plain", force=True, module=torch.nn.Linear)
     try:
         with pytest.raises(
             ValueError, match=r"^the backbone own_plain is no PointBackbone; derive it from .*$"
         ):
-            PointModel({"type": "own_plain", "in_features": 3, "out_features": 8})
+            PointModel({"type": "own_plain", **arguments})
     finally:
         del MODELS.module_dict["own_plain"]
+    with pytest.raises(ValueError, match="the backbone is None, needs a type"):
+        PointModel(None)

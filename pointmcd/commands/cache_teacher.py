@@ -97,11 +97,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.check is not None:
         check(args.check)
         return
+    from pointmcd.datasets.label_choice import Labels
+    from pointmcd.folders import check_name
+
+    if args.name is not None:  # it is used last, after all the work
+        check_name(args.name, "the name of the cache")
     if args.average:
         average(args)
         return
-    from pointmcd.datasets.label_choice import Labels
-
     more: list[Path] = []
     if args.frozen:
         labels = Labels(args.split, args.labels / 100, args.fraction_seed)

@@ -60,6 +60,11 @@ def check_config(config: Config) -> None:
     Raises:
         ValueError: A key or a component is not known; the text names it and suggests the nearest.
     """
+    hooks = config.get("custom_hooks")
+    if hooks is not None and not (
+        isinstance(hooks, list | tuple) and all(isinstance(h, dict) for h in hooks)
+    ):
+        raise ValueError(f"custom_hooks is {hooks!r}, needs a list, such as [dict(type='EMAHook')]")
     for key, value in config.items():
         if not key.startswith("_") and key not in TOP_LEVEL:
             raise ValueError(_unknown(f"config key {key!r}", key, TOP_LEVEL))

@@ -31,12 +31,15 @@ class PointModel(BaseModel):
         self, backbone: dict, head: dict | None = None, data_preprocessor: dict | None = None
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
-        self.backbone = MODELS.build(backbone)
-        if not isinstance(self.backbone, PointBackbone):
+        if not isinstance(backbone, dict) or "type" not in backbone:
+            raise ValueError(f"the backbone is {backbone!r}, needs a type and its arguments")
+        kind = MODELS.get(backbone["type"]) if isinstance(backbone["type"], str) else backbone["type"]
+        if isinstance(kind, type) and not issubclass(kind, PointBackbone):  # before its arguments are missed
             raise ValueError(
                 f"the backbone {backbone['type']} is no PointBackbone; derive it from "
                 "pointmcd.models.backbones.PointBackbone, which says what a backbone must give"
             )
+        self.backbone = MODELS.build(backbone)
         self.head = None
         self.dense = head is not None and getattr(MODELS.get(head["type"]), "dense", False)
         self.with_local = self.dense

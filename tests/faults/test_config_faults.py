@@ -21,6 +21,8 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs/baseline_pointnet_modeln
         ("randomness.seed=x", r"randomness.seed is 'x', needs"),
         ("optim_wrapper.optimizer.lr=fast", r"optimizer.lr is 'fast', needs a number"),
         ("optim_wrapper.optimizer.lr=-1", r"optimizer.lr is -1, needs a number, 0 at least"),
+        ("custom_hooks=5", r"custom_hooks is 5, needs a list"),
+        ("custom_hooks=['EMAHook']", r"custom_hooks is \['EMAHook'\], needs a list"),
         ("custom_hooks=[dict(type=EMAHook)]", r"is no value in Python's notation"),
         ("custom_hooks=[print(1)]", r"is no value in Python's notation"),
     ],

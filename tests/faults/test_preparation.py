@@ -155,6 +155,30 @@ def test_what_is_passed_over_is_counted_and_named(meshes, capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "reason"),
+    [
+        ("seg_ok", 0, None),
+        ("seg_one_part", 0, None),
+        ("seg_short", 3, "balltrain0.seg has 79 parts, the mesh has 80 faces"),
+        ("seg_per_vertex", SystemExit, "boxtrain0.seg has 8 parts, the mesh has 12 faces"),
+        ("seg_floats", SystemExit, "balltrain0.seg is not one integer a face"),
+    ],
+)
+def test_given_parts_of_faces(cases, tmp_path, capsys, name, code, reason):
+    words = ["mesh-folder", "--source", str(cases / name / "src"), "--out", str(tmp_path / "out"), *SMALL]
+    if code is SystemExit:
+        with pytest.raises(SystemExit, match=reason):
+            prepare_data.main(words)
+        assert not (tmp_path / "out").exists()
+        return
+    assert prepare_data.main(words) == code
+    assert (reason or "") in capsys.readouterr().err
+    prepared = PreparedSet(tmp_path / "out")
+    assert len(prepared.split("train")) == (4 if reason else 6)
+    assert prepared.class_parts == ([[0, 1], [2, 3]] if name == "seg_ok" else [[0], [1]])
+
+
 def test_a_pipe_among_the_meshes_is_refused(meshes, run):
     os.mkfifo(meshes / "a/train/pipe.off")
     with pytest.raises(SystemExit, match=r"pipe.off is neither a file nor a folder"):

@@ -117,6 +117,9 @@ def test_folds_of_trained_teachers(root, tmp_path):
 
 
 def test_what_does_not_fit_is_named(run, tmp_path):
+    for words in (["--frozen", "mobilenetv2_100", "--data"], ["--student", "none.pth", "--data"]):
+        with pytest.raises(SystemExit, match=r"the name of the cache is '\.'"):  # before anything is read
+            cache_teacher.main([*words, str(tmp_path), "--name", "."])
     with pytest.raises(SystemExit, match="there is no checkpoint"):
         run(checkpoint=tmp_path / "none.pth")
     with pytest.raises(SystemExit, match=r"normalization='unit'.*normalization='imagenet'"):
