@@ -24,14 +24,9 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         ValueError: There is a folder, a pipe or a device of that name, which a file would take the place of.
+        OSError: No file can be made there; the text names ``path``.
     """
-    target = Path(os.path.realpath(path))
-    check_regular(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.tmp")
-    lock = os.open(temporary, os.O_CREAT | os.O_RDWR, 0o666)
-    if not _is_ours(temporary, lock):  # another process writes the same file: the last one to rename wins
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    target, temporary, lock = _opened(path)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -43,6 +38,39 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         os.close(lock)
     sync_folder(target.parent)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out before any work whether ``written_aside`` can write a file; its folder is made.
+
+    Raises:
+        ValueError, OSError: As ``written_aside``.
+    """
+    _, temporary, lock = _opened(path)
+    temporary.unlink(missing_ok=True)
+    os.close(lock)
+
+
+@contextlib.contextmanager
+def failure_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an OSError name what was asked for, and not the temporary file or the lock beside it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(path)) from None
+
+
+def _opened(path: str | os.PathLike[str]) -> tuple[Path, Path, int]:
+    """Return the file that ``path`` stands for, a name beside it to write to, and the lock of that."""
+    target = Path(os.path.realpath(path))
+    check_regular(target)
+    temporary = target.with_name(f"{target.name}.tmp")
+    with failure_named(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(temporary, os.O_CREAT | os.O_RDWR, 0o666)
+    if not _is_ours(temporary, lock):  # another process writes the same file: the last one to rename wins
+        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    return target, temporary, lock
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pointmcd.files import check_regular, file_sha256, sync_folder
+from pointmcd.files import check_regular, failure_named, file_sha256, sync_folder
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of some network disks
@@ -40,8 +40,9 @@ class Lock:
     """
 
     def __init__(self, path: Path, what: str | os.PathLike[str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._file = path, open(path, "w")  # noqa: SIM115 - closing it gives the lock back
+        with failure_named(what):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._path, self._file = path, open(path, "w")  # noqa: SIM115 - closing it gives the lock back
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever held it before may have removed the file in between.

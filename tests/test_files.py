@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pointmcd.files import file_sha256, read_json, write_json, written_aside
+from pointmcd.files import check_writable, file_sha256, read_json, write_json, written_aside
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -31,6 +31,18 @@ def test_what_a_killed_writer_left_is_used_again(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.json.tmp"]
     write_json(tmp_path / "a.json", 1)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "1\n")]
+
+
+def test_a_check_names_the_path_that_was_asked_for_and_leaves_nothing(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    check_writable(tmp_path / "a.txt")
+    check_writable(tmp_path / "in/b.txt")
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["a.txt", "in"]
+    for write in (check_writable, lambda path: write_json(path, 1)):
+        with pytest.raises(OSError, match="cannot be written") as refused:
+            write(tmp_path / "a.txt/c.json")
+        assert refused.value.filename == str(tmp_path / "a.txt/c.json")
+    assert (tmp_path / "a.txt").read_text() == "old"
 
 
 def test_two_writers_of_a_file_do_not_mix(tmp_path):

@@ -31,12 +31,14 @@ class Task(NamedTuple):
         load: Reads it; a ``ValueError`` rejects it.
         seed_name: Its last part seeds the sampling of its points; a file's stem does in preparation.
         label: Its category, an index into ``Student.class_names``, where the student segments.
+        place: Its path within the folder or archive that was given, or a file's name.
     """
 
     name: str
     load: Callable[[], Shape]
     seed_name: str = ""
     label: int | None = None
+    place: str = ""
 
 
 class Outcome(NamedTuple):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 SHAPE_SUFFIXES = tuple(dict.fromkeys(MESH_SUFFIXES + CLOUD_SUFFIXES))
+NO_SHAPES = f"holds no shapes ({', '.join(SHAPE_SUFFIXES)})"
 
 
 def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
@@ -53,14 +54,21 @@ def files_of_folder(folder: Path) -> dict[str, Path]:
     Raises:
         MeshError: There is none.
     """
-    found = {}
-    for file in walk(folder):
-        hidden = any(part.startswith((".", "__")) for part in file.path.parts)
-        if not hidden and file.path.suffix.lower() in SHAPE_SUFFIXES:
-            found[file.path.as_posix()] = folder / file.path
+    found = {path.as_posix(): folder / path for path in visible_files(folder) if is_shape(path)}
     if not found:
-        raise MeshError(f"{folder} holds no shapes ({', '.join(SHAPE_SUFFIXES)})")
+        raise MeshError(f"{folder} {NO_SHAPES}")
     return found
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files at any depth of a folder but for hidden ones: paths within it, sorted."""
+    paths = [file.path for file in walk(folder)]
+    return [path for path in paths if not any(part.startswith((".", "__")) for part in path.parts)]
+
+
+def is_shape(path: Path) -> bool:
+    """Whether a file is of a kind that is read, by its name."""
+    return path.suffix.lower() in SHAPE_SUFFIXES
 
 
 def load_shape(
@@ -75,7 +83,7 @@ def load_shape(
     kind = path.suffix.lower()
     if not path.is_file():
         raise MeshError(f"there is no file {path}")
-    if kind not in SHAPE_SUFFIXES:
+    if not is_shape(path):
         raise MeshError(f"{path} is none of {', '.join(SHAPE_SUFFIXES)}")
     try:
         if kind not in MESH_SUFFIXES or is_cloud(path):

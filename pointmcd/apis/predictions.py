@@ -2,7 +2,8 @@
 
 import csv
 import glob
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,18 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from pointmcd.apis.batches import Outcome, Rejected, Task
-from pointmcd.apis.files import files_of_folder, load_shape
+from pointmcd.apis.files import NO_SHAPES, is_shape, load_shape, visible_files
 from pointmcd.apis.student import Student
 from pointmcd.datasets.preparation.archive import is_archive, unpack
 from pointmcd.datasets.preparation.sources import Shape, SourceError
+from pointmcd.datasets.preparation.sources.mesh_folder import MeshFolder
+from pointmcd.datasets.preparation.sources.walk import say_passed_over
 from pointmcd.evaluation.part_segmentation import predict_parts
 from pointmcd.files import file_sha256, write_json, written_aside
 from pointmcd.geometry import CloudColumns, MeshError, normalize, to_z_up
 from pointmcd.geometry.formats.ply import points_as_ply
+
+COMPANIONS = MeshFolder.companions  # materials, textures and labels, which belong to meshes
 
 
 def find_tasks(
@@ -31,7 +36,8 @@ def find_tasks(
 ) -> list[Task]:
     """Find the shapes that files, folders, globs and archives are or hold.
 
-    What is not there, or cannot be unpacked, is a task that is rejected when it is loaded.
+    What is not there, or cannot be unpacked, is a task that is rejected when it is loaded. Files of folders
+    and archives that are no shapes are passed over, which is said; so are archives within archives.
 
     Args:
         inputs: Paths and globs.
@@ -42,34 +48,77 @@ def find_tasks(
         limited: As ``unpack``.
     """
     tasks: list[Task] = []
-    seen: set[Path] = set()
-    for number, text in enumerate(inputs):
-        path = Path(text)
-        matches = [] if path.exists() else [Path(found) for found in sorted(glob.glob(text, recursive=True))]
-        for one in matches or [path]:
-            if one.resolve() in seen:  # a file that two globs match
+    others: list[str] = []
+    for one in _given(inputs):
+        for name, place, file in _expand(str(one), "", one, unpacked, limited, others):
+            if isinstance(file, str):
+                tasks.append(Task(name, partial(_refuse, file)))
                 continue
-            seen.add(one.resolve())
-            try:
-                files = _files(one, unpacked / f"{number} {len(seen)}", limited)
-            except (MeshError, SourceError, OSError) as error:
-                tasks.append(Task(str(one), partial(_refuse, str(error))))
-                continue
-            for name, file in files.items():
-                label = _label(student, category, Path(name))
-                load = partial(_load, student, columns, label, file, name)
-                tasks.append(Task(name, load, Path(name).stem, label))
+            label = _label(student, category, Path(name))
+            load = partial(_load, student, columns, label, file, name)
+            tasks.append(Task(name, load, Path(name).stem, label, place))
+    say_passed_over(others)
     return tasks
 
 
-def _files(path: Path, unpacked: Path, limited: bool) -> dict[str, Path]:
-    """Files of shapes by the names that messages and tables call them."""
-    if is_archive(path):
-        unpack(path, unpacked, limited)
-        return {f"{path}/{name}": file for name, file in files_of_folder(unpacked).items()}
-    if path.is_dir():
-        return {str(path / name): file for name, file in files_of_folder(path).items()}
-    return {str(path): path}
+def _given(inputs: Sequence[str]) -> Iterator[Path]:
+    """Yield the paths that are given, and those that globs match, each once."""
+    seen: set[Path] = set()
+    for text in inputs:
+        path = Path(text)
+        matches = [] if path.exists() else [Path(found) for found in sorted(glob.glob(text, recursive=True))]
+        for one in matches or [path]:
+            if one.resolve() not in seen:
+                seen.add(one.resolve())
+                yield one
+
+
+def _expand(
+    name: str, place: str, path: Path, unpacked: Path, limited: bool, others: list[str]
+) -> Iterator[tuple[str, str, Path | str]]:
+    """Yield the shapes that a path is or holds: name and place, as in ``Task``, and the file or its fault.
+
+    Args:
+        name: What messages call the path.
+        place: Its path within the input; empty for the input itself.
+        path: File, folder or archive.
+        unpacked: As ``find_tasks``.
+        limited: As ``unpack``.
+        others: Takes the names of files that are passed over.
+    """
+    folder = path
+    try:
+        if is_archive(path):
+            folder = Path(tempfile.mkdtemp(dir=unpacked), "files")
+            unpack(path, folder, limited)
+        elif not path.is_dir():
+            missing = "is neither a file nor a folder" if path.exists() else "there is no file of that name"
+            yield name, place or path.name, path if path.is_file() else missing
+            return
+        inner = visible_files(folder)
+    except (SourceError, OSError) as error:
+        yield name, place, _reason(error, name, path)
+        return
+    # an archive within an archive could hold itself
+    taken = [one for one in inner if is_shape(one) or (folder == path and is_archive(folder / one))]
+    others += [
+        str(Path(name, one)) for one in inner if one not in taken and one.suffix.lower() not in COMPANIONS
+    ]
+    if not taken:
+        yield name, place, NO_SHAPES
+    for one in taken:
+        yield from _expand(
+            str(Path(name, one)), str(Path(place, one)), folder / one, unpacked, limited, others
+        )
+
+
+def _reason(error: Exception, name: str, file: Path) -> str:
+    """Return what is wrong: without the name, which stands before it, or where an archive was unpacked."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    text = text.replace(str(file), name)
+    return text.removeprefix(f"{name}: ").removeprefix(f"{name} ") or "unreadable"
 
 
 def _label(student: Student, category: str | None, path: Path) -> int | None:
@@ -89,8 +138,7 @@ def _load(student: Student, columns: CloudColumns, label: int | None, file: Path
     try:
         return load_shape(file, student.inputs, columns)
     except MeshError as error:
-        # messages name it as the user did, and not where an archive was unpacked
-        raise MeshError(str(error).replace(str(file), "").lstrip(": ") or "unreadable") from None
+        raise MeshError(_reason(error, name, file)) from None
 
 
 def _refuse(reason: str) -> Shape:
@@ -208,20 +256,19 @@ class Report:
         shares = {name: float((parts == part).mean()) for name, part in zip(names, own, strict=True)}
         row: dict[str, Any] = {"category": self.student.class_names[label], "parts": shares}
         if self.folder is not None:
-            stem = self._place(Path(found.task.name))
+            stem = self._place(Path(found.task.place))
             row["files"] = [
                 str(write_parts(stem, suffix, points, parts, own, names)) for suffix in ("ply", "csv")
             ]
         return row
 
-    def _place(self, name: Path) -> Path:
+    def _place(self, inner: Path) -> Path:
         """Where the parts of a shape are written, without suffix; no two shapes have the same place."""
         assert self.folder is not None
-        inner = [part for part in name.parts if part not in (name.anchor, "..")]
-        place, number = self.folder.joinpath(*inner), 1
+        place, number = self.folder / inner.with_suffix(""), 1
         while place in self._written:
             number += 1
-            place = self.folder.joinpath(*inner[:-1], f"{inner[-1]}-{number}")
+            place = self.folder / inner.with_name(f"{inner.stem}-{number}")
         self._written.add(place)
         return place
 

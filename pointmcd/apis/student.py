@@ -179,12 +179,13 @@ class Student:
         """Return the place of a category in ``class_names``.
 
         Raises:
-            ValueError: It is not known; the text suggests the nearest.
+            ValueError: It is not known; the text suggests the nearest and lists all.
         """
         if category not in self.class_names:
             near = difflib.get_close_matches(category, self.class_names, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.class_names)}"
-            raise ValueError(f"category {category!r} is not known; {hint}")
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            known = ", ".join(self.class_names)
+            raise ValueError(f"category {category!r} is not known; {hint}known: {known}")
         return self.class_names.index(category)
 
     def embed(self, shape: OneShape) -> np.ndarray:
@@ -296,6 +297,11 @@ def load_student(
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no exported student {path}; pointmcd export writes one")
+    if Path(path).suffix.lower() == ".onnx":
+        raise ValueError(
+            f"{path} is an ONNX file, which runs in onnxruntime; give the student itself, the .pth file that "
+            "pointmcd export wrote beside it"
+        )
     import_modules([imports] if isinstance(imports, str) else imports)
     exported = read_student_folder(path) if Path(path).is_dir() else read_checkpoint(path)
     if exported.get("format") != FORMAT:

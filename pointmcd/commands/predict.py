@@ -5,10 +5,11 @@
     pointmcd predict parts.pth chairs/ --category chair --parts out/
     pointmcd predict student.pth meshes/ --embeddings embeddings.npy
 
-Meshes and clouds may be mixed. Of folders and archives all shapes at any depth are taken. --parts writes, for
-each shape, NAME.parts.ply with coloured points and NAME.parts.csv, in the shape's own coordinates: all points
-of a cloud, and the sampled points of a mesh. --embeddings writes a row a shape, and their names beside it as
-NAME.names.json.
+Meshes and clouds may be mixed. Of folders, archives and archives in folders all shapes at any depth are
+taken; other files are passed over, and the console says of which kinds. --parts writes, for each shape,
+NAME.parts.ply with coloured points and NAME.parts.csv (NAME-2 where two have one name), in the folders that
+the shape lies in within the given one, and in the shape's own coordinates: all points of a cloud, and the
+sampled points of a mesh. --embeddings writes a row a shape, and their names beside it as NAME.names.json.
 
 The results stand on the console where no table is written.
 
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointmcd.commands.common import add_imports, make_parser, plain_errors
+from pointmcd.files import check_writable
 
 if TYPE_CHECKING:
     from pointmcd.apis.predictions import Report
@@ -68,9 +70,9 @@ def check(args: argparse.Namespace) -> None:
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder; name a file in it")
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            check_writable(path)
     if args.parts is not None:
-        args.parts.mkdir(parents=True, exist_ok=True)
+        check_writable(args.parts / "NAME.parts.ply")
 
 
 @plain_errors()
@@ -144,7 +146,9 @@ def finish(report: Report, args: argparse.Namespace) -> int:
         report.write_json(args.json)
     if args.embeddings is not None:
         report.write_embeddings(args.embeddings)
-    written = [str(path) for path in (args.csv, args.json, args.embeddings, args.parts) if path is not None]
+    written = [str(path) for path in (args.csv, args.json, args.embeddings) if path is not None]
+    if args.parts is not None:
+        written.append(f"the parts of {len(report.rows)} in {args.parts}")
     print(f"{len(report.rows)} shapes" + (f"; wrote {', '.join(written)}" if written else ""))
     if report.rejected:
         print(f"rejected: {len(report.rejected)}", file=sys.stderr)

@@ -21,10 +21,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", help="default: that of the test; of a set, test")
     parser.add_argument("--shapes", type=int, default=500, metavar="N", help="at most (default: %(default)s)")
     args = parser.parse_args(argv)
+    from pointmcd.files import check_writable
     from pointmcd.report import write_report
 
     is_set = (args.source / "manifest.json").is_file()
     # a prepared set is not to be written into
     out = args.out or (Path(f"{args.source.resolve().name}.html") if is_set else args.source / "report.html")
+    check_writable(out)
     done = write_report(args.source, out, args.data, args.split, args.shapes)
     print(f"wrote {out}: {done['shapes']} of {done['of']} shapes, {done['bytes'] / 1e6:.1f} MB")

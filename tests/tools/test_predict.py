@@ -104,14 +104,17 @@ def test_bad_files_are_named_and_the_others_written(classifier, shapes, capsys):
     (shapes / "in/bad.off").write_text("OFF\n1 1\n")
     (shapes / "broken.zip").write_bytes(b"PK no archive")
     (shapes / "out.csv").write_text("the old one")
+    (shapes / "empty").mkdir()
     words = [str(classifier), str(shapes / "in"), str(shapes / "broken.zip"), str(shapes / "none*.ply")]
+    words.append(str(shapes / "empty"))
     assert predict.main([*words, str(shapes / "in/notes.md"), "--csv", str(shapes / "out.csv")]) == 3
     table = list(csv.DictReader((shapes / "out.csv").open(newline="")))
-    assert [row["rejected"] == "" for row in table] == [True, True, False, False, False, False]
+    assert [row["rejected"] == "" for row in table] == [True, True, *[False] * 5]
     reasons = {row["file"].rpartition("/")[2]: row["rejected"] for row in table}
     assert reasons["bad.off"]
-    assert "cannot be unpacked" in reasons["broken.zip"]
-    assert "there is no file" in reasons["none*.ply"]
+    assert reasons["broken.zip"].startswith("cannot be unpacked: ")
+    assert reasons["none*.ply"] == "there is no file of that name"
+    assert reasons["empty"].startswith("holds no shapes (.off, ")
     assert "is none of .off" in reasons["notes.md"]
     shown = capsys.readouterr().err
     for name in ("bad.off", "broken.zip", "none*.ply"):
@@ -119,6 +122,55 @@ def test_bad_files_are_named_and_the_others_written(classifier, shapes, capsys):
     with pytest.raises(SystemExit, match="none of 1 shapes can be used"):
         predict.main([str(classifier), str(shapes / "in/bad.off"), "--csv", str(shapes / "out.csv")])
     assert "a [1].off" in (shapes / "out.csv").read_text()  # what was there is there
+
+
+def test_archives_in_folders_are_read_and_other_files_said(classifier, shapes, capsys):
+    shutil.move(shapes / "more.zip", shapes / "in/more.zip")
+    for name in ("a.step", "b.STEP", "box/c.fbx", "box/of_c.mtl", ".hidden.step"):
+        (shapes / "in" / name).write_text("")
+    with zipfile.ZipFile(shapes / "in/only.zip", "w") as archive:
+        archive.write(shapes / "in/more.zip", "inner.zip")
+    (shapes / "in/bad.zip").write_bytes(b"")
+    assert predict.main([str(classifier), str(shapes / "in"), "--json", str(shapes / "a.json")]) == 3
+    read = json.loads((shapes / "a.json").read_text())
+    names = ["b.xyz", "box/a [1].off", "more.zip/cone/e.stl"]
+    assert [row["file"] for row in read["shapes"]] == [str(shapes / "in" / name) for name in names]
+    rejected = {Path(row["file"]).name: row["reason"] for row in read["rejected"]}
+    assert rejected["only.zip"].startswith("holds no shapes")
+    assert list(rejected) == ["bad.zip", "only.zip"]
+    shown = capsys.readouterr().err
+    assert (
+        "5 file(s) of formats that are not read are passed over (2 .step, 1 .fbx, 1 .md, 1 .zip): " in shown
+    )
+    assert str(shapes / "in/a.step") in shown
+
+
+def test_parts_are_written_as_the_shapes_lie_in_what_was_given(segmenter, shapes, monkeypatch, capsys):
+    creation.box().export(shapes / "in/box/a [1].obj")
+    (shapes / "other").mkdir()
+    shutil.copy(shapes / "e.stl", shapes / "other/e.stl")
+    monkeypatch.chdir(shapes / "other")
+    inputs = [shapes / "in", shapes / "more.zip", shapes / "e.stl", "../other/e.stl", "../c.npy"]
+    words = [str(segmenter), *map(str, inputs), "--category", "box", "--parts", str(shapes / "out")]
+    assert predict.main(words) == 0
+    places = ["b", "box/a [1]", "box/a [1]-2", "c", "cone/e", "e", "e-2"]
+    found = {path.relative_to(shapes / "out").as_posix() for path in (shapes / "out").rglob("*.*")}
+    assert found == {f"{place}.parts.{suffix}" for place in places for suffix in ("ply", "csv")}
+    assert capsys.readouterr().out.endswith(f"7 shapes; wrote the parts of 7 in {shapes / 'out'}\n")
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_the_student_is_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    for option, name in (
+        ("--csv", "a.csv"),
+        ("--json", "a.json"),
+        ("--embeddings", "a.npy"),
+        ("--parts", "out"),
+    ):
+        asked = tmp_path / "file" / name
+        with pytest.raises(SystemExit, match=rf"{asked}\S*: cannot be written \(") as refused:
+            predict.main(["no student.pth", "x.off", option, str(asked)])
+        assert ".tmp" not in str(refused.value)
 
 
 def test_parts_lie_on_the_shape_as_it_was_given(segmenter, shapes):
@@ -163,9 +215,13 @@ def test_points_of_a_mesh_come_back_where_they_were(tmp_path, up):
 
 def test_what_a_student_cannot_say_is_refused_before_it_reads(classifier, segmenter, shapes, tmp_path):
     headless = write_student(tmp_path / "none.pth", None)
+    onnx = tmp_path / "student.onnx"
+    onnx.write_bytes(b"")
     for words, message in (
         ([classifier, "x.off", "--parts", "out"], "segments no parts: leave out --parts"),
         ([segmenter, "x.off", "--category", "bux"], "did you mean 'box'"),
+        ([segmenter, "x.off", "--category", "hat"], "known: box, cone, torus"),
+        ([onnx, "x.off"], "is an ONNX file, .*; give the student itself"),
         ([headless, "x.off"], "give --embeddings"),
         ([classifier, "x.off", "--top", "0"], "--top is 0, needs at least 1"),
         ([classifier, "x.off", "--embeddings", "a.txt"], r"saved as \.npy"),

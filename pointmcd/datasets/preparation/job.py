@@ -78,7 +78,7 @@ def prepare(
             record = request.record()
             ready = _finished(out, work, record, overwrite)
             if ready is None:
-                held.enter_context(sole_writer(work / "lock", work))
+                held.enter_context(sole_writer(work / "lock", out))
                 _open_work_folder(request.path, work, record, overwrite, any_archive_size)
         if ranks.broadcast(ready is not None):
             return ready
