@@ -72,9 +72,11 @@ def segmented(parts_set: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A headless Chromium with WebGL in software."""
+    """A headless Chromium with WebGL in software; closed before other tests fork, whose processes would hold
+    the pipe on which its driver waits for the end.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install '.[dev]')")
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
