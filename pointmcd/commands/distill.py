@@ -32,9 +32,10 @@ from rich.console import Console
 
 from pointmcd.commands.common import add_cfg_options, add_imports, make_parser, make_table, plain_errors
 from pointmcd.commands.frozen_teacher import add_trunk_arguments, build_trunks, cache_frozen
+from pointmcd.commands.launch import refuse_copies
 from pointmcd.config_files import CONFIGS
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
-from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
 from pointmcd.files import read_json, write_json
 
 ALONE, DISTILLED = "baseline", "pointmcd"
@@ -102,6 +103,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors("the same command goes on from here")
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    refuse_copies()
     from pointmcd.datasets.prepared_set import PreparedSet
     from pointmcd.registry import import_modules
 
@@ -260,7 +262,7 @@ class Distillation:
             ValueError: The folder holds a run with other settings.
         """
         from pointmcd.datasets.prepared_set import PreparedSet
-        from pointmcd.evaluation.fine_tuning import train_and_test
+        from pointmcd.evaluation.fine_tuning import check_settings, fit_batch, train_and_test
 
         folder = self.place(side, seed, split)
         settings: dict[str, Any] = {
@@ -273,19 +275,14 @@ class Distillation:
         if side == DISTILLED:
             settings["teacher"] = read_json(self.folder / f"{teacher}.json")
             settings |= {"recipe": self.recipe, "further": self.args.further}
-        noted = folder / "settings.json"
-        if noted.is_file():
-            before = OF_BEFORE | read_json(noted)
-            if changed := [key for key in settings if before.get(key) != settings[key]]:
-                raise ValueError(
-                    f"{folder} holds a run with another {', '.join(changed)}; give another --out, or "
-                    "delete it"
-                )
+        check_settings(folder, settings, OF_BEFORE)
         if (folder / "result.json").is_file():
             self.trainings -= 1
             return read_json(folder / "result.json")
         config = self.config(side, seed, split, judged, teacher)
-        write_json(noted, settings)
+        if (shapes := fit_batch(config)) is not None:
+            self.console.print(f"{folder.name}: a batch of {shapes}, as there are no more shapes to train on")
+        write_json(folder / "settings.json", settings)
         self.console.print(f"{folder.name} ...{self.minutes_left()}", soft_wrap=True)
         started = time.monotonic()
         result = train_and_test(config, folder)
@@ -309,7 +306,9 @@ class Distillation:
             f"{self.args.backbone} alone": [run[METRIC] for run in results[ALONE]],
             f"{self.args.backbone}, distilled": [run[METRIC] for run in results[DISTILLED]],
         }
-        title = f"{self.args.labels:g} % of the labels, test split, last epoch, {len(teachers)} seed(s)"
+        title = (
+            f"{self.args.labels:g} % of the labels, test split, last epoch, {counted(len(teachers), 'seed')}"
+        )
         rows = ((name, plus_minus(mean_and_std(row))) for name, row in values.items())
         table = make_table(title, ("", ">overall accuracy %"), rows)
         verdict = (

@@ -18,6 +18,7 @@ import numpy as np
 from rich.console import Console
 
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
+from pointmcd.commands.launch import refuse_copies
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
 from pointmcd.evaluation.statistics import in_words, mean_and_std, plus_minus
 from pointmcd.files import file_sha256, read_json, write_json
@@ -60,6 +61,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors("the same command goes on from the runs that are done")
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    refuse_copies()
     from pointmcd.evaluation.fine_tuning import MIN_SHARE
 
     if args.min_share is None:
@@ -132,7 +134,7 @@ def finished_run(
 ) -> dict[str, Any]:
     """Return the result of a run, trained now unless it is there already."""
     from pointmcd.datasets.prepared_set import PreparedSet
-    from pointmcd.evaluation.fine_tuning import labelled_shapes, run_config, train_and_test
+    from pointmcd.evaluation.fine_tuning import check_settings, labelled_shapes, run_config, train_and_test
 
     config = run_config(args.config, args.cfg_options, percent / 100, seed, start, args.min_share)
     labelled = labelled_shapes(config)
@@ -147,14 +149,7 @@ def finished_run(
         "batch_size": batch,
         "epochs": epochs,
     }
-    if (folder / "settings.json").is_file():
-        before = read_json(folder / "settings.json")
-        if not isinstance(before, dict):
-            raise ValueError(f"{folder}/settings.json is damaged: delete the folder to train the run anew")
-        if changed := [name for name in settings if before.get(name) != settings[name]]:
-            raise ValueError(
-                f"{folder} holds a run with another {', '.join(changed)}; give another --out, or delete it"
-            )
+    check_settings(folder, settings)
     if (folder / "result.json").is_file():
         return read_result(folder / "result.json")
     folder.mkdir(parents=True, exist_ok=True)

@@ -42,11 +42,23 @@ def join_processes(launcher: str) -> None:
         )
     if launcher == "slurm":
         env.update(from_slurm(env))
-    elif not started and (tasks := int(env.get("SLURM_STEP_NUM_TASKS", "1"))) > 1:
-        raise ValueError(
-            f"srun started this {tasks} times, and each would train all of it; give --launcher slurm "
-            "(tools/slurm_train.sh does), or one task"
-        )
+    else:
+        refuse_copies("give --launcher slurm (tools/slurm_train.sh does), or one task")
+
+
+def refuse_copies(remedy: str = "give one task (srun --ntasks=1)") -> None:
+    """Refuse to be one of several copies of a command.
+
+    Args:
+        remedy: What to do instead; by default, of a command that runs in one process alone.
+
+    Raises:
+        ValueError: srun started several, and torchrun none.
+    """
+    env = os.environ
+    started = "RANK" in env and "WORLD_SIZE" in env
+    if not started and (tasks := int(env.get("SLURM_STEP_NUM_TASKS", "1"))) > 1:
+        raise ValueError(f"srun started this {tasks} times, and each would train all of it; {remedy}")
 
 
 def from_slurm(env: Mapping[str, str]) -> dict[str, str]:

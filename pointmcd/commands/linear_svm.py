@@ -24,7 +24,7 @@ from pointmcd.commands import frozen_features
 from pointmcd.commands.common import make_table, plain_errors
 from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
 from pointmcd.evaluation.linear_svm import FOLDS, GRID, linear_svm
-from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
 from pointmcd.progress import track
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     console.print(run_table(report, runs))
     console.print(
-        f"feature: {sets[0].about['feature']}\nspread: {report['spread']}\nwrote {path} and {len(runs)} runs",
+        f"feature: {sets[0].about['feature']}\nspread: {report['spread']}\n"
+        f"wrote {path} and {counted(len(runs), 'run')}",
         soft_wrap=True,
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
 from pointmcd.commands.launch import add_launcher, join_processes
 from pointmcd.evaluation.part_segmentation import PROTOCOLS
-from pointmcd.evaluation.statistics import in_words, with_unit
+from pointmcd.evaluation.statistics import counted, in_words, with_unit
 from pointmcd.files import write_json
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
         if name not in ("votes", "voted"):
             console.print(f"{in_words(name)}: {with_unit(name, value)}")
     for name, value in figures.get("voted", {}).items():
-        console.print(f"{in_words(name)} with {figures['votes']} votes: {with_unit(name, value)}")
+        console.print(f"{in_words(name)} with {counted(figures['votes'], 'vote')}: {with_unit(name, value)}")
     data = {"data_root": str(dataset.prepared.root), "split": dataset.split_name}
     write_json(stem.with_suffix(".json"), {**figures, **data, **details})
     if picture is not None:

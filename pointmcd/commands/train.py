@@ -20,6 +20,9 @@ from pointmcd.progress import Progress
 if TYPE_CHECKING:
     from pointmcd.engine.runner import Runner
 
+LABELLED = "data/meshes"
+"""Stands for a set with labels, as in the README."""
+
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
@@ -81,7 +84,7 @@ def make_runner(args: argparse.Namespace) -> Runner:
 
 def closing(runner: Runner, args: argparse.Namespace) -> str:
     """Return what a training leaves: its last result, the checkpoint, the log, and what to type next."""
-    from pointmcd.engine.console import in_figures
+    from pointmcd.engine.console import in_figures, made_steps
 
     scalars = {name: one.current() for name, one in runner.message_hub.log_scalars.items()}
     metrics = {name.removeprefix("val/"): value for name, value in scalars.items() if name.startswith("val/")}
@@ -90,15 +93,20 @@ def closing(runner: Runner, args: argparse.Namespace) -> str:
         figures += f", {runner.val_dataloader.dataset.split_name} split"
     else:
         figures = f"loss {scalars.get('train/loss', float('nan')):.4g}"
+    result = f"{figures}, epoch {runner.epoch}"
+    if not made_steps(runner):
+        result = f"finished already, at epoch {runner.epoch}: nothing was trained"
     checkpoint = (Path(runner.work_dir) / "last_checkpoint").read_text().strip()
     lines = {
-        "result": f"{figures}, epoch {runner.epoch}",
+        "result": result,
         "checkpoint": os.path.relpath(checkpoint),
         "log": os.path.relpath(runner.logger.log_file),
     }
     if words := after_training(runner, args, lines["checkpoint"]):
         options = ["--cfg-options", *args.cfg_options] if args.cfg_options and "--config" not in words else []
         lines["next"] = next_step(*words, *options)
+        if words[-1] == LABELLED != str(runner.cfg.data_root):
+            lines["--data"] = "any prepared set with labels and a test split"
     return "\n" + "\n".join(f"{name:<12}{line}" for name, line in lines.items())
 
 
@@ -114,5 +122,8 @@ def after_training(runner: Runner, args: argparse.Namespace, checkpoint: str) ->
     if runner.cfg.get("test_cfg") is not None:
         return ["test", config, checkpoint]
     if isinstance(model, PointModel):
-        return ["linear-svm", checkpoint, "--config", config, "--data", str(runner.cfg.data_root)]
+        prepared = getattr(runner.train_dataloader.dataset, "prepared", None)
+        labelled = prepared is None or "test" in prepared.splits
+        data = str(runner.cfg.data_root) if labelled else LABELLED
+        return ["linear-svm", checkpoint, "--config", config, "--data", data]
     return []

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import mmengine
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, IterTimerHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from rich.console import Console
 
-from pointmcd.evaluation.statistics import in_words, with_unit
+from pointmcd.evaluation.statistics import counted, in_words, with_unit
 from pointmcd.progress import Progress, clock
 from pointmcd.registry import HOOKS
 
@@ -48,12 +48,14 @@ class ConsoleHook(Hook):
         """Begin the bar."""
         self._runner = runner
         self._steps.clear()
-        shapes = len(runner.train_dataloader.dataset)
-        length = f"{runner.max_iters} steps"
+        shapes = counted(len(runner.train_dataloader.dataset), "shape")
+        length = counted(runner.max_iters, "step")
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            length = f"{runner.max_epochs} epochs of {len(runner.train_dataloader)} steps"
+            steps = counted(len(runner.train_dataloader), "step")
+            length = f"{counted(runner.max_epochs, 'epoch')} of {steps}"
         if self._lines:
-            self._print(runner, f"{Path(runner.work_dir).name}: {length} on {shapes} shapes")
+            finished = ", finished already" if runner.iter >= runner.max_iters else ""
+            self._print(runner, f"{Path(runner.work_dir).name}: {length} on {shapes}{finished}")
         self.progress.begin(self._title + self._place(runner), runner.max_iters, runner.iter)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -161,6 +163,11 @@ class ConsoleHook(Hook):
                 guess = VALIDATION_SHARE * step * len(runner.val_dataloader)
                 left += count * (guess if self._validation is None else self._validation)
         return left
+
+
+def made_steps(runner: Runner) -> bool:
+    """Whether a training made steps, rather than found itself finished when it was resumed."""
+    return any(runner.iter > hook.start_iter for hook in runner.hooks if isinstance(hook, IterTimerHook))
 
 
 def in_figures(metrics: dict[str, float]) -> str:

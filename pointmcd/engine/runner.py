@@ -31,6 +31,7 @@ from pointmcd.engine.loops import TrainLoop
 from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
 from pointmcd.engine.work_dir import INTERRUPTED, check_free, newest_checkpoint, note_last, sole_training
+from pointmcd.evaluation.statistics import counted
 
 ALWAYS = ("SeedHook", "TeacherMetricsHook")
 """Hooks that every Runner has, whatever ``custom_hooks`` lists."""
@@ -187,9 +188,11 @@ class Runner(mmengine.runner.Runner):
             note_last(self.work_dir, path)
         if stop.uncounted:  # all ranks are here, and the first to leave ends the others
             barrier()
-        where = f"after {self.epoch} epochs" + (f" and {stop.batches} steps" if stop.batches else "")
+        where = f"after {counted(self.epoch, 'epoch')}"
+        if stop.batches:
+            where += f" and {counted(stop.batches, 'step')}"
         if not isinstance(self.train_loop, EpochBasedTrainLoop):
-            where = f"after {done} iterations"
+            where = f"after {counted(done, 'iteration')}"
         name = signal.Signals(stop.signal).name
         return TrainingStopped(f"{name} ended the training {where}, which are in {path}", stop.signal)
 
@@ -336,7 +339,7 @@ def _check_steps(name: str, loader: DataLoader, ranks: int) -> None:
     if not shapes:
         raise ValueError(f"{name} has no shapes")
     raise ValueError(
-        f"{name} has {shapes * ranks} shapes, fewer than its batch of {batch_size * ranks}, and drops "
-        f"what does not fill one (drop_last): no step would be made. Give --cfg-options "
+        f"{name} has {counted(shapes * ranks, 'shape')}, fewer than its batch of {batch_size * ranks}, and "
+        "drops what does not fill one (drop_last): no step would be made. Give --cfg-options "
         f"{name}.batch_size={shapes * ranks}"
     )

@@ -9,6 +9,7 @@ from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import build_runner, load_config
 from pointmcd.engine.schedules import LENGTHS
 from pointmcd.evaluation.metrics import Metric
+from pointmcd.files import read_json
 from pointmcd.registry import DATASETS
 
 MIN_SHARE = 0.25
@@ -91,6 +92,29 @@ def run_config(
     return config
 
 
+def fit_batch(config: Config) -> int | None:
+    """Lower a batch size that would make no step, to as many shapes as an epoch has.
+
+    Args:
+        config: A student's; changed in place.
+
+    Returns:
+        The new batch size, or None where it was left as it is.
+
+    Raises:
+        ValueError: There is one shape alone, too few for batch norm.
+    """
+    loader = config.train_dataloader
+    dataset = DATASETS.build(loader.dataset)
+    shapes = getattr(dataset, "epoch_size", len(dataset))
+    if loader.batch_size <= shapes:
+        return None
+    if shapes < 2:
+        raise ValueError(f"{dataset.prepared.root} has {shapes} shapes to train on: too few for batch norm")
+    loader.batch_size = shapes
+    return shapes
+
+
 def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
     """Refuse a learning rate that does not follow the number of epochs."""
     epochs = config.train_cfg.max_epochs
@@ -101,6 +125,30 @@ def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
                 f"{path}: a fraction of the labels takes {epochs} epochs instead of {lasts}, which its "
                 f"{scheduler['type']} does not follow; use CosineAnnealingLR with T_max=None"
             )
+
+
+def check_settings(folder: Path, settings: dict[str, Any], of_before: dict[str, Any] | None = None) -> None:
+    """Refuse a folder that holds a run with other settings; one that has stored nothing yet is no run.
+
+    Args:
+        folder: Of the run; ``settings.json`` there says what it was made with.
+        settings: Of the run to make.
+        of_before: What a ``settings.json`` was made with that does not say.
+
+    Raises:
+        ValueError: They differ, or what is there is damaged.
+    """
+    noted = folder / "settings.json"
+    if not noted.is_file() or not ((folder / "result.json").is_file() or any(folder.glob("*.pth"))):
+        return
+    before = read_json(noted)
+    if not isinstance(before, dict):
+        raise ValueError(f"{noted} is damaged: delete the folder to train the run anew")
+    before = {**(of_before or {}), **before}
+    if changed := [name for name in settings if before.get(name) != settings[name]]:
+        raise ValueError(
+            f"{folder} holds a run with another {', '.join(changed)}; give another --out, or delete it"
+        )
 
 
 def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:

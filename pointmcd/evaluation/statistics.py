@@ -30,6 +30,11 @@ def in_words(metric: str) -> str:
     return metric.replace("_", " ").replace("miou", "mIoU")
 
 
+def counted(number: int, what: str) -> str:
+    """``1 shape``, ``2 shapes``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def with_unit(metric: str, value: float) -> str:
     """Return a figure in percent, but for the distances, whose names end in ``l1``."""
     return f"{value:.4f}" if metric.endswith("_l1") else f"{value:.2f} %"

@@ -88,9 +88,7 @@ def test_a_signal_stores_the_step_and_resuming_is_bit_exact(tiny_set, tmp_path, 
     runner = build_runner(tiny(tiny_set, tmp_path))
     runner.register_hook(At(iteration, raise_signal(number)))
     steps = iteration - 2
-    with pytest.raises(
-        KeyboardInterrupt, match=f"{number.name} .* after 1 epochs and {steps} steps"
-    ) as found:
+    with pytest.raises(KeyboardInterrupt, match=f"{number.name} .* after 1 epoch and {steps} steps") as found:
         runner.train()
     assert found.value.signal == number
     assert sorted(path.name for path in tmp_path.glob("*.pth*")) == ["epoch_1.pth", "interrupted.pth"]

@@ -6,12 +6,16 @@ import threading
 import warnings
 
 import pytest
+import torch
 from rich.console import Console
 
 from pointmcd import progress as progress_module
 from pointmcd.commands import train
 from pointmcd.commands.common import make_parser, plain_errors
+from pointmcd.datasets.preparation.job import Request, prepare
+from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.engine.console import in_figures
+from pointmcd.geometry import CameraRig
 from pointmcd.progress import Progress, clock, is_live
 
 SMALL = [f"{split}_dataloader.dataset.num_points=64" for split in ("train", "val", "test")]
@@ -42,6 +46,50 @@ def test_a_training_in_a_pipe(taught_set, tmp_path, monkeypatch, capsys):
     assert said["next"].startswith(
         f"pointmcd test pointmcd_pointnet_modelnet work/epoch_2.pth --cfg-options data_root={taught_set} "
     )
+
+
+def test_a_finished_training_is_not_resumed_in_silence(taught_set, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["baseline_pointnet_modelnet", "--work-dir", "work", "--cfg-options", f"data_root={taught_set}"]
+    words += [*SMALL, "train_cfg.max_epochs=1", "train_dataloader.batch_size=24"]
+    train.main(words)
+    assert "nothing was trained" not in capsys.readouterr().out
+    before = (tmp_path / "work/epoch_1.pth").read_bytes()
+    train.main([*words, "--resume"])
+    _, first, *_, result, checkpoint, _, following = capsys.readouterr().out.splitlines()
+    assert first == "work: 1 epoch of 1 step on 24 shapes, finished already"
+    assert result == "result      finished already, at epoch 1: nothing was trained"
+    assert checkpoint.endswith("work/epoch_1.pth")
+    assert "pointmcd test baseline_pointnet_modelnet work/epoch_1.pth" in following
+    assert (tmp_path / "work/epoch_1.pth").read_bytes() == before
+
+
+def test_features_of_a_set_without_labels_are_judged_on_another(
+    taught_set, tiny_meshes, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    small = ["train_dataloader.batch_size=24", "train_dataloader.dataset.num_points=64"]
+
+    def says(data):
+        options = [f"data_root={data}", *small, "train_cfg.max_epochs=1"]
+        train.main(["pointmcd_pointnet_unlabelled", "--work-dir", "work", "--cfg-options", *options])
+        return [line for line in capsys.readouterr().out.splitlines() if "--data" in line]
+
+    assert says(taught_set)[0].endswith(f"--data {taught_set}")
+    request = Request(
+        "mesh-folder",
+        {"source": tiny_meshes, "unlabelled": True},
+        num_points=128,
+        rig=CameraRig((0.0, 90.0), (30.0,) * 2),
+        image_size=16,
+    )
+    prepare(request, tmp_path / "bare")
+    writer = TeacherCacheWriter(tmp_path / "bare", "autoencoder")
+    writer.write_split("train", iter([{"view_descriptors": torch.rand(36, 2, 8)}]))
+    writer.finish({"accuracy": {"train": {"reconstruction_l1": 0.05}}})
+    following, what = says(tmp_path / "bare")
+    assert following.endswith("--config pointmcd_pointnet_unlabelled --data data/meshes")
+    assert what == "--data      any prepared set with labels and a test split"
 
 
 def test_verbose_shows_the_log(taught_set, tmp_path, capsys):

@@ -31,9 +31,10 @@ def run(place, *words):
             str(place / "set"),
             *("--backbone", "PointNet", "--trunk", "test_resnet", "--labels", "60", "--folds", "3"),
             *("--weights", str(place / "weights.pth"), "--input-size", "0", "--seeds", "0", "1"),
-            *("--epochs", "1", "--out", str(place / "out"), *words),
+            *("--epochs", "1", "--out", str(place / "out")),
             *("--cfg-options", "train_dataloader.batch_size=8", "train_dataloader.dataset.num_points=32"),
             "test_dataloader.dataset.num_points=32",
+            *words,
         ]
     )
 
@@ -87,6 +88,24 @@ def test_a_teacher_that_is_not_better_is_named(place, capsys):
 def test_runs_of_other_settings_are_kept(place):
     with pytest.raises(SystemExit, match="holds a run with another epochs"):
         run(place, "--anyway", "--epochs", "2")
+
+
+def test_a_small_set_has_a_smaller_batch(place, capsys):
+    """The config's has 32; what failed before its first checkpoint is no run to keep."""
+    out = place / "small"
+    words = ["--anyway", "--seeds", "0", "--out", str(out)]
+    with pytest.raises(SystemExit, match="nowhere"):
+        run(place, *words, "--cfg-options", f"load_from={place}/nowhere.pth")
+    assert (out / "baseline_fit_s0/settings.json").is_file()
+    run(place, *words, "--cfg-options", "train_dataloader.batch_size=32")
+    said = capsys.readouterr().out
+    assert "baseline_fit_s0: a batch of 20, as there are no more shapes to train on" in said
+    for side in SIDES:
+        checkpoint = torch.load(out / f"{side}_train_s0/epoch_1.pth", weights_only=True)
+        assert config_of(checkpoint)["train_dataloader"]["batch_size"] == 24
+        assert checkpoint["meta"]["iter"] == 1
+    with pytest.raises(SystemExit, match="holds a run with another cfg_options"):
+        run(place, *words)
 
 
 def test_further_sets_and_few_labels(place):

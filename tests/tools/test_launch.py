@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pointmcd.commands import train
+from pointmcd.commands import distill, finetune, train
 from pointmcd.commands.launch import first_node, from_slurm, join_processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -82,6 +82,10 @@ def test_copies_of_a_training_are_refused(bare, tmp_path):
     assert (
         "srun started this 8 times, and each would train all of it; give --launcher slurm" in end.value.code
     )
+    for command, words in ((distill, ["set"]), (finetune, ["config.py", "--pretrained", "x.pth"])):
+        with pytest.raises(SystemExit, match=r"srun started this 8 times.*; give one task"):
+            command.main(words)
+    assert not list(tmp_path.iterdir())
     bare.setenv("RANK", "0")  # one torchrun a node
     bare.setenv("WORLD_SIZE", "1")
     join_processes("none")
