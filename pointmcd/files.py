@@ -41,14 +41,18 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out before any work whether ``written_aside`` can write a file; its folder is made.
+    """Find out before any work whether ``written_aside`` can write a file; nothing is left behind.
 
     Raises:
         ValueError, OSError: As ``written_aside``.
     """
+    missing = [folder for folder in Path(os.path.realpath(path)).parents if not folder.exists()]
     _, temporary, lock = _opened(path)
     temporary.unlink(missing_ok=True)
     os.close(lock)
+    with contextlib.suppress(OSError):  # somebody else uses it by now
+        for folder in missing:
+            folder.rmdir()
 
 
 @contextlib.contextmanager

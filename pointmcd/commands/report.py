@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     is_set = (args.source / "manifest.json").is_file()
     # a prepared set is not to be written into
     out = args.out or (Path(f"{args.source.resolve().name}.html") if is_set else args.source / "report.html")
-    check_writable(out)
+    if args.out is not None:
+        check_writable(out)
     done = write_report(args.source, out, args.data, args.split, args.shapes)
     print(f"wrote {out}: {done['shapes']} of {done['of']} shapes, {done['bytes'] / 1e6:.1f} MB")
