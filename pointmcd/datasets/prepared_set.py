@@ -18,6 +18,7 @@ the manifest's digest, the files' sizes and the arrays' headers; ``verify`` read
 """
 
 import os
+import re
 import reprlib
 from functools import cached_property, partial
 from pathlib import Path
@@ -50,6 +51,8 @@ ARRAYS = {
 """Type of each array, and its third axis."""
 UPS = ("x", "y", "z")
 NORMALIZATIONS = ("bounding_box",)
+CROPS = re.compile(r"ball of [0-9.e+-]+ m")
+"""What is said in place of a normalization where points are crops of a scene, in meters (projects/mvnet)."""
 VISIBILITIES = ("ray", "depth", "hpr", "none")
 UNHASHED = ("digest", "request", "rejected", "made_with", "manifest_sha256")
 """Manifest keys outside the digest: the same shapes from a folder and from an archive are the same set."""
@@ -344,14 +347,17 @@ def _check_values(manifest: dict[str, Any], path: Path) -> None:
         "points": type(points["num_points"]) is not int
         or points["num_points"] < 1
         or points.get("up", "z") not in UPS
-        # those of preparation.shape, and what a project says of its own crops
-        or not isinstance(points.get("normalization", ""), str),
+        or not _is_normalization(points.get("normalization", NORMALIZATIONS[0])),
         "visibility": manifest["visibility"] not in VISIBILITIES,
         "views": manifest["views"] is not None
         and (type(manifest["views"]["size"]) is not int or manifest["views"]["size"] < 1),
     }
     if wrong := [key for key, is_wrong in faults.items() if is_wrong]:
         raise DamagedError(f"{path} is damaged: its {wrong[0]} cannot be {reprlib.repr(manifest[wrong[0]])}")
+
+
+def _is_normalization(value: Any) -> bool:
+    return value in NORMALIZATIONS or (isinstance(value, str) and CROPS.fullmatch(value) is not None)
 
 
 def _are_copies(manifest: dict[str, Any]) -> bool:
