@@ -6,9 +6,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pointmcd.apis import load_student
-from pointmcd.commands import distill
+from pointmcd.commands import distill, distillation
 from pointmcd.datasets.prepared_set import manifest_digest
 from pointmcd.engine.agreement import config_of
 from pointmcd.models.teachers.trunks import build_trunk
@@ -60,7 +61,7 @@ def test_from_a_prepared_set_to_a_student(place, capsys):
     assert report["difference"]["low"] <= report["difference"]["mean"] <= report["difference"]["high"]
     assert len(load_student(out / "student.pth").classify(np.random.default_rng(0).normal(size=(99, 3)))) == 4
     steps = {torch.load(out / f"{side}_train_s0/epoch_1.pth")["meta"]["iter"] for side in SIDES}
-    assert recipe_in(out / "pointmcd_train_s0/epoch_1.pth") == distill.RECIPES["all"]
+    assert recipe_in(out / "pointmcd_train_s0/epoch_1.pth") == distillation.RECIPES["all"]
     assert steps == {24 // 8}  # as many on both sides, however many labels
     shown = capsys.readouterr().out
     assert "distilled less alone" in shown
@@ -68,6 +69,19 @@ def test_from_a_prepared_set_to_a_student(place, capsys):
     before = (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns
     run(place, "--anyway")
     assert (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns == before
+
+
+def test_several_shares_end_in_a_picture(place):
+    out = place / "shares"
+    run(place, "--anyway", "--seeds", "0", "--labels", "60", "100", "--out", str(out))
+    assert [
+        json.loads((out / f"{share}/distill.json").read_text())["labels_percent"] for share in (60, 100)
+    ] == [
+        60,
+        100,
+    ]
+    with Image.open(out / "label_shares.png") as picture:
+        assert picture.width > picture.height > 100
 
 
 def test_a_teacher_that_is_not_better_is_named(place, capsys):
@@ -120,7 +134,7 @@ def test_further_sets_and_few_labels(place):
     words = ["--further", str(further), "--labels", "9", "--seeds", "0", "--out", str(place / "few")]
     run(place, "--anyway", *words)
     checkpoint = place / "few/pointmcd_train_s0/epoch_1.pth"
-    assert recipe_in(checkpoint) == distill.RECIPES["few"]
+    assert recipe_in(checkpoint) == distillation.RECIPES["few"]
     saved = torch.load(checkpoint, weights_only=True)
     assert saved["meta"]["iter"] == 24 // 8
     assert config_of(saved)["train_dataloader"]["dataset"]["type"] == "JoinedShapes"
@@ -133,4 +147,4 @@ def test_further_sets_and_few_labels(place):
     ("labels", "name"), [(1, "few"), (9.9, "few"), (10, "some"), (49, "some"), (50, "all")]
 )
 def test_the_recipe_follows_from_the_labels(labels, name):
-    assert distill.recipe_of(labels) == name
+    assert distillation.recipe_of(labels) == name
