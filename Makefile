@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 venv: .venv/ready
 
-.venv/ready: pyproject.toml constraints.txt setup.py $(wildcard pointmcd/ops/cpu/*.cpp pointmcd/ops/cpu/*.h)
+.venv/ready: pyproject.toml constraints.txt setup.py $(wildcard pointmcd/ops/cpu/*.cpp pointmcd/ops/cpu/*.h pointmcd/geometry/cpp/*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade 'setuptools<81' wheel
 	$(BIN)/python -m pip install -c constraints.txt torch torchvision

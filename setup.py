@@ -1,8 +1,8 @@
-"""Build the C++ kernels of pointmcd.ops, once for each instruction set, and pack ``configs/`` as
-``pointmcd/configs``; everything else is in pyproject.toml.
+"""Build the C++ kernels of ``pointmcd.ops`` and ``pointmcd.geometry``, once for each instruction set, and
+pack ``configs/`` as ``pointmcd/configs``; everything else is in pyproject.toml.
 
-The kernels are optional: where they do not compile, the installation goes on without them and the torch forms
-run.
+The kernels are optional: where they do not compile, the installation goes on without them and the plain
+forms run.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = sorted(str(path) for path in Path("pointmcd/ops/cpu").glob("*.cpp"))
+OPS, GEOMETRY = "pointmcd/ops/cpu", "pointmcd/geometry/cpp"
 FLAGS = ["-std=c++17", "-g0", "-fopenmp", "-fvisibility=hidden"]
 # What these kernels need of -O3, in less time to compile.
 FLAGS += ["-O2", "-fvect-cost-model=dynamic", "-fpeel-loops"]
@@ -61,13 +61,15 @@ setup(
     cmdclass={"build_ext": BuildKernels},
     ext_modules=[
         Extension(
-            f"pointmcd.ops.cpu.kernels_{name}",
-            SOURCES,
-            depends=["pointmcd/ops/cpu/common.h", "pointmcd/ops/cpu/simd.h"],
+            f"{folder.replace('/', '.')}.kernels_{name}",
+            sorted(str(path) for path in Path(folder).glob("*.cpp")),
+            depends=sorted(str(path) for path in Path(folder).glob("*.h")),
             extra_compile_args=FLAGS + flags,
             extra_link_args=["-fopenmp"],
             optional=True,
         )
+        for folder in (OPS, GEOMETRY)
         for name, flags in INSTRUCTION_SETS.items()
+        if folder == OPS or name != "avx512"  # which the rasteriser does not gain from
     ],
 )

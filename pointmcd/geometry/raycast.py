@@ -1,5 +1,6 @@
 """Ray queries on one mesh, by Embree."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import trimesh
+    from embreex.rtcore_scene import EmbreeScene
 
 
 class Hits(NamedTuple):
@@ -18,7 +20,7 @@ class Hits(NamedTuple):
 
 
 class RayScene:
-    """A mesh with its bounding volume hierarchy: build it once, use it for the views and for the visibility.
+    """A mesh, and its bounding volume hierarchy from the first ray on: for the views and for the visibility.
 
     Embree calculates in float32. The unit ball keeps its errors near 1e-6, hence the check.
 
@@ -31,16 +33,21 @@ class RayScene:
     """
 
     def __init__(self, mesh: "trimesh.Trimesh", margin: float = 1e-3) -> None:
+        self.mesh = mesh
+        vertices = np.asarray(mesh.vertices)
+        radius = np.linalg.norm(vertices, axis=1).max() if len(mesh.faces) else np.nan
+        if not radius <= 1 + margin:
+            raise ValueError(f"a mesh in the unit ball is needed (see normalize); its radius is {radius:.4g}")
+
+    @cached_property
+    def _scene(self) -> "EmbreeScene":
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
 
-        self.mesh = mesh
-        vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
-        radius = np.linalg.norm(vertices, axis=1).max() if len(faces) else np.nan
-        if not radius <= 1 + margin:
-            raise ValueError(f"a mesh in the unit ball is needed (see normalize); its radius is {radius:.4g}")
-        self._scene = EmbreeScene(robust=True)
-        TriangleMesh(self._scene, vertices.astype(np.float32), faces.astype(np.int32))
+        scene = EmbreeScene(robust=True)
+        vertices, faces = np.asarray(self.mesh.vertices), np.asarray(self.mesh.faces)
+        TriangleMesh(scene, vertices.astype(np.float32), faces.astype(np.int32))
+        return scene
 
     def first_hit(self, origins: NDArray[np.float32], directions: NDArray[np.float32]) -> Hits:
         """Return the nearest hit of each ray; origins and directions (R, 3), directions of any length."""

@@ -1,6 +1,6 @@
-"""Grey shaded pictures of a mesh, with their depths and faces, by ray casting."""
+"""Grey shaded pictures of a mesh, with their depths and faces."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointmcd.geometry.cameras import CameraRig
+from pointmcd.geometry.corner_normals import corner_normals
+from pointmcd.geometry.correspondence import rig_intrinsics
 from pointmcd.geometry.mesh import face_geometry
+from pointmcd.geometry.raster import Seen, lens, look, native, pixel_rays
 from pointmcd.geometry.raycast import Hits, RayScene, as_scene
 
 if TYPE_CHECKING:
@@ -19,9 +22,6 @@ _AMBIENT, _HEAD, _KEY, _SPECULAR, _SHININESS = 0.18, 0.34, 0.36, 0.10, 24
 # Where the key light stands, in the camera's axes (x right, y down, z forward): over the viewer's left
 # shoulder.
 _KEY_LIGHT = np.array((-0.5, -0.7, -0.5)) / np.linalg.norm((-0.5, -0.7, -0.5))
-
-# Doubled sheets have four faces at an edge; edges with more are smoothed between the nearest in order only.
-_MOST_FACES_AT_EDGE = 4
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,12 @@ def render_views(
     if shading not in ("smooth", "flat"):
         raise ValueError(f"shading must be 'smooth' or 'flat', not {shading!r}")
     scene = as_scene(mesh)
+    seen = _look(scene, rig, size, background)
     if shading == "smooth":
-        normals = corner_normals(scene.mesh, crease_deg).astype(np.float32)
+        normals = corner_normals(scene.mesh, crease_deg)
     else:
-        normals = face_geometry(scene.mesh)[0].astype(np.float32)
-
-    def normals_seen(hits: Hits, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = normals[hits.face]
-        if shading == "smooth":
-            second, third = hits.barycentric.T[..., None]
-            found = (1 - second - third) * found[:, 0] + second * found[:, 1] + third * found[:, 2]
-        return found
-
-    return render_scene(scene, rig, size, background, normals_seen)
+        normals = face_geometry(scene.mesh)[0][:, None]
+    return Views(_rgb(light(seen, normals.astype(np.float32), rig, background)), seen.depth, seen.face)
 
 
 def render_scene(
@@ -86,7 +79,7 @@ def render_scene(
     background: int,
     normals_seen: Callable[[Hits, NDArray[np.float32]], NDArray[np.float32]],
 ) -> Views:
-    """Cast the rays of a rig and light what they hit, as all pictures do.
+    """Render what has its own rule for normals, lit as all pictures are.
 
     Args:
         scene: What is seen.
@@ -95,91 +88,61 @@ def render_scene(
         background: Grey value, 0 to 255.
         normals_seen: Gives normals (R, 3), of any length and sign, of R hits, at points (R, 3).
     """
+    seen = _look(scene, rig, size, background)
+    return Views(_rgb(light_hits(seen, normals_seen, rig, background)), seen.depth, seen.face)
+
+
+def light(seen: Seen, normals: NDArray[np.float32], rig: CameraRig, background: int) -> NDArray[np.uint8]:
+    """Return grey values (V, H, H) of faces with normals (F, 3, 3) at their corners, or (F, 1, 3)."""
+    if native is None:
+        return light_hits(seen, lambda hits, _: blended(normals, hits), rig, background)
+    lenses, strengths = lens(rig_intrinsics(rig, seen.face.shape[-1])), (_AMBIENT, _HEAD, _KEY, _SPECULAR)
+    rotations = rig.world_to_camera()[:, :, :3]
+    strength = np.array(strengths, np.float32)
+    return native.shade(
+        normals, seen.face, seen.barycentric, rotations, lenses, strength, _KEY_LIGHT, background
+    )
+
+
+def light_hits(
+    seen: Seen,
+    normals_seen: Callable[[Hits, NDArray[np.float32]], NDArray[np.float32]],
+    rig: CameraRig,
+    background: int,
+) -> NDArray[np.uint8]:
+    """Return grey values (V, H, H); `light` with a rule for normals, and its plain form."""
+    grey = np.full(seen.face.shape, background, dtype=np.uint8)
+    cameras, size = rig.world_to_camera(), seen.face.shape[-1]
+    origins, directions = pixel_rays(rig_intrinsics(rig, size), cameras, (size, size))
+    key_light = (_KEY_LIGHT @ cameras[:, :, :3]).astype(np.float32)
+    for view in range(len(grey)):
+        there = seen.face[view] >= 0
+        rays = directions[view][there]
+        hits = Hits(*(values[view][there] for values in seen))
+        normal = normals_seen(hits, origins[view] + hits.distance[:, None] * rays)
+        grey[view][there] = _shade(normal, -rays, key_light[view])
+    return grey
+
+
+def blended(normals: NDArray[np.float32], hits: Hits) -> NDArray[np.float32]:
+    """Return normals (R, 3) of R hits of faces with normals (F, 3, 3) at their corners, or (F, 1, 3)."""
+    found = normals[hits.face]
+    if normals.shape[1] == 1:
+        return found[:, 0]
+    second, third = hits.barycentric.T[..., None]
+    return (1 - second - third) * found[:, 0] + second * found[:, 1] + third * found[:, 2]
+
+
+def _look(scene: RayScene, rig: CameraRig, size: int, background: int) -> Seen:
     if size < 1:
         raise ValueError(f"size must be positive, got {size}")
     if not 0 <= background <= 255:
         raise ValueError(f"background must be in 0..255, got {background}")
-    shape = (rig.num_views, size, size)
-    images = np.full((*shape, 3), background, dtype=np.uint8)
-    depth = np.full(shape, np.inf, dtype=np.float32)
-    face = np.full(shape, -1, dtype=np.int32)
-    origins, directions = rig.rays(size)
-    key_light = (_KEY_LIGHT @ rig.world_to_camera()[:, :, :3]).astype(np.float32)
-    for view, (rows, columns) in enumerate(_windows(scene.mesh, rig, size)):
-        window = directions[view, rows, columns].shape[:2]
-        ray = directions[view, rows, columns].reshape(-1, 3)
-        hits = scene.first_hit(np.broadcast_to(origins[view], ray.shape), ray)
-        depth[view, rows, columns] = hits.distance.reshape(window)
-        face[view, rows, columns] = hits.face.reshape(window)
-        seen = np.flatnonzero(hits.face >= 0)
-        hits = Hits(hits.face[seen], hits.distance[seen], hits.barycentric[seen])
-        normal = normals_seen(hits, origins[view] + hits.distance[:, None] * ray[seen])
-        grey = np.full(len(ray), background, dtype=np.uint8)
-        grey[seen] = _shade(normal, -ray[seen], key_light[view])
-        images[view, rows, columns] = grey.reshape(*window, 1)
-    return Views(images, depth, face)
+    return look(scene, rig_intrinsics(rig, size), rig.world_to_camera(), (size, size))
 
 
-def corner_normals(mesh: "trimesh.Trimesh", crease_deg: float) -> NDArray[np.float64]:
-    """(F, 3, 3) unit normals of the corners of every face, smooth except across creases.
-
-    A corner's normal is the area-weighted mean over the faces about its vertex that are joined to it by
-    edges that bend by less than ``crease_deg``. Neither the bend nor the mean depends on the winding, which
-    need not be consistent: the result has the sign of the face's own normal.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
-    normals, area = face_geometry(mesh)
-    num_corners = faces.size
-    # Half-edge 3 f + i runs from corner 3 f + i to the next corner of face f.
-    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    following = np.roll(np.arange(num_corners).reshape(-1, 3), -1, axis=1).ravel()
-    # In the face, perpendicular to the edge, away from it: opposite across a flat edge, equal where a sheet
-    # is folded back onto itself or doubled.
-    inward = np.cross(np.repeat(normals, 3, axis=0), vertices[end] - vertices[start])
-    inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), np.finfo(float).tiny)
-    edge = np.minimum(start, end) * np.int64(len(vertices)) + np.maximum(start, end)
-    order = np.argsort(edge, kind="stable")
-    one, other = np.concatenate([(order[:-k], order[k:]) for k in range(1, _MOST_FACES_AT_EDGE)], axis=1)
-    shared = edge[one] == edge[other]
-    one, other = one[shared], other[shared]
-    smooth = -_dot(inward[one], inward[other]) > np.cos(np.radians(crease_deg))
-    one, other = one[smooth], other[smooth]
-
-    # Each corner is there twice, with its face's normal and with the opposite one, and is linked to the copy
-    # of its neighbour that looks to the same side; the connected parts then have one side each.
-    same_way = start[one] == start[other]
-    tail = one, np.where(same_way, other, following[other])
-    head = following[one], np.where(same_way, following[other], other)
-    near, far = np.concatenate((tail, head), axis=1)
-    flip = np.tile(_dot(normals[one // 3], normals[other // 3]) < 0, 2)
-    links = np.concatenate(
-        ((near, far + num_corners * flip), (near + num_corners, far + num_corners * ~flip)), axis=1
-    )
-    graph = coo_array((np.ones(links.shape[1], dtype=bool), tuple(links)), shape=(2 * num_corners,) * 2)
-    num_groups, group = connected_components(graph, directed=False)
-
-    weighted = np.repeat(normals * area[:, None], 3, axis=0)
-    both_sides = np.concatenate((weighted, -weighted))
-    total = np.stack([np.bincount(group, both_sides[:, axis], num_groups) for axis in range(3)], axis=1)
-    mean = total[group[:num_corners]]
-    length = np.linalg.norm(mean, axis=1, keepdims=True)
-    # On a surface with one side only (a Moebius strip) the two copies meet and cancel.
-    cancelled = length <= 1e-6 * np.linalg.norm(weighted, axis=1, keepdims=True)
-    own = np.repeat(normals, 3, axis=0)
-    return np.divide(mean, length, out=own, where=~cancelled).reshape(-1, 3, 3)
-
-
-def _windows(mesh: "trimesh.Trimesh", rig: CameraRig, size: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns, for each view, of the rectangle about the projected mesh; outside nothing is seen."""
-    pixel, _ = rig.project(np.asarray(mesh.vertices), size)
-    # One pixel more on each side covers the rounding.
-    low = np.clip(np.floor(pixel.min(axis=1)) - 1, 0, size).astype(int)
-    high = np.clip(np.ceil(pixel.max(axis=1)) + 1, 0, size).astype(int)
-    for (left, top), (right, bottom) in zip(low, high, strict=True):
-        yield slice(top, bottom), slice(left, right)
+def _rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def _shade(
