@@ -78,7 +78,7 @@ def taught_set(tiny_set: Path) -> Path:
     root = tiny_set.with_name("taught")
     shutil.copytree(tiny_set, root)
     write_made_up_teachers(root, ("mobilenetv2", "tinyresnet", "frozen"), classifies=True)
-    write_made_up_teachers(root, ("parts", "autoencoder"), classifies=False)
+    write_made_up_teachers(root, ("parts", "autoencoder", "clip"), classifies=False)
     return root
 
 

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from pointmcd.apis.student_file import FORMAT, ROTATIONS, check_student
 from pointmcd.checkpoint import read_checkpoint, write_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.engine.agreement import (
     check_agreement,
     config_of,
@@ -31,7 +32,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     ``points``, the settings by which the training set's points were prepared (up axis, normalisation,
     sampling seed), and ``rotation``, how shapes were turned in training; of a student that sees normals or
     colours, ``inputs``; of a student that segments, also
-    ``part_names`` and ``class_parts``. A student that was trained without a head is exported without: it
+    ``part_names`` and ``class_parts``; of one that is aligned with texts, ``aligned_to``, the SHA-256 of the
+    image-text model's weights. A student that was trained without a head is exported without: it
     embeds shapes.
 
     Args:
@@ -70,6 +72,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     }
     if inputs := inputs_seen(config):
         exported["inputs"] = inputs
+    if (model["head"] or {}).get("type") == "EmbeddingHead":
+        exported["aligned_to"] = _space_of(config)
     if model["head"] is not None and getattr(MODELS.get(model["head"]["type"]), "dense", False):
         exported |= {"part_names": prepared.part_names, "class_parts": prepared.class_parts}
     try:
@@ -97,6 +101,12 @@ def rotation_in_training(model: Any) -> str:
         elif transform["type"] == "RandomRotateSO3":
             kinds.add("so3")
     return max(kinds, key=ROTATIONS.index)
+
+
+def _space_of(config: Config) -> str | None:
+    """SHA-256 of the weights of the image-text model in whose space a student was trained; None of none."""
+    teacher = TeacherCache(config.data_root, config.model.teacher.name).meta.get("teacher") or {}
+    return teacher["weights_sha256"] if teacher.get("type") == "ImageTextModel" else None
 
 
 def _trained_rotation(config: Config, saved: dict[str, Any]) -> str:

@@ -39,7 +39,13 @@ def model_card(exported: Mapping[str, Any], config: Config, checkpoint: str | Pa
     data_name = Path(config.data_root).resolve().name
     figures = _figures(Path(checkpoint))
     network, head = exported["model"]["backbone"]["type"], exported["model"]["head"]
-    task = "embed" if head is None else "segment" if "part_names" in exported else "classify"
+    task = (
+        "embed"
+        if head is None or head["type"] == "EmbeddingHead"
+        else "segment"
+        if "part_names" in exported
+        else "classify"
+    )
     results = [
         EvalResult(
             task_type=f"point-cloud-{'segmentation' if task == 'segment' else 'classification'}",

@@ -62,7 +62,7 @@ def export_onnx(student: Student, path: str | Path) -> None:
             dynamo=True,
             verbose=False,
             input_names=["points", "category"][: len(examples)],
-            output_names=["embedding"] if student.model.head is None else ["logits", "embedding"],
+            output_names=["embedding"] if student.task == "embed" else ["logits", "embedding"],
         )
     assert written is not None
     for node in written.model.graph.all_nodes():

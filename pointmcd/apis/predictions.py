@@ -181,8 +181,9 @@ class Report:
             ValueError: It has no head and no embeddings are wanted, parts or a category are wanted of one
                 that knows none, or the category is not known.
         """
-        if self.student.model.head is None and self._embeddings is None:
-            raise ValueError(f"{self.source} has no head: it embeds shapes; give --embeddings FILE.npy")
+        if self.student.task == "embed" and self._embeddings is None:
+            what = "has no head" if self.student.model.head is None else "knows no names without --text"
+            raise ValueError(f"{self.source} {what}: it embeds shapes; give --embeddings FILE.npy")
         if not self.student.part_names and (self.folder is not None or category is not None):
             raise ValueError(f"{self.source} segments no parts: leave out --parts and --category")
         if category is not None:

@@ -19,8 +19,10 @@ from pointmcd.apis.student_folder import read_student_folder
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.preparation.shape import PointSettings, prepare_points, shape_of_array
 from pointmcd.datasets.preparation.sources import Shape
+from pointmcd.datasets.text_vectors import TextVectors, read_text_vectors
 from pointmcd.evaluation.part_segmentation import predict_parts
 from pointmcd.geometry import MeshError, normalize, to_z_up
+from pointmcd.models.heads import EmbeddingHead
 from pointmcd.registry import import_modules
 
 OneShape = str | Path | np.ndarray | Tensor | Shape
@@ -43,13 +45,20 @@ class Student:
         settings: How a shape's points are prepared.
         rotation: How shapes were turned in training (``rotation_in_training``); None of a file that does not
             say.
+        aligned_to: SHA-256 of the weights of the image-text model whose space it shares, or None.
+        text: What it was given last by ``use_text``.
         model: The ``PointModel``, in eval mode.
 
     Raises:
         ValueError: ``exported`` is not what ``export_student`` writes (``student_file`` has the rules).
     """
 
-    def __init__(self, exported: dict[str, Any], device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        exported: dict[str, Any],
+        device: str | torch.device = "cpu",
+        text: TextVectors | None = None,
+    ) -> None:
         self.model = build_student(exported).to(device)
         self.class_names: list[str] = exported["class_names"]
         self.part_names: list[str] = exported.get("part_names", [])
@@ -59,6 +68,42 @@ class Student:
         self.settings = PointSettings(**exported["points"])
         self.rotation: str | None = exported.get("rotation")
         self.device = torch.device(device)
+        self.aligned_to: str | None = exported.get("aligned_to")
+        self.text: TextVectors | None = None
+        if text is not None:
+            self.use_text(text)
+
+    @property
+    def task(self) -> str:
+        """``classify``, ``segment``, or ``embed``: it has no head, or one that waits for texts."""
+        head = self.model.head
+        if head is None or (isinstance(head, EmbeddingHead) and head.text is None):
+            return "embed"
+        return "segment" if self.model.dense else "classify"
+
+    def use_text(self, text: TextVectors, names: Sequence[str] | None = None) -> None:
+        """Let a student that is aligned with texts classify by names: these are its classes from now on.
+
+        Args:
+            text: Vectors of names (``read_text_vectors``, ``ImageTextModel.embed_names``).
+            names: Of these, the classes; None: all.
+
+        Raises:
+            ValueError: The student is not aligned with the texts' model, or a name is not known.
+        """
+        if not isinstance(self.model.head, EmbeddingHead) or self.aligned_to is None:
+            raise ValueError(
+                "this student is not aligned with texts; pointmcd train pointmcd_dgcnn_text_meshes makes one "
+                "that is"
+            )
+        if self.aligned_to != text.weights_sha256:
+            raise ValueError(
+                f"the texts are of {text.model} with weights {text.weights_sha256[:16]}, but this student is "
+                f"aligned with weights {self.aligned_to[:16]}: embed them by the model that taught it"
+            )
+        chosen = text if names is None else text.of(names)
+        self.text, self.class_names = text, list(chosen.names)
+        self.model.head.text = torch.from_numpy(chosen.vectors).to(self.device)
 
     def points(self, shape: OneShape) -> np.ndarray:
         """Return the points that the network sees of a shape, prepared as the training set was.
@@ -96,7 +141,13 @@ class Student:
         self._must("classify")
         return self._run(points)["logits"].softmax(-1).cpu()
 
-    def classify(self, shape: OneShape | ManyShapes, top: int = 5, batch_size: int = 16) -> Any:
+    def classify(
+        self,
+        shape: OneShape | ManyShapes,
+        top: int = 5,
+        batch_size: int = 16,
+        names: Sequence[str] | None = None,
+    ) -> Any:
         """Return the most probable classes of one shape, or of many.
 
         Args:
@@ -104,6 +155,8 @@ class Student:
                 with files of shapes at any depth.
             top: How many, at most K.
             batch_size: How many of many shapes go through the network at a time.
+            names: Choose among these alone, of a student that is aligned with texts and was given some that
+                know them: ``load_student(path, text="text.npy")``.
 
         Returns:
             Predictions, the most probable first: a list; of many shapes a list of such lists, and of a folder
@@ -113,6 +166,17 @@ class Student:
             ValueError: As ``points``, of the first shape that cannot be used; ``pointmcd predict`` goes on
                 with the others.
         """
+        if names is not None:
+            if self.text is None:
+                raise ValueError(
+                    "names need texts: load_student(path, text='text.npy'), which pointmcd embed-text writes"
+                )
+            before = self.class_names
+            self.use_text(self.text, names)
+            try:
+                return self.classify(shape, top, batch_size)
+            finally:
+                self.use_text(self.text, before)
         self._must("classify")
         shape = _plain(shape)
         many = _many(shape)
@@ -203,8 +267,13 @@ class Student:
         return _finite(features).cpu().numpy()
 
     def _must(self, task: str) -> None:
-        does = None if self.model.head is None else "segment" if self.model.dense else "classify"
-        if does is None:
+        does = self.task
+        if does == "embed" and self.model.head is not None:
+            raise ValueError(
+                f"this student has no classes of its own and cannot {task} without names: "
+                "load_student(path, text='text.npy'), which pointmcd embed-text writes"
+            )
+        if does == "embed":
             raise ValueError(f"this student has no head and cannot {task}; it can embed")
         if does != task:
             raise ValueError(f"this student does not {task}; it can {does} and embed")
@@ -278,7 +347,10 @@ def _plain(shapes: OneShape | ManyShapes) -> OneShape | ManyShapes:
 
 
 def load_student(
-    path: str | Path, device: str | torch.device = "cpu", imports: Sequence[str] = ()
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    imports: Sequence[str] = (),
+    text: str | Path | None = None,
 ) -> Student:
     """Load a student that ``pointmcd export`` wrote.
 
@@ -289,6 +361,8 @@ def load_student(
         device: Where it shall run.
         imports: Modules to import first, which register parts that are not pointmcd's:
             ``["my_package.my_backbone"]``. They are code, and the caller's choice; the file cannot name any.
+        text: Of a student that is aligned with texts, a file of ``pointmcd embed-text``: the names in it are
+            its classes.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -309,7 +383,8 @@ def load_student(
             f"{path} is no exported student; make one from a training checkpoint:\n"
             f"pointmcd export CONFIG {path} student.pth"
         )
+    vectors = None if text is None else read_text_vectors(text)
     try:
-        return Student(exported, device)
+        return Student(exported, device, vectors)
     except ValueError as error:
         raise ValueError(f"{path} is no student that can be used: {error}") from error

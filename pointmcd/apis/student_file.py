@@ -21,6 +21,7 @@ from torch import nn
 from pointmcd.batch import FURTHER_INPUTS
 from pointmcd.checkpoint import check_tensors
 from pointmcd.datasets.preparation.shape import PointSettings
+from pointmcd.datasets.text_vectors import SHA256
 from pointmcd.engine.agreement import with_older_defaults
 from pointmcd.engine.check_config import accepted_arguments
 from pointmcd.models import PointModel
@@ -257,6 +258,9 @@ def _check_points(exported: Mapping[str, Any]) -> None:
     rotation = exported.get("rotation", ROTATIONS[0])
     if type(rotation) is not str or rotation not in ROTATIONS:
         raise ValueError(f"its rotation is {_quoted(rotation)}, none of {', '.join(ROTATIONS)}")
+    space = exported.get("aligned_to")
+    if space is not None and not (isinstance(space, str) and SHA256.fullmatch(space)):
+        raise ValueError(f"its aligned_to is {_quoted(space)}, no SHA-256")
     inputs, channels = exported.get("inputs", []), exported["model"]["backbone"].get("in_channels", 3)
     if not isinstance(inputs, list) or inputs != [kind for kind in FURTHER_INPUTS if kind in inputs]:
         raise ValueError(f"its inputs cannot be {_quoted(inputs)}; they are of {', '.join(FURTHER_INPUTS)}")

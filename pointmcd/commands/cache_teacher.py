@@ -6,6 +6,7 @@
     cache_teacher.py configs/teacher_mobilenetv2_meshes.py work_dirs/fold{0,1,2,3,4}/epoch_10.pth
     cache_teacher.py --student work_dirs/fold{0,1,2,3,4}/epoch_100.pth --data data/meshes --name points
     cache_teacher.py --average frozen points --shares 0.7 0.3 --data data/meshes --name both
+    cache_teacher.py --image-text FOLDER --data data/meshes --name clip --text clip.npy
     cache_teacher.py --check data/modelnet40/teachers/mobilenetv2
 
 --frozen takes image networks as they come: no config, no training. What they see of all views is kept in
@@ -18,12 +19,16 @@ K, each trained without one of K folds of the labels (train_dataloader.dataset.w
 that each labelled shape is spoken of by one that has not seen its answer. --average takes caches of the same
 labels, and prints how good each of them is beside the mean of their log-probabilities.
 
+--image-text takes an image-text model (see pointmcd embed-text) and --weights as it does: its embeddings of
+the views are kept as they are, in the space of its texts, and no label is looked at. With --text the cache
+says which class each shape looks like, too, and how often that is right.
+
 A trained teacher is given by its config and checkpoint; K checkpoints are those of K trainings, each without
 one fold of the labels, as above: of these the logits alone are kept.
 
 The cache is <data_root>/teachers/<name>/; students' configs ask for it by that name, which is by default
-`frozen`, `student`, `average`, or the middle of the teacher's config: here mobilenetv2. Beside the rows of a
-teacher that makes images lie some: examples.png.
+`frozen`, `image_text`, `student`, `average`, or the middle of the teacher's config: here mobilenetv2. Beside
+the rows of a teacher that makes images lie some: examples.png.
 """
 
 import argparse
@@ -34,6 +39,7 @@ from rich.console import Console
 
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
 from pointmcd.commands.frozen_teacher import (
+    OF_TIMM,
     add_point_arguments,
     add_trunk_arguments,
     build_trunks,
@@ -69,6 +75,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--labels", type=float, default=100, metavar="PERCENT", help="of each class's labels (%(default)s)"
     )
     frozen.add_argument("--fraction-seed", type=int, default=0, help="of which these are (%(default)s)")
+    frozen.add_argument(
+        "--image-text", metavar="MODEL", help="an image-text model of open_clip's, or a folder"
+    )
+    frozen.add_argument("--text", type=Path, metavar="FILE.npy", help="of pointmcd embed-text")
     add_trunk_arguments(frozen)
     add_point_arguments(frozen)
     points = parser.add_argument_group("point networks, and averages")
@@ -78,16 +88,16 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     points.add_argument("--average", nargs="+", metavar="NAME", help="caches to average")
     points.add_argument("--shares", type=float, nargs="+", help="what each of them counts for (all alike)")
     args = parser.parse_args(argv)
-    kinds = [name for name in ("check", "frozen", "student", "average") if getattr(args, name)]
+    kinds = [name for name in ("check", "frozen", "image_text", "student", "average") if getattr(args, name)]
     if len(kinds) + bool(args.config) != 1:
         parser.error(
-            "give one of: the config and the checkpoint of a trained teacher, --frozen TRUNK, --student "
-            "CHECKPOINT, --average NAME NAME, or --check a cache"
+            "give one of: the config and the checkpoint of a trained teacher, --frozen TRUNK, --image-text "
+            "MODEL, --student CHECKPOINT, --average NAME NAME, or --check a cache"
         )
     if args.config and not args.checkpoint:
         parser.error("the config of a trained teacher needs its checkpoint")
     if kinds and kinds != ["check"] and args.data is None:
-        parser.error(f"--{kinds[0]} needs --data")
+        parser.error(f"--{kinds[0].replace('_', '-')} needs --data")
     return args
 
 
@@ -115,6 +125,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         from pointmcd.evaluation.point_teacher import cache_students
 
         folder, figures = cache_students(args.data, args.student, args.name or "student")
+    elif args.image_text:
+        folder, figures = cache_texts_images(args)
     else:
         folder, figures = cache_trained(args)
     names = list(next(iter(figures.values()), {}))
@@ -125,6 +137,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     table = make_table("The teacher", ("split", *columns), rows)
     Console(markup=False).print(table, "\n".join(f"wrote {one}" for one in (folder, *more)))
+
+
+def cache_texts_images(args: argparse.Namespace) -> tuple[Path, dict[str, dict[str, float]]]:
+    """Ask an image-text model; the folder of its cache, and its zero-shot figures by split."""
+    from mmengine.device import get_device
+
+    from pointmcd.datasets.text_vectors import read_text_vectors
+    from pointmcd.evaluation.image_text_teacher import cache_image_text
+    from pointmcd.models.teachers.image_text import ImageTextModel
+    from pointmcd.progress import Progress
+
+    (weights,) = args.weights if len(args.weights) == 1 else (None,)
+    text = None if args.text is None else read_text_vectors(args.text)
+    model = ImageTextModel(args.image_text, None if weights == OF_TIMM else weights).to(get_device())
+    with Progress() as progress:
+        return cache_image_text(args.data, args.name or "image_text", model, progress.track, text)
 
 
 def cache_trained(args: argparse.Namespace) -> tuple[Path, dict[str, dict[str, float]]]:

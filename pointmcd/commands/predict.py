@@ -2,6 +2,7 @@
 
     pointmcd predict student.pth chair.off scans/ 'more/*.ply' shapes.zip --csv classes.csv
     pointmcd predict student.pth meshes/ --json classes.json --top 3
+    pointmcd predict aligned.pth meshes/ --text names.npy
     pointmcd predict parts.pth chairs/ --category chair --parts out/
     pointmcd predict student.pth meshes/ --embeddings embeddings.npy
 
@@ -46,6 +47,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--csv", type=Path, help="write a row a shape: its classes and their probabilities, or its parts")
     add("--json", type=Path, help="write the same as JSON")
     add("--top", type=int, default=5, help="classes a shape (default: %(default)s)")
+    add(
+        "--text",
+        type=Path,
+        metavar="FILE.npy",
+        help="names to choose among, of an aligned student (embed-text)",
+    )
     add("--parts", type=Path, metavar="FOLDER", help="write the parts of each shape as .ply and .csv")
     add("--category", help="of all shapes, for parts; default: the class that a folder about the file names")
     add("--embeddings", type=Path, metavar="FILE.npy", help="write the pooled feature of each shape")
@@ -90,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pointmcd.geometry import CloudColumns
 
     columns = CloudColumns.of(args.columns, args.separator)
-    student = load_student(args.student, usable_device(args.device or get_device()), args.imports)
+    student = load_student(args.student, usable_device(args.device or get_device()), args.imports, args.text)
     if args.up is not None:
         student.settings = replace(student.settings, up=args.up)
     report = Report(student, args.student, args.top, args.parts, args.embeddings is not None)

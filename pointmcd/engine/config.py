@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from pointmcd.config_files import find_config
 from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.engine.agreement import inputs_seen, literal
 from pointmcd.engine.check_config import check_config, check_override
 from pointmcd.engine.schedules import fill_lengths
@@ -32,7 +33,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
     ``num_classes``, ``num_views``, ``num_parts``, ``class_parts`` (the parts of each class) or
     ``image_size`` (side of its views), what that prepared set says; under a scheduler's ``T_max``,
     ``total_steps`` or ``total_iters``, the number of epochs, or of iterations where the training is counted
-    in them; under a cached teacher's ``name``, the teacher whose rows the training set reads.
+    in them; under a cached teacher's ``name``, the teacher whose rows the training set reads; under a head's
+    ``teacher_channels``, the width of what that teacher says.
 
     Args:
         path: A config file, or the name of one that comes with pointmcd; ``_base_`` files are merged by
@@ -77,6 +79,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
         config.data_root = str(config.data_root)
         _fill(config._cfg_dict, "data_root", config.data_root)
         _fill_counts(config, PreparedSet(config.data_root))
+        _fill_teacher_channels(config)
     return config
 
 
@@ -147,6 +150,13 @@ def _fill_teacher(config: Config) -> None:
             f"model.teacher.name is {teacher['name']!r}, but train_dataloader.dataset.teacher is {read!r}: "
             "the losses would come from one, the figures beside them from the other; give the dataset's alone"
         )
+
+
+def _fill_teacher_channels(config: Config) -> None:
+    """Give a head that lies in the cached teacher's space its width."""
+    head = config.model.get("head")
+    if isinstance(head, dict) and head.get("teacher_channels", 0) is None:
+        head["teacher_channels"] = TeacherCache(config.data_root, config.model.teacher["name"]).channels
 
 
 def _fill_counts(config: Config, prepared: PreparedSet) -> None:

@@ -40,6 +40,7 @@ from pointmcd.evaluation.probe import (
 )
 from pointmcd.evaluation.projection import Projection
 from pointmcd.models.teachers.frozen import FrozenTrunk
+from pointmcd.models.teachers.image_text import ImageTextModel
 
 CHUNK = 64  # shapes that are written at a time
 BATCH = 8  # shapes whose views go through a network at a time
@@ -60,7 +61,7 @@ class FrozenTeacher(NamedTuple):
     fold_probes: Sequence[Probe] = ()  # one without each fold, where there are copies to speak of
 
 
-def trunk_features(root: str | Path, trunk: FrozenTrunk, track: Track) -> TrunkFeatures:
+def trunk_features(root: str | Path, trunk: FrozenTrunk | ImageTextModel, track: Track) -> TrunkFeatures:
     """Return the features of all splits of a set, from its folder where they are there.
 
     Args:

@@ -129,7 +129,7 @@ def are_right(
         for count in {one.num_points for seeds in students.values() for one in seeds}
     }
     return {
-        method: np.stack([_predictions(one, clouds[one.num_points]) == split.labels for one in seeds])
+        method: np.stack([predictions(one, clouds[one.num_points]) == split.labels for one in seeds])
         for method, seeds in students.items()
     }
 
@@ -140,7 +140,7 @@ def check_classes(student: Student, class_names: Sequence[str], file: str) -> No
     Raises:
         ValueError: It does not classify, has other classes, or looks at more of a point than its place.
     """
-    if student.model.head is None or student.model.dense:
+    if student.task != "classify":
         raise ValueError(f"{file} does not classify shapes; robustness is measured of students that do")
     if student.inputs:
         raise ValueError(
@@ -156,7 +156,7 @@ def check_classes(student: Student, class_names: Sequence[str], file: str) -> No
         raise ValueError(f"{file} looks at more of a point than x, y and z, which corruptions do not change")
 
 
-def _predictions(student: Student, clouds: np.ndarray) -> np.ndarray:
-    """(S, M, 3) -> (S,)."""
+def predictions(student: Student, clouds: np.ndarray) -> np.ndarray:
+    """Classes (S,) that a student takes clouds (S, M, 3) for, batch by batch."""
     batches = np.split(clouds, range(BATCH, len(clouds), BATCH))
     return np.concatenate([student.probabilities(batch).argmax(-1).numpy() for batch in batches])

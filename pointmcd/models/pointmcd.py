@@ -79,7 +79,8 @@ class PointMCD(PointModel):
         rows = self.teacher.describe(batch)
         losses = self._task_losses(features, batch)
         for head in cast(Iterable[DistillationHead], self.distill):
-            losses.update(head.loss(features, rows))
+            more = (batch,) if getattr(head, "with_batch", False) else ()
+            losses.update(head.loss(features, rows, *more))
         return losses
 
     def training_features(

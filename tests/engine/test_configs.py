@@ -46,7 +46,7 @@ def test_one_step(config):
         assert parameter.grad is not None, f"{name} has no gradient"
         assert parameter.grad.isfinite().all(), name
     if config.model.type == "PointMCD":
-        assert losses.keys() & {"loss_view", "loss_logit", "loss_point"}
+        assert losses.keys() & {"loss_view", "loss_logit", "loss_point", "loss_cosine"}
         assert all(value > 0 for value in losses.values())
     if config.get("val_evaluator"):
         metric = METRICS.build(config.val_evaluator)

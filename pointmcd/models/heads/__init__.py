@@ -11,16 +11,19 @@ from pointmcd.models.heads.distillation import (
 )
 from pointmcd.models.heads.part_segmentation import PartSegmentationHead
 from pointmcd.models.heads.relations import RelationalDistillationHead, SimilarityDistillationHead
+from pointmcd.models.heads.text_alignment import EmbeddingHead, TextAlignmentHead
 
 __all__ = [
     "ClassificationHead",
     "ClassifierEnhancementHead",
     "DescriptorDistillationHead",
+    "EmbeddingHead",
     "LogitDistillationHead",
     "PartSegmentationHead",
     "PointDistillationHead",
     "PointLogitDistillationHead",
     "RelationalDistillationHead",
     "SimilarityDistillationHead",
+    "TextAlignmentHead",
     "ViewDistillationHead",
 ]

@@ -40,7 +40,8 @@ class DistillationHead(Protocol):
         projects: The head is built with ``in_channels`` (C) and ``teacher_channels`` (D), as it turns one
             into the other; taken for granted of a head that does not say.
 
-    A head whose class says ``with_task_head = True`` is also built with ``task_head``, the student's.
+    A head whose class says ``with_task_head = True`` is also built with ``task_head``, the student's; the
+    ``loss`` of one that says ``with_batch = True`` is also given the batch, with its labels and points.
     """
 
     projects: bool

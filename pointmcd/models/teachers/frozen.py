@@ -113,7 +113,12 @@ class FrozenTrunk(nn.Module):
 
     def weights_sha256(self) -> str:
         """SHA-256 over the network's weights, in hexadecimal."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(name.encode() + tensor.contiguous().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        return state_sha256(self.network)
+
+
+def state_sha256(network: nn.Module) -> str:
+    """SHA-256 over a network's weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()

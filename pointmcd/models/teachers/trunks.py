@@ -82,7 +82,7 @@ def _create(name: str, pretrained: bool, **options: Any) -> TimmNetwork:
     if not pretrained:
         return timm.create_model(name, pretrained=False, **options)
     try:
-        with _no_waiting_for_the_hub():
+        with no_waiting_for_the_hub():
             return timm.create_model(name, pretrained=True, **options)
     except TypeError:  # an option that the network does not take
         raise
@@ -95,7 +95,7 @@ def _create(name: str, pretrained: bool, **options: Any) -> TimmNetwork:
 
 
 @contextlib.contextmanager
-def _no_waiting_for_the_hub() -> Iterator[None]:
+def no_waiting_for_the_hub() -> Iterator[None]:
     """Take weights from the cache alone where the hub does not answer; its client would try for a minute."""
     from huggingface_hub import constants
 
