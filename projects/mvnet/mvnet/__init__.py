@@ -3,6 +3,7 @@
 from projects.mvnet.mvnet.image_network import ImageNetwork
 from projects.mvnet.mvnet.map_cache import CachedMaps, ShapesWithMaps
 from projects.mvnet.mvnet.model import MVNet
+from projects.mvnet.mvnet.posed_shapes import PosedShapes
 from projects.mvnet.mvnet.scene_segmentation import SceneSegmentationHead, SceneSegmentationMetric
 from projects.mvnet.mvnet.srunet import SRUNet
 
@@ -10,6 +11,7 @@ __all__ = [
     "CachedMaps",
     "ImageNetwork",
     "MVNet",
+    "PosedShapes",
     "SRUNet",
     "SceneSegmentationHead",
     "SceneSegmentationMetric",

@@ -19,6 +19,7 @@ from pointmcd.datasets.array_cache import ArrayCache, ArrayCacheWriter
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.registry import DATASETS, MODELS
 from projects.mvnet.mvnet.image_network import ImageNetwork
+from projects.mvnet.mvnet.posed_shapes import PosedShapes
 from projects.mvnet.mvnet.views import grid_positions
 
 KIND = "maps"
@@ -148,14 +149,14 @@ class BatchWithMaps(Batch, total=False):
 
 
 @DATASETS.register_module()
-class ShapesWithMaps(PreparedShapes):
-    """``PreparedShapes`` that also reads what an image network said of the views that it loads.
+class ShapesWithMaps(PosedShapes):
+    """``PosedShapes`` that also reads what an image network said of the views that it loads.
 
     Args:
         maps: Name of the cache.
-        data_root: As ``PreparedShapes``.
-        split: As ``PreparedShapes``.
-        kwargs: As ``PreparedShapes``; ``views`` must be more than 0.
+        data_root: As ``PosedShapes``.
+        split: As ``PosedShapes``.
+        kwargs: As ``PosedShapes``; ``views`` must be more than 0.
     """
 
     def __init__(self, maps: str, data_root: str, split: str, **kwargs: Any) -> None:

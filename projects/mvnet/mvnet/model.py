@@ -1,10 +1,12 @@
 """MVNet-style pre-training of a point network (after Yan et al., ICLR 2024; arXiv 2306.02558)."""
 
+from typing import Any, cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd import ops
-from pointmcd.batch import Batch
+from pointmcd.batch import FURTHER_INPUTS, Batch
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.geometry import CameraRig
 from pointmcd.models import PointModel
@@ -12,7 +14,7 @@ from pointmcd.models.layers import LinearNormAct
 from pointmcd.registry import MODELS, TRANSFORMS
 from projects.mvnet.mvnet.losses import KnowledgeTransfer, ViewCorrespondence
 from projects.mvnet.mvnet.masking import visible_points
-from projects.mvnet.mvnet.views import RigViews, Surface, grid_positions
+from projects.mvnet.mvnet.views import PosedViews, Surface, grid_positions
 
 
 class PointDecoder(nn.Module):
@@ -51,7 +53,8 @@ class MVNet(PointModel):
         teacher: Config of ``ImageNetwork`` or ``CachedMaps``.
         transfer: Arguments of ``KnowledgeTransfer``.
         correspondence: Arguments of ``ViewCorrespondence``, or None to train without.
-        data_root: Folder of the prepared set, which knows the cameras; filled in from the config's top level.
+        data_root: Folder of the prepared set, whose rig the views have unless each shape has its own cameras;
+            filled in from the config's top level.
         channels: Width of the point features.
         stride: Of the feature grid, in pixels of the views.
         eps: Depths of one surface point seen from two views differ by at most so much, in bounding radii.
@@ -91,12 +94,13 @@ class MVNet(PointModel):
         self.with_local = True
         if data_root is None:
             raise ValueError("MVNet needs the cameras of the prepared set: give data_root, its folder")
-        rig = PreparedSet(data_root).manifest["rig"]
-        if rig is None:
+        prepared = PreparedSet(data_root)
+        rig = prepared.manifest["rig"]
+        if rig is None and not prepared.has_views:
             raise ValueError(
                 f"{data_root} was prepared without cameras, so that it has no views to learn from"
             )
-        self.views = RigViews(CameraRig.from_dict(rig), stride, eps)
+        self.views = PosedViews(None if rig is None else CameraRig.from_dict(rig), stride, eps)
         self.decoder = PointDecoder(self.backbone.local_channels, self.backbone.out_channels, channels)
         self.teacher = MODELS.build(teacher)
         self.transfer = KnowledgeTransfer(channels, self.teacher.channels, **(transfer or {}))
@@ -111,47 +115,52 @@ class MVNet(PointModel):
         """Return the weighted losses of transfer, coordinates and contrast, and the backbone's own.
 
         Args:
-            batch: ``points``, ``depths`` and ``view_index``, and what the teacher asks for.
+            batch: ``points``, ``depths`` and ``view_index``, what the teacher asks for, and ``cameras`` where
+                each shape has its own.
 
         Raises:
             ValueError: The batch has no depths.
         """
         if "depths" not in batch:
             raise ValueError(
-                "the batch has no depths: prepare the set with --depths and give the dataset depths=True"
+                "the batch has no depths: prepare the set with --depths (scenes: with --views) and give the "
+                "dataset depths=True"
             )
-        depths, view_index = batch["depths"], batch["view_index"]
+        depths, cameras = batch["depths"], self.views.cameras(batch)
         positions = grid_positions(depths.shape[-1], self.views.stride).to(depths.device)
-        surface = self.views.unproject(depths, view_index)
-        maps, own = self.view_maps(batch["points"], surface)
+        surface = self.views.unproject(depths, cameras)
+        maps, own = self.view_maps(batch, surface)
         targets = [level[surface.valid] for level in self.teacher.maps(batch, positions)]
         losses = {"loss_transfer": self.transfer(maps[surface.valid], targets), **own}
         if self.correspondence is not None:
-            matches = self.views.match(surface, depths, view_index)
+            matches = self.views.match(surface, depths, cameras)
             found = self.correspondence(maps, surface.valid, matches, positions)
             losses.update({name: self.consistency_weight * loss for name, loss in found.items()})
         return losses
 
-    def view_maps(self, points: Tensor, surface: Surface) -> tuple[Tensor, dict[str, Tensor]]:
+    def view_maps(self, batch: Batch, surface: Surface) -> tuple[Tensor, dict[str, Tensor]]:
         """Point features seen by the views.
 
         Args:
-            points: (B, N, 3), where the views saw them.
+            batch: ``points`` (B, N, 3) where the views saw them, and ``normals`` and ``colors`` where the
+                backbone takes them.
             surface: What the views show.
 
         Returns:
             Maps (B, v, h, h, C), zero where a view shows the background, and the backbone's own losses.
         """
+        values: dict[str, Any] = {**batch}
+        seen = {key: values[key] for key in ("points", *FURTHER_INPUTS) if key in values}
         if self.training and self.mask_ratio:
-            kept = visible_points(points, self.mask_ratio, self.mask_patches)
-            points = points.gather(1, kept.unsqueeze(-1).expand(-1, -1, 3))
-        given = points
+            kept = visible_points(seen["points"], self.mask_ratio, self.mask_patches).unsqueeze(-1)
+            seen = {key: value.gather(1, kept.expand(-1, -1, 3)) for key, value in seen.items()}
+        points, given = seen["points"], cast(Batch, seen)
         if self.training:
             for transform in self.augment:
-                given = transform({"points": given})["points"]
-        if given.shape != points.shape:
+                given = transform(given)
+        if given["points"].shape != points.shape:
             raise ValueError("augment may move points, but must neither drop nor reorder them")
-        features = self.student_features(given)
+        features = self.student_features(self.network_input(given))
         feats = self.decoder(features["local_feats"], features["global_feats"])
         maps = ops.interpolate(surface.points.flatten(1, 3).to(points.dtype), points, feats)
         maps = maps.view(*surface.valid.shape, -1) * surface.valid.unsqueeze(-1)

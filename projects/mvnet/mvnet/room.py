@@ -40,6 +40,16 @@ def random_room(seed: int) -> list[Box]:
     return boxes
 
 
+TILE = 0.4
+"""Side of the tiles that all surfaces are painted with, in metres."""
+
+
+def paint(points: np.ndarray) -> np.ndarray:
+    """Return the colour (..., 3) uint8 of surface points (..., 3): tiles over a slow gradient."""
+    odd = np.floor(points / TILE + 0.25).astype(np.int64).sum(axis=-1, keepdims=True) % 2
+    return np.round(128 + 70 * np.sin(points * (1.1, 1.7, 2.3)) + np.where(odd, 35, -35)).astype(np.uint8)
+
+
 def write_room(
     folder: Path, boxes: list[Box], frames: int, size: tuple[int, int] = (80, 60), seed: int = 0
 ) -> None:
@@ -67,7 +77,7 @@ def write_room(
     camera = np.array(((focal, 0, width / 2), (0, focal, height / 2), (0, 0, 1)))
     column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     rays = np.stack((column, row, np.ones_like(row)), axis=-1).reshape(-1, 3) @ np.linalg.inv(camera).T
-    for kind in ("depth", "pose", "label", "intrinsic"):
+    for kind in ("depth", "pose", "label", "color", "intrinsic"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     np.savetxt(folder / "intrinsic/intrinsic_depth.txt", np.pad(camera, (0, 1)) + np.diag((0, 0, 0, 1)))
     for frame in range(frames):
@@ -90,4 +100,7 @@ def write_room(
         label = np.where(seen, label_of_face[hits.face], 0).astype(np.uint16).reshape(height, width)
         cv2.imwrite(str(folder / f"depth/{frame}.png"), depth)
         cv2.imwrite(str(folder / f"label/{frame}.png"), label)
+        shown = np.where(seen[:, None], paint(origins / scale + directions * metres[:, None]), 0)
+        color = shown.astype(np.uint8).reshape(height, width, 3)
+        cv2.imwrite(str(folder / f"color/{frame}.jpg"), color[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
         np.savetxt(folder / f"pose/{frame}.txt", pose)

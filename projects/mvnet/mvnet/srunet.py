@@ -97,7 +97,7 @@ class SRUNet(PointBackbone):
 
     The defaults have the widths and depths of Res16UNet34C with a first kernel of 3. A voxel's input is the
     mean over its points of: 1, where the point lies in the voxel (in voxel sides, from its centre), and
-    what follows x, y, z in a point (inferred; there are no colours here). The encoder's coarsest level, at
+    what follows x, y, z in a point, such as its colour (inferred). The encoder's coarsest level, at
     the points' voxels, is what is fused and pooled; the decoder's finest is the local feature.
 
     Args:

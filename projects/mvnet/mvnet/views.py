@@ -1,16 +1,18 @@
-"""The geometry of rendered views in torch: `pointmcd.geometry.correspondence`, batched.
+"""The geometry of views in torch: `pointmcd.geometry.correspondence`, batched.
 
 Here pictures are [0, 1] x [0, 1], so that one matrix of intrinsics serves every resolution: (u, v) is the
 pixel coordinate divided by the picture's side. B batch, v views loaded, h w grid.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from pointmcd.batch import Batch
 from pointmcd.geometry import CameraRig
 from pointmcd.geometry.correspondence import grid_pixels, rig_intrinsics
+from projects.mvnet.mvnet.posed_shapes import PosedBatch
 
 
 class Surface(NamedTuple):
@@ -32,54 +34,70 @@ def grid_positions(side: int, stride: int) -> Tensor:
     return torch.from_numpy((grid_pixels(side, stride) + 0.5) / side).float()
 
 
-class RigViews(nn.Module):
-    """The cameras of a rig.
+class PosedViews(nn.Module):
+    """The geometry of views whose cameras are known.
+
+    A camera is a matrix (3, 4) that takes x, y, z, 1 to u z, v z, z.
 
     Args:
-        rig: Of the prepared set.
+        rig: The cameras of a prepared set whose shapes all have the same, or None where batches bring their
+            own.
         stride: Of the feature grid, in pixels.
         eps: Depths of one surface point seen from two views differ by at most so much, in bounding radii.
     """
 
-    intrinsics: Tensor  # (3, 3)
-    world_to_camera: Tensor  # (V, 3, 4)
+    rig: Tensor | None  # (V, 3, 4)
 
-    def __init__(self, rig: CameraRig, stride: int, eps: float) -> None:
+    def __init__(self, rig: CameraRig | None, stride: int, eps: float) -> None:
         super().__init__()
         self.stride, self.eps = stride, eps
-        intrinsics, poses = rig_intrinsics(rig, 1), rig.world_to_camera()
-        self.register_buffer("intrinsics", torch.from_numpy(intrinsics).float(), persistent=False)
-        self.register_buffer("world_to_camera", torch.from_numpy(poses).float(), persistent=False)
+        cameras = None
+        if rig is not None:
+            cameras = torch.from_numpy(rig_intrinsics(rig, 1) @ rig.world_to_camera()).float()
+        self.register_buffer("rig", cameras, persistent=False)
 
-    def unproject(self, depths: Tensor, view_index: Tensor) -> Surface:
+    def cameras(self, batch: Batch) -> Tensor:
+        """Return the cameras (B, v, 3, 4) of the views of a batch.
+
+        Raises:
+            ValueError: Each shape has its own, and the batch brings none.
+        """
+        if self.rig is not None:
+            return self.rig[batch["view_index"]]
+        if "cameras" not in batch:
+            raise ValueError(
+                "the batch has no cameras, and the set has no rig: the dataset must be PosedShapes or "
+                "ShapesWithMaps, and load views"
+            )
+        return cast(PosedBatch, batch)["cameras"]
+
+    def unproject(self, depths: Tensor, cameras: Tensor) -> Surface:
         """Return the surface at the grid nodes.
 
         Args:
             depths: (B, v, H, H), inf for the background.
-            view_index: (B, v) int64.
+            cameras: (B, v, 3, 4).
         """
         side = depths.shape[-1]
         nodes = torch.from_numpy(grid_pixels(side, self.stride)).to(depths.device)
         z = depths[:, :, nodes[:, None], nodes]
         valid = z.isfinite() & (z > 0)
-        position = (nodes.to(self.intrinsics.dtype) + 0.5) / side
+        position = (nodes.to(cameras.dtype) + 0.5) / side
         v, u = torch.meshgrid(position, position, indexing="ij")
-        rays = torch.stack([u, v, torch.ones_like(u)], -1) @ self.intrinsics.inverse().T
-        camera = rays * z.where(valid, z.new_zeros(()))[..., None]
-        rotation, shift = self._poses(view_index)
-        points = torch.einsum("bvji,bvhwj->bvhwi", rotation, camera - shift[:, :, None, None])
+        image = torch.stack([u, v, torch.ones_like(u)], -1) * z.where(valid, z.new_zeros(()))[..., None]
+        back = torch.linalg.inv(cameras[..., :3])
+        points = torch.einsum("bvij,bvhwj->bvhwi", back, image - cameras[..., None, None, :, 3])
         return Surface(points * valid[..., None], valid)
 
-    def match(self, surface: Surface, depths: Tensor, view_index: Tensor) -> Matches:
+    def match(self, surface: Surface, depths: Tensor, cameras: Tensor) -> Matches:
         """Every node of each view in all views: found where it falls into the picture and the depth there is
         that of the node, to within ``eps``.
         """
         batch, views, side = *depths.shape[:2], depths.shape[-1]
-        rotation, shift = self._poses(view_index)
-        camera = torch.einsum("bvij,buhwj->buvhwi", rotation, surface.points) + shift[:, None, :, None, None]
-        z = camera[..., 2]
+        image = torch.einsum("bvij,buhwj->buvhwi", cameras[..., :3], surface.points)
+        image = image + cameras[:, None, :, None, None, :, 3]
+        z = image[..., 2]
         in_front = z > 0
-        image = camera @ self.intrinsics.T
         position = image[..., :2] / z.where(in_front, z.new_ones(()))[..., None]
         inside = in_front & ((position >= 0) & (position < 1)).all(-1)
         column, row = (position * side).clamp(0, side - 1).long().unbind(-1)
@@ -87,10 +105,6 @@ class RigViews(nn.Module):
         measured = depths.flatten(2).gather(2, index).view(batch, views, *z.shape[1:2], *z.shape[3:])
         near = (measured.transpose(1, 2) - z).abs() <= self.eps
         return Matches(position, near & inside & surface.valid.unsqueeze(2))
-
-    def _poses(self, view_index: Tensor) -> tuple[Tensor, Tensor]:
-        poses = self.world_to_camera[view_index]
-        return poses[..., :3], poses[..., 3]
 
 
 def overlap(found: Tensor, valid: Tensor) -> Tensor:

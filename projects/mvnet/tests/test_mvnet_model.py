@@ -17,7 +17,7 @@ from projects.mvnet.mvnet.transfer import DECODERS, take_backbone
 from projects.mvnet.mvnet.views import grid_positions
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs"
-CONFIGS = sorted(FOLDER.glob("mvnet_*.py"))
+CONFIGS = sorted(path for path in FOLDER.glob("mvnet_*.py") if "redkitchen" not in path.stem)  # of scenes
 DOWNSTREAM = sorted(path for path in FOLDER.glob("*_builtin.py") if path not in CONFIGS)
 NETWORK = {"type": "ImageNetwork", "trunk": "test_resnet", "levels": [1, 3], "random_weights": True}
 
@@ -203,8 +203,8 @@ def test_view_maps_hold_the_features_of_the_points_seen(cached_set):
     model.student_features = lambda points: {"local_feats": points, "global_feats": None, "losses": {}}
     model.decoder = LocalAlone()
     batch = dataset.__getitems__(range(6))
-    surface = model.views.unproject(batch["depths"], batch["view_index"])
-    maps, _ = model.view_maps(batch["points"], surface)
+    surface = model.views.unproject(batch["depths"], model.views.cameras(batch))
+    maps, _ = model.view_maps(batch, surface)
     assert (maps[~surface.valid] == 0).all()
     apart = (maps - surface.points)[surface.valid].norm(dim=-1)
     assert apart.median() < 0.1

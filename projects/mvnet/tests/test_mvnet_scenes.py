@@ -14,7 +14,8 @@ from pointmcd.engine import load_config
 from pointmcd.folders import BusyError, Lock
 from pointmcd.registry import DATASETS, METRICS, MODELS
 from projects.mvnet.mvnet.room import random_room, write_room
-from projects.mvnet.mvnet.scenes import SCANNET20, SceneCloud, crop_centers, crops, prepare_scenes, read_scene
+from projects.mvnet.mvnet.scene_sets import prepare_scenes
+from projects.mvnet.mvnet.scenes import SCANNET20, SceneCloud, crop_centers, crops, read_scene
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 IDS = list(SCANNET20)
@@ -105,18 +106,20 @@ def test_crops_cover_the_scene_and_keep_lengths():
     assert len(cut) == len(centers)
     tree = cKDTree(points)
     for piece, center in zip(cut, centers, strict=True):
-        rows = tree.query(piece.arrays["points"] + center)[1]
-        np.testing.assert_allclose(points[rows] - center, piece.arrays["points"], atol=1e-6)
-        assert np.linalg.norm(piece.arrays["points"], axis=1).max() <= 1 + 1e-6
-        assert np.array_equal(cloud.classes[rows], piece.arrays["parts"])
+        rows = tree.query(piece.points + center)[1]
+        np.testing.assert_allclose(points[rows] - center, piece.points, atol=1e-6)
+        assert np.linalg.norm(piece.points, axis=1).max() <= 1 + 1e-6
+        assert np.array_equal(piece.center, center)
+        assert np.array_equal(cloud.classes[rows], piece.arrays(cloud)["parts"])
     again = next(crops(cloud, 300, 1.0, "scene"))
-    assert np.array_equal(cut[0].arrays["points"], again.arrays["points"])
+    assert np.array_equal(cut[0].points, again.points)
 
 
 def test_a_small_scene_repeats_its_points():
-    (only,) = crops(SceneCloud(np.eye(3, dtype=np.float32), np.arange(3, dtype=np.uint16)), 8, 100.0, "few")
-    assert only.arrays["points"].shape == (8, 3)
-    assert set(only.arrays["parts"].tolist()) == {0, 1, 2}
+    cloud = SceneCloud(np.eye(3, dtype=np.float32), np.arange(3, dtype=np.uint16))
+    (only,) = crops(cloud, 8, 100.0, "few")
+    assert only.points.shape == (8, 3)
+    assert set(only.arrays(cloud)["parts"].tolist()) == {0, 1, 2}
 
 
 def test_the_prepared_set_holds_crops(scene_set, rooms):
@@ -225,7 +228,7 @@ def test_unlabelled_points_do_not_count():
     ("missing", "reason"),
     [
         ("intrinsic/intrinsic_depth.txt", "has no intrinsic/intrinsic_depth.txt or intrinsics_depth.txt"),
-        ("pose/1.txt", "has no pose/1.txt; is it a scene in ScanNet's layout?"),
+        ("pose/1.txt", "has no pose/1.txt; is it a scene in ScanNet's or in 7-Scenes' layout?"),
         ("label/1.png", "has no label image of frame 1"),
     ],
 )

@@ -10,7 +10,7 @@ from pointmcd.geometry.correspondence import correspondences, rig_intrinsics, un
 from pointmcd.geometry.correspondence import overlap as overlap_of_arrays
 from projects.mvnet.mvnet.losses import KnowledgeTransfer, ViewCorrespondence
 from projects.mvnet.mvnet.masking import visible_points
-from projects.mvnet.mvnet.views import Matches, RigViews, grid_positions, overlap
+from projects.mvnet.mvnet.views import Matches, PosedViews, grid_positions, overlap
 
 SIDE, STRIDE = 48, 4
 
@@ -29,9 +29,10 @@ def test_unprojection_and_matches_agree_with_the_numpy_form(depths):
     cameras = rig("circle12")
     view_index = torch.tensor([[0, 1, 5, 11], [2, 3, 4, 8]])
     chosen = torch.from_numpy(depths).gather(1, view_index[..., None, None].expand(-1, -1, SIDE, SIDE))
-    views = RigViews(cameras, STRIDE, eps=0.03).double()
-    surface = views.unproject(chosen.double(), view_index)
-    matches = views.match(surface, chosen.double(), view_index)
+    views = PosedViews(cameras, STRIDE, eps=0.03).double()
+    projections = views.cameras({"view_index": view_index})
+    surface = views.unproject(chosen.double(), projections)
+    matches = views.match(surface, chosen.double(), projections)
     shares = overlap(matches.found, surface.valid)
     for shape in range(2):
         given = chosen[shape].numpy(), rig_intrinsics(cameras, SIDE)

@@ -10,6 +10,7 @@ of the image network's features, which the points' features share: the same colo
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -19,10 +20,9 @@ import torch.nn.functional as F
 from pointmcd.batch import Batch
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
-from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import load_config
 from pointmcd.registry import MODELS
-from projects.mvnet.mvnet import MVNet
+from projects.mvnet.mvnet import MVNet, PosedShapes
 
 TITLES = ("view a", "view b", "image network, a", "points, a", "image network, b", "points, b")
 
@@ -30,14 +30,14 @@ TITLES = ("view a", "view b", "image network, a", "points, a", "image network, b
 @torch.no_grad()
 def pictures(model: MVNet, batch: Batch, level: int) -> list[tuple]:
     """For each shape of a batch with two views: the matches (M, 4) as pixels, and four maps in 0..1."""
-    depths, index = batch["depths"], batch["view_index"]
+    depths, cameras = batch["depths"], model.views.cameras(batch)
     side = depths.shape[-1]
-    surface = model.views.unproject(depths, index)
+    surface = model.views.unproject(depths, cameras)
     positions = (torch.arange(model.views.stride // 2, side, model.views.stride) + 0.5) / side
     targets = F.normalize(model.teacher.maps(batch, positions)[level], dim=-1)
-    maps, _ = model.view_maps(batch["points"], surface)
+    maps, _ = model.view_maps(batch, surface)
     predicted = F.normalize(model.transfer.heads[level](maps.flatten(0, 3)).view(targets.shape), dim=-1)
-    matches = model.views.match(surface, depths, index)
+    matches = model.views.match(surface, depths, cameras)
     shown = []
     for shape in range(len(depths)):
         valid = surface.valid[shape]
@@ -71,11 +71,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     config.model.stride = args.stride
     model = MODELS.build(config.model).eval()
     model.load_state_dict(read_state_dict(args.checkpoint))
-    points = config.train_dataloader.dataset.num_points
-    dataset = PreparedShapes(config.data_root, "test", points, views="all", depths=True)
-    batch = dataset.__getitems__(args.shapes)
-    for key in ("views", "depths", "view_index"):
-        batch[key] = batch[key][:, args.views]
+    training = config.train_dataloader.dataset
+    dataset = PosedShapes(
+        config.data_root,
+        "test",
+        num_points=training.num_points,
+        views="all",
+        depths=True,
+        colors=training.get("colors", False),
+    )
+    whole: dict[str, Any] = {**dataset.__getitems__(args.shapes)}
+    for key in ("views", "depths", "view_index", "cameras"):
+        if key in whole:
+            whole[key] = whole[key][:, args.views]
+    batch = cast(Batch, whole)
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 

@@ -1,28 +1,32 @@
-"""Cut posed RGB-D scenes in ScanNet's layout into crops, as a prepared set.
+"""Cut posed RGB-D scenes in ScanNet's or 7-Scenes' layout into crops, as a prepared set.
 
     python -m projects.mvnet.tools.prepare_scenes --source scans --out data/scannet \\
         --train scannetv2_train.txt --test scannetv2_val.txt
 
-A list file names one scene a line. An interrupted run goes on with the same command.
+A list file names one scene a line, or of a scene the frames from one number to another: NAME FIRST LAST.
+With --views the crops keep frames that see them, for pre-training. An interrupted run goes on with the same
+command.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import make_parser, plain_errors
-from projects.mvnet.mvnet.scenes import prepare_scenes
+from projects.mvnet.mvnet.scene_sets import prepare_scenes
 
 
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--source", type=Path, required=True, help="folder of the scenes")
+    add("--source", type=Path, required=True, help="folder of the scenes, or an archive of it")
     add("--out", type=Path, required=True, help="folder of the prepared set")
     add("--train", type=Path, required=True, metavar="FILE", help="names of the scenes to train on")
     add("--test", type=Path, required=True, metavar="FILE", help="names of the scenes to test on")
     add("--points", type=int, default=4096, help="points of a crop (4096)")
     add("--radius", type=float, default=1.5, help="of a crop, in metres (1.5)")
+    add("--views", type=int, default=0, help="frames kept of each crop, with depths and cameras (0)")
+    add("--image-size", type=int, default=96, help="side of these in pixels (96)")
     add("--every", type=int, default=20, help="take every so many frames (20)")
     add("--stride", type=int, default=2, help="take every so many pixels (2)")
     add(
@@ -32,13 +36,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="side of voxels that keep one point, in metres (0.02)",
     )
     args = parser.parse_args(argv)
-    scenes = {split: getattr(args, split).read_text("utf-8").split() for split in ("train", "test")}
+    scenes = {
+        split: [line for line in getattr(args, split).read_text("utf-8").splitlines() if line.strip()]
+        for split in ("train", "test")
+    }
     counts = prepare_scenes(
         args.source,
         args.out,
         scenes,
         args.points,
         args.radius,
+        args.views,
+        args.image_size,
         every=args.every,
         stride=args.stride,
         voxel=args.voxel,

@@ -1,0 +1,196 @@
+"""Crops of scenes as a prepared set, with the frames that see them where these are asked for."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointmcd.datasets.images import KINDS
+from pointmcd.datasets.preparation.archive import is_archive, unpack
+from pointmcd.datasets.preparation.shape import PointSettings, Settings
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
+from pointmcd.files import read_json, write_json, written_aside
+from pointmcd.folders import replace_folder, sole_writer
+from pointmcd.progress import track
+from projects.mvnet.mvnet.frames import ScenePart, posed_frames
+from projects.mvnet.mvnet.scene_views import FARTHEST, NEAR, SceneViews
+from projects.mvnet.mvnet.scenes import SCANNET20, UNLABELLED, crops, read_scene
+
+JOB = "job.json"
+
+
+def prepare_scenes(
+    source: Path,
+    out: Path,
+    scenes: Mapping[str, Sequence[str]],
+    num_points: int = 4096,
+    radius: float = 1.5,
+    views: int = 0,
+    image_size: int = 96,
+    **reading: Any,
+) -> dict[str, int]:
+    """Write the crops of posed RGB-D scenes as a prepared set; after an interrupt the same call goes on.
+
+    Args:
+        source: Folder of the scenes, or an archive of it.
+        out: Folder of the set; must not exist yet.
+        scenes: The scenes of each split (``train``, ``test``): ``NAME``, or ``NAME FIRST LAST`` for the
+            frames of these numbers alone.
+        num_points: P of each crop.
+        radius: Of a crop, in metres.
+        views: Frames that are kept of each crop, with their cameras, as views of it; crops that fewer frames
+            see are left out. 0 keeps none.
+        image_size: Side of the views in pixels.
+        reading: Arguments of `read_scene`.
+
+    Returns:
+        The number of crops of each split.
+
+    Raises:
+        SourceError: A scene cannot be used, ``out`` is there, or a split would have no crop.
+    """
+    out = Path(os.path.realpath(out))
+    if out.exists():
+        raise SourceError(f"{out} is there; it is left as it is. Choose another --out, or remove it")
+    work = out.with_name(f"{out.name}.partial")
+    request = {"num_points": num_points, "radius": radius, **reading}
+    if views:
+        request |= {"views": views, "image_size": image_size}
+    parts = {split: [ScenePart.parse(line) for line in lines] for split, lines in scenes.items()}
+    every_part = [part for split in parts.values() for part in split]
+    for part in every_part:
+        if any(name in ("", "..") or name.startswith(".") for name in part.name.split("/")):
+            raise SourceError(f"a scene is {part.name!r}; it needs the name of a folder in {source}")
+    with sole_writer(work / "lock", work):
+        if (work / JOB).is_file() and read_json(work / JOB) != request:
+            raise SourceError(f"{work} is the unfinished work of a run with other settings; remove it")
+        (work / "scenes").mkdir(exist_ok=True)
+        for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
+            left.unlink()
+        write_json(work / JOB, request)
+        if is_archive(source):
+            if not (work / "source").is_dir():
+                unpack(source, work / "source")
+            source = work / "source"
+        for part in track(every_part, "scenes"):
+            if not _file_of(work, part).is_file():
+                found = list(
+                    _encoded(source / part.name, part, num_points, radius, views, image_size, reading)
+                )
+                _write_crops(_file_of(work, part), found)
+        shutil.rmtree(work / "set", ignore_errors=True)
+        counts = {split: _assemble(work, split, names) for split, names in parts.items()}
+        seal(work / "set", _header(scenes, counts, request, (work / "set")))
+        replace_folder(work / "set", out)
+        shutil.rmtree(work)
+    return counts
+
+
+def _file_of(work: Path, part: ScenePart) -> Path:
+    return work / "scenes" / f"{str(part).replace('/', '--').replace(' ', '_')}.npz"
+
+
+def _header(
+    scenes: Mapping[str, Sequence[str]], counts: dict[str, int], request: dict[str, Any], root: Path
+) -> dict[str, Any]:
+    """Return what the manifest says beyond the files."""
+    radius = request["radius"]
+    settings = Settings(PointSettings(request["num_points"]), None, None, visibility="none").to_dict()
+    settings["points"]["normalization"] = f"ball of {radius} m"
+    if "views" in request:
+        settings["num_views"] = request["views"]
+        settings["views"] = {"size": request["image_size"]}
+        settings["depths"] = {"near": NEAR / radius, "far": FARTHEST / radius}
+    labelled = all((root / split / "parts.npy").is_file() for split in counts)
+    return {
+        "source": "posed-scenes",
+        "class_names": ["scene"],
+        "part_names": [*SCANNET20.values(), UNLABELLED] if labelled else None,
+        "class_parts": [list(range(len(SCANNET20)))] if labelled else None,
+        "splits": counts,
+        **settings,
+        "rejected": [],
+        "request": {"scenes": {split: list(names) for split, names in scenes.items()}, **request},
+        "made_with": {name: version(name) for name in ("pointmcd", "numpy", "torch")},
+    }
+
+
+def _encoded(
+    folder: Path,
+    part: ScenePart,
+    num_points: int,
+    radius: float,
+    views: int,
+    image_size: int,
+    reading: dict[str, Any],
+) -> Iterator[EncodedShape]:
+    """Cut a scene into crops, with their views."""
+    cloud = read_scene(folder, first=part.first, last=part.last, **reading)
+    seen = None
+    if views:
+        frames = posed_frames(folder, reading.get("every", 1), part.first, part.last)
+        seen = SceneViews.of(frames, image_size)
+    for crop in crops(cloud, num_points, radius, folder.name):
+        images: dict[str, list[bytes]] = {}
+        arrays = crop.arrays(cloud)
+        if seen is not None:
+            chosen = seen.of_ball(crop.center, radius, views)
+            if chosen is None:
+                continue
+            arrays["cameras"], images = chosen
+        yield EncodedShape(arrays, images)
+
+
+def _write_crops(path: Path, found: Sequence[EncodedShape]) -> None:
+    """Write the crops of one scene as one file, which is there when it is whole."""
+    arrays: dict[str, Any] = {"count": np.array(len(found))}
+    for key in found[0].arrays if found else ():
+        arrays[key] = np.stack([piece.arrays[key] for piece in found])
+    for kind in found[0].images if found else ():
+        encoded = [image for piece in found for image in piece.images[kind]]
+        arrays[f"{kind}_bytes"] = np.frombuffer(b"".join(encoded), np.uint8)
+        arrays[f"{kind}_sizes"] = np.array([len(image) for image in encoded])
+    with written_aside(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _read_crops(path: Path) -> Iterator[EncodedShape]:
+    """Read what `_write_crops` wrote."""
+    with np.load(path) as file:
+        stored = dict(file)
+    count = len(stored["points"]) if "points" in stored else 0
+    images = {}
+    for kind in [kind for kind in KINDS if f"{kind}_bytes" in stored]:
+        ends = stored.pop(f"{kind}_sizes").cumsum()
+        images[kind] = [part.tobytes() for part in np.split(stored.pop(f"{kind}_bytes"), ends[:-1])]
+    stored.pop("count", None)
+    for row in range(count):
+        yield EncodedShape(
+            {key: array[row] for key, array in stored.items()},
+            {
+                kind: encoded[row * len(encoded) // count : (row + 1) * len(encoded) // count]
+                for kind, encoded in images.items()
+            },
+        )
+
+
+def _assemble(work: Path, split: str, parts: Sequence[ScenePart]) -> int:
+    """Write a split of the set from the scenes' files; return the number of its crops."""
+    titles = []
+    for part in parts:
+        with np.load(_file_of(work, part)) as file:
+            count = len(file["points"]) if "points" in file.files else 0
+        titles += [f"{str(part).replace(' ', '_')}/{number:04d}" for number in range(count)]
+    if not titles:
+        raise SourceError(f"{split} has no crop that enough frames see; ask for fewer --views")
+    writer = SplitWriter(work / "set" / split, titles, [0] * len(titles))
+    for part in parts:
+        for piece in _read_crops(_file_of(work, part)):
+            writer.add(piece)
+    writer.close()
+    return len(titles)
