@@ -15,7 +15,7 @@ NETWORK = {"type": "ImageNetwork", "trunk": "test_resnet", "levels": [1, 3], "ra
 
 def test_one_backbone_the_same_points_and_epochs(cached_set):
     configs = [load_config(path, {"data_root": str(cached_set)}) for path in CONFIGS]
-    assert len(configs) == 5
+    assert len(configs) == 6
     for config in configs:
         assert config.model.backbone == configs[0].model.backbone
         assert config.train_cfg.max_epochs == configs[0].train_cfg.max_epochs
