@@ -3,15 +3,18 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from pointmcd.config_files import find_base
 from pointmcd.registry import OPTIM_WRAPPERS
 
 _torchvision_schemas: list[torch.library.Library] = []  # a schema lives as long as its library object
@@ -32,6 +35,23 @@ class AutocastOptimWrapper(OptimWrapper):
         """Run the forward pass in bfloat16 where that is safe."""
         with super().optim_context(model), torch.autocast(get_device(), torch.bfloat16):
             yield
+
+
+def read_config(path: Path) -> Config:
+    """Read a config file; its ``_base_`` may be the name of one that comes with pointmcd.
+
+    MMEngine looks for bases in the folder of the config alone.
+    """
+    as_mmengine = Config._get_cfg_path
+
+    def get_cfg_path(base: str, config: str) -> tuple[str, str | None]:
+        return as_mmengine(base, config) if "::" in base else (str(find_base(base, Path(config))), None)
+
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+    try:
+        return Config.fromfile(str(path))
+    finally:
+        Config._get_cfg_path = staticmethod(as_mmengine)
 
 
 def to_plain(value: Any) -> Any:

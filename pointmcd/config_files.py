@@ -22,6 +22,29 @@ def find_config(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    return _shipped(path)
+
+
+def find_base(name: str, config: Path) -> Path:
+    """Find what a config names as its ``_base_``.
+
+    Args:
+        name: A file as seen from the config's folder, or a config that comes with pointmcd, by its name.
+        config: The file that names it.
+
+    Raises:
+        FileNotFoundError: There is no such file; the text suggests the nearest names.
+    """
+    beside = config.parent / name
+    if beside.is_file() and not beside.samefile(config):
+        return beside
+    try:
+        return _shipped(Path(name))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{config}: _base_: {error}") from None
+
+
+def _shipped(path: Path) -> Path:
     if path.parent in (Path(), Path("configs")):
         stem = path.name.removesuffix(".py")
         if (builtin := CONFIGS / f"{stem}.py").is_file():
@@ -31,5 +54,5 @@ def find_config(name: str | Path) -> Path:
         hint = (
             f"did you mean {' or '.join(near)}?" if near else f"{CONFIGS} holds those that come with pointmcd"
         )
-        raise FileNotFoundError(f"there is no config {name}; {hint}")
-    raise FileNotFoundError(f"there is no config {name}")
+        raise FileNotFoundError(f"there is no config {path}; {hint}")
+    raise FileNotFoundError(f"there is no config {path}")

@@ -4,8 +4,10 @@ and that of the sources that ``pointmcd prepare`` prepares.
 Components are imported when a registry is first searched, not when the package is.
 """
 
+import inspect
 from collections.abc import Iterable
 from importlib import import_module
+from typing import Any
 
 from mmengine import registry as _root
 from mmengine.registry import Registry
@@ -60,3 +62,22 @@ def import_modules(names: Iterable[str]) -> None:
             raise ValueError(
                 f"the module {name} cannot be imported: {error}; its folder must be on PYTHONPATH"
             ) from error
+
+
+def accepted_arguments(component: Any) -> set[str] | None:
+    """Return the names of the arguments of a class or function, or None where it takes any."""
+    if not inspect.isclass(component):
+        parameters = inspect.signature(component).parameters.values()
+        names = {parameter.name for parameter in parameters}
+        return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else names
+    names = set()
+    for base in component.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        if base.__module__ == "torch.nn.modules.module":  # a Module takes any, to refuse each
+            return names - {"self"}
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        names |= {parameter.name for parameter in parameters}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return names - {"self"}
+    return None

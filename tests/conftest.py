@@ -152,3 +152,20 @@ def forget_examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], No
 
     yield forget
     forget()
+
+
+@pytest.fixture
+def own_types() -> Iterator[Callable[[type], dict[str, str]]]:
+    """Registers models for one test; each call gives the config of one."""
+    from pointmcd.registry import MODELS
+
+    names = []
+
+    def register(kind: type) -> dict[str, str]:
+        MODELS.register_module(kind.__name__, module=kind)
+        names.append(kind.__name__)
+        return {"type": kind.__name__}
+
+    yield register
+    for name in names:
+        del MODELS.module_dict[name]

@@ -12,6 +12,8 @@ from pointmcd.commands import export_student, prepare_data, test, train
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.models import PointModel
+from pointmcd.models.backbones import PointBackbone
+from pointmcd.models.layers import LinearNormAct
 from pointmcd.registry import MODELS
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs/examples"
@@ -153,3 +155,69 @@ def test_a_plain_module_is_no_backbone(arguments):
         del MODELS.module_dict["own_plain"]
     with pytest.raises(ValueError, match="the backbone is None, needs a type"):
         PointModel(None)
+
+
+class Own(PointBackbone):
+    """A backbone; the cases below change one thing of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.fusion = LinearNormAct(3, 8)
+
+    def encode(self, points):
+        return {"hidden": points, "point_index": None, "losses": {}}
+
+
+class NoFusion(Own):
+    def __init__(self):
+        PointBackbone.__init__(self)
+
+
+class PlainFusion(Own):
+    def __init__(self):
+        super().__init__()
+        self.fusion = torch.nn.Linear(3, 8)
+
+
+class NoEncode(PointBackbone):
+    pass
+
+
+class GivesTensor(Own):
+    def encode(self, points):
+        return points
+
+
+class GivesHiddenAlone(Own):
+    def encode(self, points):
+        return {"hidden": points}
+
+
+class ChannelsFirst(Own):
+    def encode(self, points):
+        return {**super().encode(points), "hidden": points.transpose(1, 2)}
+
+
+class DropsPoints(Own):
+    def encode(self, points):
+        return {**super().encode(points), "hidden": points[:, ::2]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (NoFusion, "the backbone NoFusion has no self.fusion that is a"),
+        (PlainFusion, "the backbone PlainFusion has no self.fusion that is a"),
+        (NoEncode, "the backbone NoEncode lacks encode"),
+        (GivesTensor, "GivesTensor.encode returns a Tensor, needs a dict"),
+        (GivesHiddenAlone, "GivesHiddenAlone.encode returns no point_index and no losses"),
+        (ChannelsFirst, r"ChannelsFirst.encode returns hidden of shape \(2, 3, 6\), needs \(2, 6, 3\)"),
+        (DropsPoints, r"DropsPoints.encode returns hidden of shape \(2, 3, 3\), needs \(2, 6, 3\)"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_a_backbone_must_give_is_said(kind, message, own_types):
+    points = torch.rand(2, 6, 3)
+    assert PointModel(own_types(Own))(mode="tensor", points=points)["global_feats"].shape == (2, 8)
+    with pytest.raises(ValueError, match=message):
+        PointModel(own_types(kind))(mode="tensor", points=points)

@@ -1,6 +1,6 @@
-"""All of the components in this folder in one training: ``tools/train.py docs/examples/my_config.py``."""
+"""All of the components in this folder in one training: ``pointmcd train docs/examples/my_config.py``."""
 
-_base_ = "../../configs/pointmcd_pointnet_builtin.py"
+_base_ = "pointmcd_pointnet_builtin.py"  # a config that comes with pointmcd
 
 custom_imports = dict(
     imports=[

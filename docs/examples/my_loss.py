@@ -18,9 +18,7 @@ class RelationalHead(nn.Module):
         loss_weight: Weight of the loss.
     """
 
-    projects = False  # True asks for in_channels and teacher_channels, which the model then fills in
-
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0) -> None:  # in_channels, teacher_channels: filled in if named
         super().__init__()
         self.loss_weight = loss_weight
 

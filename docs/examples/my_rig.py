@@ -1,4 +1,4 @@
-"""A camera rig: ``tools/prepare_data.py --imports my_rig ... --rig cube6``."""
+"""A camera rig: ``pointmcd prepare --imports my_rig ... --rig cube6``."""
 
 from pointmcd.geometry.cameras import RIGS, CameraRig
 

@@ -1,4 +1,4 @@
-"""A source: ``tools/prepare_data.py --imports my_source my-balls --out data/balls``."""
+"""A source: ``pointmcd prepare --imports my_source my-balls --out data/balls``."""
 
 import argparse
 
@@ -29,9 +29,11 @@ class Balls(Source):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments of the constructor; ``--seed`` is the command's own."""
         parser.add_argument("--count", type=int, default=4, help="shapes a class and split (4)")
 
     def load(self, item: Item) -> Shape:
+        """Make one; a source with files reads one here, and raises ``MeshError`` for a bad one."""
         from trimesh.creation import icosphere
 
         draw = np.random.default_rng([self.seed, self.items.index(item)])

@@ -23,10 +23,9 @@ from pointmcd.checkpoint import check_tensors
 from pointmcd.datasets.preparation.shape import PointSettings
 from pointmcd.datasets.text_vectors import SHA256
 from pointmcd.engine.agreement import with_older_defaults
-from pointmcd.engine.check_config import accepted_arguments
 from pointmcd.models import PointModel
 from pointmcd.models.backbones import PointBackbone
-from pointmcd.registry import MODELS
+from pointmcd.registry import MODELS, accepted_arguments
 
 FORMAT = "pointmcd student 1"
 ROTATIONS = ("none", "part", "z", "so3")
@@ -145,7 +144,8 @@ def _check_part(part: Any, where: str) -> None:
     if found is None:
         raise ValueError(
             f"its {where} is of type {_quoted(kind)}, which is no part of pointmcd; if it is a part of your "
-            "own, name the module that registers it: load_student(path, imports=['my_module'])"
+            "own, name the module that registers it: --imports my_module, in Python "
+            "load_student(path, imports=['my_module'])"
         )
     if not _is_part(found, where):
         raise ValueError(f"its {where} is of type {_quoted(kind)}, which is none")

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointmcd.commands.common import add_imports, make_parser, plain_errors
+from pointmcd.datasets.prepared_set import MANIFEST
 from pointmcd.files import check_writable
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ def check(args: argparse.Namespace) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(args, name)}, needs at least 1")
     if args.embeddings is not None and args.embeddings.suffix != ".npy":
         raise ValueError(f"embeddings are saved as .npy, not as {args.embeddings}")
+    for given in args.inputs:
+        if Path(given, MANIFEST).is_file() and any(Path(given).glob("*/points.npy")):
+            raise ValueError(
+                f"{given} is a prepared set, not a folder of shapes; pointmcd test CONFIG CHECKPOINT "
+                f"--cfg-options data_root={given} tests on it"
+            )
     for path in (args.csv, args.json, args.embeddings):
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder; name a file in it")

@@ -45,6 +45,7 @@ from pointmcd.registry import import_modules
 
 if TYPE_CHECKING:
     from pointmcd.datasets.preparation.job import Request, Result
+    from pointmcd.datasets.preparation.sources import Source
     from pointmcd.datasets.preparation.sources.copies import CopySettings
 
 REJECTED = 3
@@ -68,8 +69,27 @@ def make_parser() -> argparse.ArgumentParser:
         # A source may say more of a common argument.
         one = sources.add_parser(name, help=summary, description=summary, conflict_handler="resolve")
         add_common(one)
+        common_names = {action.dest for action in one._actions}
         described.add_arguments(one)
+        check_arguments(described, {action.dest for action in one._actions}, common_names)
     return parser
+
+
+def check_arguments(source: type[Source], names: set[str], common_names: set[str]) -> None:
+    """Refuse a source whose arguments are not those of its constructor.
+
+    Raises:
+        ValueError: They are not.
+    """
+    wanted = set(inspect.signature(source).parameters)
+    if lacking := sorted(wanted - names):
+        raise ValueError(
+            f"{source.__name__}: add_arguments lacks {', '.join(lacking)}, which the constructor takes"
+        )
+    if unused := sorted(names - common_names - wanted):
+        raise ValueError(
+            f"{source.__name__}: the constructor lacks {', '.join(unused)}, which add_arguments declares"
+        )
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -196,7 +216,10 @@ def remarks(prepared: PreparedSet) -> Iterator[str]:
             more = ", ..." if len(names) > NAMES_SHOWN else ""
             yield f"{len(names)} of {len(train)} classes have {what}: {', '.join(names[:NAMES_SHOWN])}{more}"
     if "test" not in counts:
-        yield "It has no shapes to test on; --test-fraction draws some, where a class has enough"
+        draws = "test_fraction" in inspect.signature(source_class(prepared.manifest["source"])).parameters
+        yield "It has no shapes to test on" + (
+            "; --test-fraction draws some, where a class has enough" if draws else ""
+        )
     elif missing := int(((counts["test"] == 0) & (train > 0)).sum()):
         yield f"{missing} of {len(train)} classes have no shape to test on"
 

@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, Tes
 from torch.utils.data import DataLoader
 
 from pointmcd import registry
+from pointmcd.registry import accepted_arguments
 
 REGISTRIES: list[Registry] = [
     registry.MODELS,
@@ -142,30 +143,16 @@ def _accepted(kind: str | type) -> set[str] | None:
     return accepted_arguments(kind if not isinstance(kind, str) else _find(kind))
 
 
-def accepted_arguments(component: Any) -> set[str] | None:
-    """Return the names of the arguments of a class or function, or None where it takes any."""
-    if not inspect.isclass(component):
-        parameters = inspect.signature(component).parameters.values()
-        names = {parameter.name for parameter in parameters}
-        return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else names
-    names = set()
-    for base in component.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-        names |= {parameter.name for parameter in parameters}
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            return names - {"self"}
-    return None
-
-
 def _find(kind: str) -> Any:
     for candidates in REGISTRIES:
         component = candidates.get(kind)
         if component is not None:
             return component
     known = {name for candidates in REGISTRIES for name in candidates.module_dict}
-    raise ValueError(_unknown(f"component type {kind!r}", kind, known))
+    raise ValueError(
+        _unknown(f"component type {kind!r}", kind, known)
+        + "; one of your own is registered by a module that custom_imports names (@MODELS.register_module())"
+    )
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:

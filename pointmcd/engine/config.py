@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from pointmcd.compat import read_config
 from pointmcd.config_files import find_config
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.teacher_cache import TeacherCache
@@ -37,8 +38,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
     ``teacher_channels``, the width of what that teacher says.
 
     Args:
-        path: A config file, or the name of one that comes with pointmcd; ``_base_`` files are merged by
-            MMEngine.
+        path: A config file, or the name of one that comes with pointmcd. So are the ``_base_`` files, which
+            MMEngine merges: files as seen from the config's folder, or names.
         overrides: ``{"a.b": value}`` or ``["a.b=value"]``, values in Python's notation.
 
     Returns:
@@ -52,7 +53,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
     """
     path = find_config(path)
     try:
-        config = Config.fromfile(str(path))
+        config = read_config(path)
         dict(config.items())  # MMEngine puts off the imports of some
     except ImportError as error:
         reason: BaseException = error

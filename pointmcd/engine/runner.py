@@ -47,10 +47,16 @@ def build_runner(config: Config, training: bool = True) -> "Runner":
         training: Train, and test afterwards; without, what only a training needs is not looked at.
 
     Raises:
-        ValueError: The batch size of a training does not divide by the number of processes, a component
-            refuses an argument, or another training is at work in the work dir.
+        ValueError: A training lacks what it needs, its batch size does not divide by the number of
+            processes, a component refuses an argument, or another training is at work in the work dir.
     """
     mend_torchvision()  # the Runner imports it
+    needed = ("train_dataloader", "train_cfg", "optim_wrapper")
+    if training and (lacking := [name for name in needed if config.get(name) is None]):
+        raise ValueError(
+            f"the config has no {' and no '.join(lacking)}, which a training needs; they come from a recipe, "
+            "such as baseline_pointnet_meshes.py, that the config names as its _base_"
+        )
     if not training:
         config = copy.deepcopy(config)
         for name in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):

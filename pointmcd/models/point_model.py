@@ -1,5 +1,6 @@
 """A point network for one task: backbone and head."""
 
+import inspect
 from typing import Any, Unpack
 
 from mmengine.model import BaseModel
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from pointmcd.batch import Batch, PointFeatures, network_input
 from pointmcd.models.backbones.base import PointBackbone
+from pointmcd.models.layers import LinearNormAct
 from pointmcd.registry import MODELS
 
 
@@ -39,7 +41,14 @@ class PointModel(BaseModel):
                 f"the backbone {backbone['type']} is no PointBackbone; derive it from "
                 "pointmcd.models.backbones.PointBackbone, which says what a backbone must give"
             )
+        if isinstance(kind, type) and inspect.isabstract(kind):
+            raise ValueError(f"the backbone {backbone['type']} lacks encode, which every PointBackbone has")
         self.backbone = MODELS.build(backbone)
+        if not isinstance(getattr(self.backbone, "fusion", None), LinearNormAct):
+            raise ValueError(
+                f"the backbone {backbone['type']} has no self.fusion that is a "
+                "pointmcd.models.layers.LinearNormAct: its last layer, from hidden features to point features"
+            )
         self.head = None
         self.dense = head is not None and getattr(MODELS.get(head["type"]), "dense", False)
         self.with_local = self.dense
@@ -97,7 +106,7 @@ class PointModel(BaseModel):
             ``pools_only``.
         """
         if self.pools_only:
-            features = self.backbone.encode(points)
+            features = self.backbone.encoded(points)
             features["global_feats"] = self.backbone.fusion.pool(features["hidden"])[:, 0]
         else:
             features = self.backbone(points)
@@ -118,5 +127,36 @@ class PointModel(BaseModel):
         return features
 
     def _task_losses(self, features: PointFeatures, batch: Batch) -> dict[str, Tensor]:
-        task = {} if self.head is None else self.head.loss(features, batch)
-        return {**task, **features["losses"]}
+        losses: dict[str, Tensor] = {}
+        if self.head is not None:
+            add_losses(losses, self.head.loss(features, batch), type(self.head).__name__)
+        add_losses(losses, features["losses"], type(self.backbone).__name__)
+        return losses
+
+
+def add_losses(losses: dict[str, Tensor], more: dict[str, Tensor], whose: str) -> None:
+    """Add what a part of the model says to ``losses``; what would not reach the sum is refused.
+
+    Args:
+        losses: By name.
+        more: By name; MMEngine sums those whose names have ``loss`` in them and shows the others.
+        whose: The part's type.
+
+    Raises:
+        ValueError: ``more`` is no dict, a name is taken, or a term with a gradient would not be summed.
+    """
+    if not isinstance(more, dict):
+        raise ValueError(
+            f"{whose} gives a {type(more).__name__} as its loss, needs a dict, such as {{'loss_mine': loss}}"
+        )
+    for name, term in more.items():
+        if name in losses:
+            raise ValueError(
+                f"{whose} calls a loss {name!r}, as another part of the model does: one would be lost"
+            )
+        if "loss" not in name and isinstance(term, Tensor) and term.requires_grad:
+            raise ValueError(
+                f"{whose} calls a loss {name!r}, but only terms with 'loss' in their names are summed; "
+                f"call it 'loss_{name}', or detach what is only to be shown"
+            )
+        losses[name] = term

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from pointmcd.batch import Batch, PointFeatures
 from pointmcd.models.heads.distillation import DistillationHead
-from pointmcd.models.point_model import PointModel
-from pointmcd.registry import MODELS
+from pointmcd.models.point_model import PointModel, add_losses
+from pointmcd.registry import MODELS, accepted_arguments
 
 
 @MODELS.register_module()
@@ -45,11 +45,17 @@ class PointMCD(PointModel):
         self.register_load_state_dict_post_hook(_teacher_not_missing)
 
     def _distillation_head(self, config: dict[str, Any]) -> nn.Module:
-        """Build a head of its config, with the widths that it projects from and to where it does."""
+        """Build a head of its config, with the widths and the task head where its constructor takes them."""
         kind = MODELS.get(config["type"])
-        if getattr(kind, "with_task_head", False):
+        if not callable(getattr(kind, "loss", None)):
+            raise ValueError(
+                f"{config['type']} is no distillation head: it has no loss(features, teacher)"
+                " (pointmcd.models.heads.distillation.DistillationHead)"
+            )
+        accepted = accepted_arguments(kind)
+        if accepted is not None and "task_head" in accepted:
             config = {**config, "task_head": self.head}
-        if not getattr(kind, "projects", True):
+        if accepted is not None and not accepted & {"in_channels", "teacher_channels"}:
             return MODELS.build(config)
         if not getattr(kind, "of_points", False):
             widths = self.backbone.out_channels, self.teacher.out_channels
@@ -63,7 +69,9 @@ class PointMCD(PointModel):
         else:
             self.with_local = True
             widths = self.backbone.local_channels, self.teacher.point_channels
-        return MODELS.build({**config, "in_channels": widths[0], "teacher_channels": widths[1]})
+        named = zip(("in_channels", "teacher_channels"), widths, strict=True)
+        filled = {name: width for name, width in named if accepted is None or name in accepted}
+        return MODELS.build({**config, **filled})
 
     def train(self, mode: bool = True) -> "PointMCD":
         """Set the training mode of all but the teacher."""
@@ -80,7 +88,7 @@ class PointMCD(PointModel):
         losses = self._task_losses(features, batch)
         for head in cast(Iterable[DistillationHead], self.distill):
             more = (batch,) if getattr(head, "with_batch", False) else ()
-            losses.update(head.loss(features, rows, *more))
+            add_losses(losses, head.loss(features, rows, *more), type(head).__name__)
         return losses
 
     def training_features(
@@ -101,7 +109,7 @@ class PointMCD(PointModel):
         if visibility is None:
             raise ValueError("the batch has no visibility: give the training dataset visibility=True")
         if self.pools_only:
-            features = self.backbone.encode(points)
+            features = self.backbone.encoded(points)
             pooled = self.neck.pool_hidden(
                 features["hidden"], self.backbone.fusion, visibility, features["point_index"]
             )

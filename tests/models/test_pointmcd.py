@@ -128,3 +128,74 @@ def test_without_a_head_the_teacher_is_all_there_is_to_learn_from(batch):
 def test_an_unknown_mode_is_named(batch):
     with pytest.raises(ValueError, match="mode is 'train'"):
         build()(mode="train", **batch)
+
+
+class Loss(torch.nn.Module):
+    """A distillation head; the cases below change one thing of it."""
+
+    name = "loss_own"
+
+    def loss(self, features, teacher):
+        return {self.name: features["global_feats"].mean()}
+
+
+class TakesWidths(Loss):
+    def __init__(self, in_channels, teacher_channels, scale=1.0):
+        super().__init__()
+        self.widths = in_channels, teacher_channels
+
+
+class PassesWidthsOn(TakesWidths):
+    def __init__(self, **kwargs):
+        super().__init__(scale=2.0, **kwargs)
+
+
+class TakesOneWidth(Loss):
+    def __init__(self, teacher_channels):
+        super().__init__()
+        self.widths = (teacher_channels,)
+
+
+class NoLoss(torch.nn.Module):
+    pass
+
+
+class TensorLoss(Loss):
+    def loss(self, features, teacher):
+        return features["global_feats"].mean()
+
+
+class NotSummed(Loss):
+    name = "own"
+
+
+class Taken(Loss):
+    name = "loss_task"
+
+
+def test_a_loss_is_given_the_widths_that_its_constructor_names(own_types, batch):
+    model = build(distill=[own_types(kind) for kind in (Loss, TakesWidths, PassesWidthsOn, TakesOneWidth)])
+    student, teacher = model.backbone.out_channels, 16
+    assert [getattr(head, "widths", None) for head in model.distill] == [
+        None,
+        (student, teacher),
+        (student, teacher),
+        (teacher,),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ([NoLoss], r"NoLoss is no distillation head: it has no loss\(features, teacher\)"),
+        ([TensorLoss], "TensorLoss gives a Tensor as its loss, needs a dict"),
+        ([NotSummed], "NotSummed calls a loss 'own', but only terms with 'loss' in their names are summed"),
+        ([Taken], "Taken calls a loss 'loss_task', as another part of the model does"),
+        ([Loss, Loss], "Loss calls a loss 'loss_own', as another part of the model does"),
+    ],
+    ids=lambda value: "-".join(kind.__name__ for kind in value) if isinstance(value, list) else "",
+)
+def test_a_loss_that_would_not_reach_the_student_is_refused(kinds, message, own_types, batch):
+    config = {kind: own_types(kind) for kind in set(kinds)}
+    with pytest.raises(ValueError, match=message):
+        build(distill=[config[kind] for kind in kinds]).loss(batch)

@@ -9,6 +9,7 @@ import pytest
 from pointmcd import config_files
 from pointmcd.__main__ import COMMANDS, main, usage
 from pointmcd.config_files import CONFIGS, find_config
+from pointmcd.engine import load_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -70,6 +71,22 @@ def test_configs_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
     assert find_config(own.name) == Path(own.name)
     with pytest.raises(FileNotFoundError, match=r"there is no config other/baseline_dgcnn_meshes.py$"):
         find_config("other/baseline_dgcnn_meshes.py")
+
+
+def test_a_base_may_be_a_config_that_comes_with_pointmcd(tmp_path, taught_set):
+    own = tmp_path / "pointmcd_pointnet_builtin.py"  # as its base is called
+    own.write_text('_base_ = "pointmcd_pointnet_builtin.py"\nmodel = dict(backbone=dict(type="DGCNN"))\n')
+    options = {"data_root": str(taught_set)}
+    config, base = load_config(own, options), load_config("pointmcd_pointnet_builtin", options)
+    assert config.model.backbone.type == "DGCNN"
+    assert config.optim_wrapper == base.optim_wrapper
+    (tmp_path / "beside.py").write_text('_base_ = "pointmcd_pointnet_builtin.py"\n')
+    assert load_config(tmp_path / "beside.py", options).model.backbone.type == "DGCNN"
+    (tmp_path / "wrong.py").write_text('_base_ = "pointmcd_pointnet_bultin.py"\n')
+    with pytest.raises(
+        FileNotFoundError, match=r"wrong.py: _base_: there is no config .*did you mean pointmcd"
+    ):
+        load_config(tmp_path / "wrong.py")
 
 
 def test_what_is_installed_holds_every_config(tmp_path):

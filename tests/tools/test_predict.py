@@ -258,3 +258,8 @@ def test_classify_takes_tensors_lists_batches_and_folders(classifier, shapes):
         student.classify(shapes / "in")
     with pytest.raises(ValueError, match="a list of shapes holds"):
         student.classify([[1, 2], [3]])
+
+
+def test_a_prepared_set_is_no_folder_of_shapes(classifier, tiny_set):
+    with pytest.raises(SystemExit, match=r"is a prepared set, .*; pointmcd test CONFIG CHECKPOINT"):
+        predict.main([str(classifier), str(tiny_set)])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.registry import SOURCES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOL = REPOSITORY / "tools/prepare_data.py"
@@ -163,3 +164,40 @@ def test_the_public_clouds_with_parts(run, shared, tmp_path):
     assert done.code == 1
     assert "cannot be unpacked" in done.stderr
     prepared.verify()  # nothing of it was lost
+
+
+@pytest.mark.parametrize(
+    ("parameters", "declared", "message"),
+    [
+        ("self, size", "pass", "Odd: add_arguments lacks size, which the constructor takes"),
+        (
+            "self",
+            "parser.add_argument('--size')",
+            "Odd: the constructor lacks size, which add_arguments declares",
+        ),
+    ],
+    ids=["not declared", "not taken"],
+)
+def test_a_source_whose_arguments_are_not_its_constructor_s_is_refused(
+    parameters, declared, message, run, tmp_path, monkeypatch
+):
+    (tmp_path / "odd_source.py").write_text(
+        f"""from pointmcd.datasets.preparation.sources import Source
+from pointmcd.registry import SOURCES
+
+@SOURCES.register_module(name="odd")
+class Odd(Source):
+    def __init__({parameters}): ...
+    @staticmethod
+    def add_arguments(parser): {declared}
+    def load(self, item): ...
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        done = run("--imports", "odd_source", "odd", "--out", tmp_path / "out")
+    finally:
+        SOURCES.module_dict.pop("odd")
+        sys.modules.pop("odd_source")
+    assert done.code == 1
+    assert message in done.stderr

@@ -19,6 +19,7 @@ from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.ranks import Ranks
 from pointmcd.datasets.preparation.request import PreparationError, Request
 from pointmcd.datasets.preparation.sources import source_class
+from pointmcd.datasets.preparation.sources.base import check_contract
 from pointmcd.datasets.preparation.sources.copies import SPLIT, CopiedSource
 from pointmcd.datasets.preparation.workers import ShapeJob, prepare_each
 from pointmcd.datasets.preparation.writer import SplitWriter, seal
@@ -87,6 +88,7 @@ def prepare(
         if request.path is not None and is_archive(request.path):
             options["source"] = work / "source"
         source = source_class(request.source)(**options)
+        check_contract(source)
         settings = request.settings(source)
         if request.copies is not None:
             source = CopiedSource(source, request.copies, settings.points.up, settings.points.seed)

@@ -51,6 +51,8 @@ class ShapeJob:
         item = self.source.items[index]
         try:
             loaded = self.source.load(item)
+            if not isinstance(loaded, Shape):
+                raise MeshError(f"load of the source returned a {type(loaded).__name__}, needs a Shape")
             _check_parts(loaded, self.source.part_names)
             shape = prepare_shape(loaded, self.settings, item.name)
         except MeshError as error:
@@ -102,8 +104,10 @@ def _cut(data: bytes, sizes: np.ndarray) -> list[bytes]:
 
 def _check_parts(shape: Shape, part_names: list[str] | None) -> None:
     parts = shape.face_parts if shape.mesh is not None else shape.point_parts
-    if parts is None:
+    if parts is None and not part_names:
         return
+    if parts is None:
+        raise MeshError("it has no parts, as the source's others have")
     known = len(part_names or ())
     if not ((parts >= 0) & (parts < known)).all():
         raise MeshError(f"parts {parts.min()} to {parts.max()}, the source has {known} (from 0)")

@@ -11,8 +11,8 @@ from pointmcd.models.layers import LinearNormAct
 class PointBackbone(nn.Module, ABC):
     """Points in, non-negative features of points out.
 
-    The last point-wise layer stands apart: a model whose point features feed pools only takes ``encode`` and
-    pools through ``fusion.pool``, which never stores them; all others call the backbone.
+    A subclass gives ``encode`` and ``fusion``. The last point-wise layer stands apart so that a model whose
+    point features feed pools only can pool through ``fusion.pool``, which never stores them.
 
     Args:
         in_channels: Values of a point: x, y, z, then whatever else the network is to see (normals ...).
@@ -40,7 +40,7 @@ class PointBackbone(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, points: Tensor) -> PointFeatures:
-        """All but the last point-wise layer.
+        """Return what all but the last point-wise layer makes of points.
 
         Args:
             points: (B, N, in_channels).
@@ -51,9 +51,33 @@ class PointBackbone(nn.Module, ABC):
             terms; and whatever else ``local_feats`` reads.
         """
 
-    def forward(self, points: Tensor) -> PointFeatures:
-        """``encode`` and the last layer: ``point_feats`` (B, M, C), at least 0."""
+    def encoded(self, points: Tensor) -> PointFeatures:
+        """Return what ``encode`` returns, once it is seen to be what it should be.
+
+        Raises:
+            ValueError: It is not; the text says what ``encode`` must return.
+        """
         features = self.encode(points)
+        what = f"{type(self).__name__}.encode returns"
+        if not isinstance(features, dict):
+            raise ValueError(
+                f"{what} a {type(features).__name__}, needs a dict of hidden, point_index and losses"
+            )
+        if missing := [key for key in ("hidden", "point_index", "losses") if key not in features]:
+            raise ValueError(f"{what} no {' and no '.join(missing)} (point_index may be None, losses {{}})")
+        index, width = features["point_index"], self.fusion.linear.in_features
+        shape = (*(points if index is None else index).shape[:2], width)
+        if features["hidden"].shape != shape:
+            rows = "a row for each point, as point_index is None" if index is None else "a row for each index"
+            raise ValueError(
+                f"{what} hidden of shape {tuple(features['hidden'].shape)}, needs {tuple(shape)}: {rows}, "
+                f"and last the {width} channels that fusion takes"
+            )
+        return features
+
+    def forward(self, points: Tensor) -> PointFeatures:
+        """Return what ``encode`` returns, and ``point_feats`` (B, M, C), at least 0, of the last layer."""
+        features = self.encoded(points)
         features["point_feats"] = self.fusion(features["hidden"])
         return features
 

@@ -32,9 +32,6 @@ class ClassifierEnhancementHead(nn.Module):
         ValueError: The student has no classification head.
     """
 
-    projects = True
-    with_task_head = True
-
     def __init__(
         self, in_channels: int, teacher_channels: int, task_head: nn.Module | None, loss_weight: float = 0.1
     ) -> None:

@@ -36,24 +36,23 @@ def make_projector(name: str, in_channels: int, out_channels: int) -> nn.Module:
 class DistillationHead(Protocol):
     """What ``PointMCD`` asks of a distillation head.
 
-    Attributes:
-        projects: The head is built with ``in_channels`` (C) and ``teacher_channels`` (D), as it turns one
-            into the other; taken for granted of a head that does not say.
-
-    A head whose class says ``with_task_head = True`` is also built with ``task_head``, the student's; the
-    ``loss`` of one that says ``with_batch = True`` is also given the batch, with its labels and points.
+    The model gives the constructor what its signature names: ``in_channels`` (C, or L where the class says
+    ``of_points = True``), ``teacher_channels`` (D, or E) and ``task_head``, the student's. The ``loss`` of a
+    class that says ``with_batch = True`` is also given the batch, with its labels and points.
     """
 
-    projects: bool
-
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
-        """Weighted losses by name; the head picks what it compares from both by name."""
+        """Return weighted losses by name, each name with ``loss`` in it and no other head's.
+
+        Args:
+            features: What the student makes of the batch (keys: ``PointFeatures``).
+            teacher: What the teacher says of it (keys: ``TeacherRows``).
+        """
 
 
 class _DescriptorHead(nn.Module):
     """Compare a projected student feature with the teacher's descriptor of the same thing."""
 
-    projects = True
     student_key: Literal["view_feats", "global_feats", "local_feats"]
     teacher_key: Literal["view_descriptors", "descriptor", "point_descriptors"]
     loss_name: str
@@ -176,7 +175,6 @@ class LogitDistillationHead(nn.Module):
         sharpening: Above 0; multiplies the teacher's logits alone. Above 1 it makes the teacher surer.
     """
 
-    projects = False
     teacher_key: Literal["logits", "point_logits"] = "logits"
     loss_name = "loss_logit"
 

@@ -51,8 +51,6 @@ class RelationalDistillationHead(nn.Module):
         angle_weight: Weight of the angles; the paper's is 50, likewise.
     """
 
-    projects = False
-
     def __init__(self, distance_weight: float = 2.5, angle_weight: float = 5.0) -> None:
         super().__init__()
         self.distance_weight, self.angle_weight = distance_weight, angle_weight
@@ -97,7 +95,6 @@ class SimilarityDistillationHead(nn.Module):
         projector: As ``DescriptorDistillationHead``; descriptors of frozen teachers have both signs.
     """
 
-    projects = True
     queue: Tensor
     seen: Tensor
 

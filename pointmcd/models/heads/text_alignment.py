@@ -78,7 +78,6 @@ class TextAlignmentHead(nn.Module):
         ValueError: The temperature is not above 0, or the texts lack a class.
     """
 
-    projects = False
     with_batch = True
     text: Tensor | None
 

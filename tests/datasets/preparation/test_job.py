@@ -16,7 +16,8 @@ import pytest
 from trimesh import creation
 
 from pointmcd.datasets.preparation.job import PreparationError, Request, prepare
-from pointmcd.datasets.preparation.sources import Item, Shape, Source
+from pointmcd.datasets.preparation.sources import Item, Shape, Source, SourceError
+from pointmcd.datasets.preparation.sources.base import check_contract
 from pointmcd.datasets.preparation.workers import KILLED, ShapeJob
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.folders import BusyError
@@ -158,6 +159,54 @@ def test_parts_that_the_source_does_not_know_are_rejected(tmp_path):
     inside = np.abs(height) > 0.6  # no face has its centre on the other side
     np.testing.assert_array_equal(stored.arrays["parts"][inside], height[inside] > 0)
     assert len(stored.images["views"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"items": []}, "the source Boxes has no items"),
+        ({"class_names": None}, "the source Boxes has no class_names"),
+        ({"items": [Item("a", 1, "train")]}, "a has the label 1, but there are 1 classes"),
+        ({"items": [Item("a", 0, "training")]}, "a is of the split 'training', needs train, test, val"),
+        ({"items": [Item("a", 0, "train")] * 2}, "two shapes of the split train are called 'a'"),
+        ({"part_names": ["side"]}, "has one of part_names and class_parts"),
+        ({"part_names": ["side"], "class_parts": [[0], [0]]}, "class_parts is of 2 classes, of 1"),
+    ],
+)
+def test_a_source_that_breaks_its_contract_is_refused(changed, message):
+    class Boxes(Source):
+        def __init__(self):
+            self.class_names = ["box"]
+            self.items = [Item("a", 0, "train"), Item("a", 0, "test")]
+
+        def load(self, item):
+            return Shape(mesh=creation.box())
+
+    source = Boxes()
+    check_contract(source)
+    vars(source).update(changed)
+    with pytest.raises(SourceError, match=message):
+        check_contract(source)
+
+
+@pytest.mark.parametrize(
+    ("given", "part_names", "reason"),
+    [
+        (creation.box(), None, "load of the source returned a Trimesh, needs a Shape"),
+        (Shape(mesh=creation.box()), ["side"], "it has no parts, as the source's others have"),
+    ],
+    ids=["no Shape", "no parts"],
+)
+def test_what_load_gives_is_checked(given, part_names, reason, tmp_path):
+    class Given(Source):
+        items: ClassVar = [Item("a", 0, "train")]
+
+        def load(self, item):
+            return given
+
+    source = Given()
+    source.part_names = part_names
+    assert ShapeJob(source, small(tmp_path).settings(source), tmp_path).run(0) == reason
 
 
 def test_seed_and_settings_change_the_digest(meshes, expected, tmp_path):

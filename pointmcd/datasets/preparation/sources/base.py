@@ -13,22 +13,28 @@ if TYPE_CHECKING:
     import trimesh
 
 
+SPLITS = ("train", "test", "val")
+
+
 class SourceError(ValueError):
     """A source as a whole cannot be used: missing, empty or not laid out as expected."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One shape of a source, not loaded yet."""
+    """One shape of a source, not loaded yet.
+
+    Attributes:
+        name: Unique within its split; what follows the last ``/`` seeds the sampling.
+        label: Index into ``Source.class_names``.
+        split: ``train``, ``test`` or ``val``.
+        file: Where it lies, relative to the source's folder; empty where shapes are generated.
+    """
 
     name: str
-    """Unique within its split; what follows the last ``/`` seeds the sampling."""
     label: int
-    """Index into ``Source.class_names``."""
     split: str
-    """``train`` or ``test``."""
     file: str = ""
-    """Where it lies, relative to the source's folder; empty where shapes are generated."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Shape:
     """One loaded shape, in the units and axes of its source: a mesh, or else a cloud of points.
 
     Attributes:
-        mesh: the surface; sampled, rendered and normalised by the preparation.
+        mesh: The surface; sampled, rendered and normalised by the preparation.
         face_parts: (F,) integers, the part of each face (index into ``Source.part_names``).
         points: (N, 3) float32, where there is no mesh.
         normals: (N, 3) float32 unit normals of ``points``.
@@ -59,36 +65,35 @@ class Shape:
 class Source(ABC):
     """A collection of labelled shapes.
 
-    The tool builds it from the command line arguments that are named as the constructor's parameters:
-    ``seed`` is the tool's own and seeds the sampling too, the others are declared by ``add_arguments``. A
-    parameter ``source`` is the path of a folder; the tool unpacks archives.
+    ``pointmcd prepare`` builds it from the command line arguments that are named as the constructor's
+    parameters: ``seed`` is the command's own and seeds the sampling too, the others are declared by
+    ``add_arguments``. A parameter ``source`` is the path of a folder; the command unpacks archives.
 
     A source is pickled to worker processes: it keeps file names, not file handles, and ``load`` depends on
     nothing but the constructor's arguments and the item.
+
+    Attributes:
+        items: All shapes, in the order of the prepared set; set by the constructor.
+        class_names: Names of the classes, in the order of the labels; set by the constructor.
+        part_names: Names of all parts of all classes, where shapes have parts.
+        class_parts: The parts that each class may have, as indices into ``part_names``.
+        surfaces: Whether shapes are meshes; clouds are rendered as splats.
+        normals: Whether clouds have normals; if not, they are estimated for the pictures.
+        rig: The cameras, unless the user says otherwise.
+        up: The axis that points up in the raw data, unless the user says otherwise.
+        how_to_prepare: What to do for a set that configs name, by the name of its folder: words that end with
+            the command, to which ``--out FOLDER`` is added.
     """
 
-    surfaces: bool = True
-    """Whether shapes are meshes; clouds are rendered as splats."""
-
-    normals: bool = True
-    """Whether clouds have normals; if not, they are estimated for the pictures."""
-
-    rig: str = "circle12"
-    """The cameras, unless the user says otherwise."""
-
-    up: str = "z"
-    """The axis that points up in the raw data, unless the user says otherwise."""
-
-    how_to_prepare: ClassVar[Mapping[str, str]] = {}
-    """What to do for a set that configs name, by the name of its folder: words that end with the command, to
-    which ``--out FOLDER`` is added.
-    """
-
+    items: list[Item]
     class_names: list[str]
     part_names: list[str] | None = None
     class_parts: list[list[int]] | None = None
-    """The parts that each class may have, as indices into ``part_names``."""
-    items: list[Item]
+    surfaces: bool = True
+    normals: bool = True
+    rig: str = "circle12"
+    up: str = "z"
+    how_to_prepare: ClassVar[Mapping[str, str]] = {}
 
     @staticmethod  # noqa: B027 - a source may have none
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,8 +104,39 @@ class Source(ABC):
         """Load one shape.
 
         Raises:
-            MeshError: the shape is not usable; the message is the reason that the manifest records.
+            MeshError: The shape is not usable; the message is the reason that the manifest records.
         """
+
+
+def check_contract(source: Source) -> None:
+    """Refuse a source that breaks its contract, before a shape is prepared.
+
+    Raises:
+        SourceError: It has no items or names, two items of one name, a label without a class, a split that
+            nothing reads, or parts that do not fit the classes.
+    """
+    whose = type(source).__name__
+    for name in ("items", "class_names"):
+        if not getattr(source, name, None):
+            raise SourceError(f"the source {whose} has no {name}, which its constructor sets")
+    classes = len(source.class_names)
+    seen = set()
+    for item in source.items:
+        if not 0 <= item.label < classes:
+            raise SourceError(
+                f"{whose}: {item.name} has the label {item.label}, but there are {classes} classes"
+            )
+        if item.split not in SPLITS:
+            raise SourceError(
+                f"{whose}: {item.name} is of the split {item.split!r}, needs {', '.join(SPLITS)}"
+            )
+        if (item.split, item.name) in seen:
+            raise SourceError(f"{whose}: two shapes of the split {item.split} are called {item.name!r}")
+        seen.add((item.split, item.name))
+    if (source.part_names is None) != (source.class_parts is None):
+        raise SourceError(f"{whose} has one of part_names and class_parts, needs both or none")
+    if source.class_parts is not None and len(source.class_parts) != classes:
+        raise SourceError(f"{whose}: class_parts is of {len(source.class_parts)} classes, of {classes}")
 
 
 def check_folder(source: Path) -> None:
