@@ -1,4 +1,4 @@
-"""Posed RGB-D frames of a scene, in the layouts of ScanNet and of 7-Scenes.
+"""Posed RGB-D frames of a scene, in the layouts of ScanNet, of 7-Scenes and of SUN RGB-D.
 
 ScanNet:
 
@@ -7,6 +7,7 @@ ScanNet:
             color/<frame>.jpg     where there are colours
             label/<frame>.png     NYU40 ids, drawn on the depth or the colour image; also ``label-filt``
             intrinsic/intrinsic_depth.txt, intrinsic_color.txt   4 x 4 (also ``intrinsics_depth.txt`` ...)
+            <scene>.txt               where it has an axisAlignment, points lie along the axes
 
 7-Scenes, and the sets that took its form:
 
@@ -14,6 +15,10 @@ ScanNet:
                      frame-NNNNNN.color.jpg   (or .png)
                      frame-NNNNNN.pose.txt    4 x 4, camera to world, metres, y down
             camera-intrinsics.txt             3 x 3, here or in the folder above
+
+SUN RGB-D, a scene of one frame, the camera in the origin, y forward:
+
+    <frame>/depth/*.png, image/*.jpg, intrinsics.txt, extrinsics/*.txt (the last one's rotation; y down)
 """
 
 from collections.abc import Iterator
@@ -69,6 +74,11 @@ class ScenePart(NamedTuple):
         return self.name if self.first is None else f"{self.name} {self.first} {self.last}"
 
 
+def read_list(path: Path) -> list[str]:
+    """Return the scenes that a file lists, one a line (`ScenePart.parse`)."""
+    return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
 def posed_frames(
     folder: Path, every: int = 1, first: int | None = None, last: int | None = None
 ) -> Iterator[Frame]:
@@ -83,6 +93,9 @@ def posed_frames(
     Raises:
         SourceError: A file is missing or not laid out as expected.
     """
+    if (folder / "extrinsics").is_dir():
+        yield _sunrgbd_frame(folder)
+        return
     scannet = (folder / "depth").is_dir()
     found = (folder / "depth").glob("*.png") if scannet else seven_scenes_depths(folder)
     paths = sorted(found, key=lambda path: (path.parent, len(path.name), path.name))
@@ -122,7 +135,43 @@ def _scannet_frame(folder: Path, path: Path) -> Frame | None:
             other = matrix(folder, "intrinsic/intrinsic_color.txt", "intrinsics_color.txt")[:3, :3]
             image = seen_by_depth(image, depth, camera, other)
         images.append(image)
-    return Frame(path.stem, depth, camera, np.linalg.inv(pose)[:3], *images)
+    return Frame(path.stem, depth, camera, np.linalg.inv(axis_alignment(folder) @ pose)[:3], *images)
+
+
+def axis_alignment(folder: Path) -> np.ndarray:
+    """Return the 4 x 4 matrix that lays a scene of ScanNet along the axes; of others that of no change.
+
+    Raises:
+        SourceError: The scene's text file states one that is not 16 numbers.
+    """
+    path = folder / f"{folder.name}.txt"
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    for words in (line.partition("=") for line in lines):
+        if words[0].strip() == "axisAlignment":
+            try:
+                return np.array(words[2].split(), np.float64).reshape(4, 4)
+            except ValueError:
+                raise SourceError(f"{path}: axisAlignment is not 16 numbers") from None
+    return np.eye(4)
+
+
+def _sunrgbd_frame(folder: Path) -> Frame:
+    kinds = (("depth", ".png"), ("image", ".jpg"), ("extrinsics", ".txt"))
+    found = [sorted((folder / kind).glob(f"*{suffix}")) for kind, suffix in kinds]
+    if not all(found):
+        raise SourceError(
+            f"{folder} is no frame of SUN RGB-D: depth/, image/ and extrinsics/ need a file each"
+        )
+    shifted = _channel(found[0][0]).astype(np.uint32)
+    depth = ((shifted >> 3) | (shifted << 13) & 0xFFFF) / 1000.0  # stored with its bits turned round by three
+    depth[depth == 0] = np.nan
+    try:
+        camera = np.loadtxt(folder / "intrinsics.txt").reshape(3, 3)
+        tilt = np.loadtxt(found[2][-1])[:3, :3]
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{folder} is no frame of SUN RGB-D: {error}") from error
+    world_to_camera = np.hstack([np.linalg.inv(Y_DOWN[:3, :3] @ tilt), np.zeros((3, 1))])
+    return Frame(found[0][0].stem, depth, camera, world_to_camera, _picture(found[1][0]))
 
 
 def _seven_scenes_frame(path: Path) -> Frame | None:

@@ -1,4 +1,4 @@
-"""Shapes with the cameras of their views."""
+"""Crops of scenes as datasets: with the cameras of their views, and of all areas but one."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from pointmcd.batch import Batch
+from pointmcd.datasets.joined_shapes import JoinedShapes
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.folders import open_array
 from pointmcd.registry import DATASETS
@@ -42,3 +44,34 @@ class PosedShapes(PreparedShapes):
             chosen = rows[:, None], batch["view_index"].numpy()
             batch["cameras"] = torch.from_numpy(self.cameras[chosen])
         return batch
+
+
+@DATASETS.register_module()
+class AreaShapes(JoinedShapes):
+    """Crops of S3DIS, whose set has a split for each area: one area to test on, or the others to train on.
+
+    Args:
+        data_root: Folder of the set.
+        split: ``train`` or ``test``.
+        area: Number of the area that is left out of the training.
+        options: As ``PreparedShapes``.
+
+    Raises:
+        ValueError: The set has no such area, or no other.
+    """
+
+    def __init__(self, data_root: str, split: str, area: int, **options: Any) -> None:
+        there = PreparedSet(data_root).splits
+        chosen = [name for name in there if (name == f"Area_{area}") == (split == "test")]
+        if f"Area_{area}" not in there or not chosen or split not in ("train", "test"):
+            raise ValueError(
+                f"{split} of area {area} is not in {data_root}, which has {', '.join(there)}; make it by "
+                "prepare_scenes --form s3dis"
+            )
+        PreparedShapes.__init__(self, data_root, chosen[0], **options)
+        self.sets = [PreparedShapes(data_root, name, **options) for name in chosen[1:]]
+        self._starts = np.cumsum([len(self.rows), *(len(one) for one in self.sets)])
+        self.epoch_size = int(self._starts[-1])
+        self.is_further = np.zeros(self.epoch_size, bool)
+        self.labels = np.concatenate([self.labels, *(one.labels for one in self.sets)])
+        self.labelled = np.concatenate([self.labelled, *(one.labelled for one in self.sets)])

@@ -8,10 +8,11 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from pointmcd.batch import Batch, HeadOutput
-from pointmcd.evaluation.classification import class_accuracy, confusion_matrix
+from pointmcd.evaluation.classification import accuracies, confusion_matrix
 from pointmcd.models.heads import PartSegmentationHead
 from pointmcd.models.losses import smoothed_cross_entropy
 from pointmcd.registry import METRICS, MODELS
+from projects.mvnet.mvnet.scene_prediction import mean_iou
 
 
 @MODELS.register_module()
@@ -46,8 +47,8 @@ class SceneSegmentationHead(PartSegmentationHead):
 class SceneSegmentationMetric(BaseMetric):
     """Mean IoU over classes, overall and mean class accuracy in percent, of the labelled points of all crops.
 
-    Where crops overlap a point counts in each. This is not ScanNet's benchmark, which counts the vertices of
-    the scene's mesh once.
+    Where crops overlap a point counts in each. ScanNet's benchmark counts the vertices of the scene's mesh
+    once, and S3DIS' the points of its rooms: tools/evaluate_scenes.py.
 
     Args:
         num_parts: Classes of points and one more, the unlabelled; filled in from the prepared data where a
@@ -74,10 +75,4 @@ class SceneSegmentationMetric(BaseMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Once all ranks have reported; classes that neither are there nor were predicted do not count."""
         self.confusion = np.sum(results, axis=0)
-        hits = np.diag(self.confusion)
-        union = self.confusion.sum(0) + self.confusion.sum(1) - hits
-        return {
-            "mean_iou": 100 * float(np.mean(hits[union > 0] / union[union > 0])),
-            "overall_accuracy": 100 * float(hits.sum() / self.confusion.sum()),
-            "mean_class_accuracy": 100 * float(np.nanmean(class_accuracy(self.confusion))),
-        }
+        return {"mean_iou": mean_iou(self.confusion)[0], **accuracies(self.confusion)}

@@ -18,8 +18,9 @@ from pointmcd.files import read_json, write_json, written_aside
 from pointmcd.folders import replace_folder, sole_writer
 from pointmcd.progress import track
 from projects.mvnet.mvnet.frames import ScenePart, posed_frames
+from projects.mvnet.mvnet.room_files import CLASS_NAMES, read_whole
 from projects.mvnet.mvnet.scene_views import FARTHEST, NEAR, SceneViews
-from projects.mvnet.mvnet.scenes import SCANNET20, UNLABELLED, crops, read_scene
+from projects.mvnet.mvnet.scenes import UNLABELLED, VOXEL, SceneCloud, crops, read_scene
 
 JOB = "job.json"
 
@@ -32,6 +33,7 @@ def prepare_scenes(
     radius: float = 1.5,
     views: int = 0,
     image_size: int = 96,
+    form: str = "frames",
     **reading: Any,
 ) -> dict[str, int]:
     """Write the crops of posed RGB-D scenes as a prepared set; after an interrupt the same call goes on.
@@ -46,7 +48,9 @@ def prepare_scenes(
         views: Frames that are kept of each crop, with their cameras, as views of it; crops that fewer frames
             see are left out. 0 keeps none.
         image_size: Side of the views in pixels.
-        reading: Arguments of `read_scene`.
+        form: What a scene is: ``frames``, or points as `room_files` reads them, ``mesh`` or ``s3dis``, which
+            have no views.
+        reading: Arguments of `read_scene`; of points ``voxel`` alone counts.
 
     Returns:
         The number of crops of each split.
@@ -61,6 +65,10 @@ def prepare_scenes(
     request = {"num_points": num_points, "radius": radius, **reading}
     if views:
         request |= {"views": views, "image_size": image_size}
+    if form != "frames":
+        if views or form not in CLASS_NAMES:
+            raise SourceError(f"{form} with {views} views: mesh and s3dis have none, frames may have")
+        request |= {"form": form}
     parts = {split: [ScenePart.parse(line) for line in lines] for split, lines in scenes.items()}
     every_part = [part for split in parts.values() for part in split]
     for part in every_part:
@@ -79,9 +87,7 @@ def prepare_scenes(
             source = work / "source"
         for part in track(every_part, "scenes"):
             if not _file_of(work, part).is_file():
-                found = list(
-                    _encoded(source / part.name, part, num_points, radius, views, image_size, reading)
-                )
+                found = list(_encoded(source / part.name, part, request))
                 _write_crops(_file_of(work, part), found)
         shutil.rmtree(work / "set", ignore_errors=True)
         counts = {split: _assemble(work, split, names) for split, names in parts.items()}
@@ -106,12 +112,13 @@ def _header(
         settings["num_views"] = request["views"]
         settings["views"] = {"size": request["image_size"]}
         settings["depths"] = {"near": NEAR / radius, "far": FARTHEST / radius}
+    names = CLASS_NAMES[request.get("form", "frames")]
     labelled = all((root / split / "parts.npy").is_file() for split in counts)
     return {
         "source": "posed-scenes",
         "class_names": ["scene"],
-        "part_names": [*SCANNET20.values(), UNLABELLED] if labelled else None,
-        "class_parts": [list(range(len(SCANNET20)))] if labelled else None,
+        "part_names": [*names, UNLABELLED] if labelled else None,
+        "class_parts": [list(range(len(names)))] if labelled else None,
         "splits": counts,
         **settings,
         "rejected": [],
@@ -120,26 +127,26 @@ def _header(
     }
 
 
-def _encoded(
-    folder: Path,
-    part: ScenePart,
-    num_points: int,
-    radius: float,
-    views: int,
-    image_size: int,
-    reading: dict[str, Any],
-) -> Iterator[EncodedShape]:
+def _read(folder: Path, part: ScenePart, request: dict[str, Any]) -> SceneCloud:
+    """Read a scene as the request has it."""
+    if "form" in request:
+        return read_whole(folder, request["form"]).thinned(request.get("voxel", VOXEL))
+    reading = {name: request[name] for name in ("every", "stride", "voxel") if name in request}
+    return read_scene(folder, first=part.first, last=part.last, **reading)
+
+
+def _encoded(folder: Path, part: ScenePart, request: dict[str, Any]) -> Iterator[EncodedShape]:
     """Cut a scene into crops, with their views."""
-    cloud = read_scene(folder, first=part.first, last=part.last, **reading)
-    seen = None
-    if views:
-        frames = posed_frames(folder, reading.get("every", 1), part.first, part.last)
-        seen = SceneViews.of(frames, image_size)
-    for crop in crops(cloud, num_points, radius, folder.name):
+    cloud = _read(folder, part, request)
+    seen, radius = None, request["radius"]
+    if "views" in request:
+        frames = posed_frames(folder, request.get("every", 1), part.first, part.last)
+        seen = SceneViews.of(frames, request["image_size"])
+    for crop in crops(cloud, request["num_points"], radius, folder.name):
         images: dict[str, list[bytes]] = {}
         arrays = crop.arrays(cloud)
         if seen is not None:
-            chosen = seen.of_ball(crop.center, radius, views)
+            chosen = seen.of_ball(crop.center, radius, request["views"])
             if chosen is None:
                 continue
             arrays["cameras"], images = chosen

@@ -41,6 +41,8 @@ SCANNET20 = {
 }
 """The 20 classes of ScanNet's benchmark by their NYU40 ids; all other ids are unlabelled."""
 UNLABELLED = "unlabelled"
+VOXEL = 0.02
+"""Side of the voxels that keep one point of a scene each, in metres."""
 
 
 class SceneCloud(NamedTuple):
@@ -64,7 +66,7 @@ def read_scene(
     folder: Path,
     every: int = 1,
     stride: int = 2,
-    voxel: float = 0.02,
+    voxel: float = VOXEL,
     first: int | None = None,
     last: int | None = None,
 ) -> SceneCloud:

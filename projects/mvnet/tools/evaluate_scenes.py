@@ -1,0 +1,95 @@
+"""Evaluate a segmentation network as ScanNet and S3DIS do: every vertex or point of a scene counts once.
+
+    python -m projects.mvnet.tools.evaluate_scenes projects/mvnet/configs/scene_segmentation_srunet_mesh.py \\
+        work_dirs/x/epoch_60.pth --source scans --scenes scannetv2_val.txt --out work_dirs/x/val
+
+How scenes are read and cut is what the config's prepared set says. <out>/<scene>.txt holds the predictions, a
+line each: NYU40 ids of ScanNet, the form in which its benchmark takes them, and of S3DIS the class's place.
+Where scenes have labels <out>/results.json holds the figures, which six_fold.py adds up over areas.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.device import get_device
+from rich.console import Console
+
+from pointmcd.checkpoint import read_state_dict
+from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.engine import load_config
+from pointmcd.evaluation.classification import accuracies, confusion_matrix
+from pointmcd.files import write_json, written_aside
+from pointmcd.progress import track
+from pointmcd.registry import MODELS
+from projects.mvnet.mvnet.frames import read_list
+from projects.mvnet.mvnet.room_files import CLASS_NAMES, areas, read_whole
+from projects.mvnet.mvnet.scene_prediction import mean_iou, point_scores
+from projects.mvnet.mvnet.scenes import SCANNET20, VOXEL
+
+
+@plain_errors()
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("config", type=Path, help="config of the training")
+    add("checkpoint", type=Path)
+    add("--source", type=Path, required=True, help="folder of the scenes")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--scenes", type=Path, metavar="FILE", help="names of the scenes")
+    chosen.add_argument("--area", type=int, help="of S3DIS: all rooms of this area")
+    add("--out", type=Path, required=True, help="folder of the predictions")
+    add_cfg_options(parser, "as in the training")
+    args = parser.parse_args(argv)
+    config = load_config(args.config, args.cfg_options)
+    request = PreparedSet(config.data_root).manifest["request"]
+    form = request.get("form", "frames")
+    names = CLASS_NAMES[form]
+    model = MODELS.build(config.model).to(get_device()).eval()
+    model.load_state_dict(read_state_dict(args.checkpoint))
+    if args.scenes is not None:
+        scenes = read_list(args.scenes)
+    else:
+        scenes = areas(args.source).get(f"Area_{args.area}", [])
+    if not scenes:
+        raise ValueError("there is no scene to evaluate on")
+    confusion = np.zeros((len(names), len(names)), np.int64)
+    ids = np.array(list(SCANNET20)) if form == "mesh" else np.arange(len(names))
+    for scene in track(scenes, "scenes"):
+        whole = read_whole(args.source / scene, form)
+        thin = whole.thinned(request.get("voxel", VOXEL))
+        scores = point_scores(
+            model, thin, whole.points, request["num_points"], request["radius"], scene.rpartition("/")[2]
+        )
+        guess = scores.argmax(axis=1)
+        with written_aside(args.out / f"{scene.replace('/', '--')}.txt") as temporary:
+            np.savetxt(temporary, ids[guess], "%d")
+        if whole.classes is not None:
+            labelled = whole.classes < len(names)
+            confusion += confusion_matrix(whole.classes[labelled], guess[labelled], len(names))
+    if confusion.sum():
+        report(confusion, names, args.out)
+    else:
+        print(f"wrote the predictions of {len(scenes)} scenes to {args.out}; no point has a label")
+
+
+def report(confusion: np.ndarray, names: Sequence[str], out: Path) -> None:
+    """Show the figures of a confusion matrix, and write ``results.json``."""
+    mean, iou = mean_iou(confusion)
+    rows = [
+        [name, "-" if np.isnan(value) else f"{100 * value:.1f}"]
+        for name, value in zip(names, iou, strict=True)
+    ]
+    Console().print(make_table("IoU over points", ["class", ">%"], rows, [["mean", f"{mean:.1f}"]]))
+    figures = {
+        "mean_iou": mean,
+        **accuracies(confusion),
+        "classes": list(names),
+        "confusion": confusion.tolist(),
+    }
+    write_json(out / "results.json", figures)
+
+
+if __name__ == "__main__":
+    main()
