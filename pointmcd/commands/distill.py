@@ -15,7 +15,7 @@
 
 How much the student listens to the teacher follows from --labels, unless --recipe says it: of few labels
 (below 10 %) a sharpened teacher counts most and a quarter of each batch is labelled; of all (50 % and more)
-the teacher counts little, at a temperature of 4, and no gain is shown.
+the teacher counts little, at a temperature of 4, and the gain is small.
 
 Several --labels are several such runs, each in a folder of its own, and a picture of the accuracy over the
 share of the labels, without and with the teacher.

@@ -1,6 +1,7 @@
 """A student that also learns which classes a frozen teacher's probe sees.
 
-A leaf config names the backbone. The recipe that gains where labels are few; see docs/results.md.
+A leaf config names the backbone. How much the teacher counts is for all labels; where few are known it should
+count more, see docs/configs.md.
 """
 
 _base_ = "baseline.py"
@@ -8,6 +9,6 @@ _base_ = "baseline.py"
 model = dict(
     type="PointMCD",
     neck=None,  # nothing is said view by view
-    distill=[dict(type="LogitDistillationHead", temperature=1.0, loss_weight=0.2)],
+    distill=[dict(type="LogitDistillationHead", temperature=4.0, loss_weight=0.05)],
     teacher=dict(type="CachedTeacher", data_root=None, name=None),  # the dataset names it
 )
