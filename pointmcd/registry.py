@@ -23,6 +23,7 @@ DATA_SAMPLERS = _child(_root.DATA_SAMPLERS, "pointmcd.datasets.samplers")
 TRANSFORMS = _child(_root.TRANSFORMS, "pointmcd.datasets.transforms")
 FUNCTIONS = _child(_root.FUNCTIONS, "pointmcd.datasets.prepared_shapes")
 HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks", "pointmcd.engine.console")
+LOG_PROCESSORS = _child(_root.LOG_PROCESSORS, "pointmcd.engine.console")
 METRICS = _child(_root.METRICS, "pointmcd.evaluation.metrics")
 OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.compat")
 

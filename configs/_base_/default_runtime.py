@@ -16,7 +16,7 @@ default_hooks = dict(
     runtime_info=dict(type="RuntimeInfoHook"),
     timer=dict(type="IterTimerHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
-    logger=dict(type="LoggerHook", interval=50),
+    logger=dict(type="LoggerHook", interval=50, ignore_last=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="CheckpointHook", interval=5, max_keep_ckpts=1),
     console=dict(type="ConsoleHook"),  # None: all of the log on the console, as --verbose
@@ -26,7 +26,7 @@ default_hooks = dict(
 custom_hooks = []
 
 log_level = "INFO"
-log_processor = dict(by_epoch=True, window_size=50)
+log_processor = dict(type="EpochLogProcessor", by_epoch=True)
 visualizer = dict(
     type="Visualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 )

@@ -1,5 +1,6 @@
 """Shapes in files: meshes and clouds."""
 
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,8 @@ import numpy as np
 
 from pointmcd.batch import FURTHER_INPUTS
 from pointmcd.datasets.preparation.sources import Shape
-from pointmcd.datasets.preparation.sources.walk import walk
+from pointmcd.datasets.preparation.sources.mesh_folder import MeshFolder
+from pointmcd.datasets.preparation.sources.walk import passed_over, walk
 from pointmcd.geometry import (
     CLOUD_SUFFIXES,
     MESH_SUFFIXES,
@@ -51,13 +53,24 @@ def read_shape(path: str | Path) -> "trimesh.Trimesh | np.ndarray":
 def files_of_folder(folder: Path) -> dict[str, Path]:
     """Return the files of shapes at any depth of a folder but for hidden ones: paths within it, sorted.
 
+    Of other files it warns, but for those that belong to shapes.
+
     Raises:
         MeshError: There is none.
     """
-    found = {path.as_posix(): folder / path for path in visible_files(folder) if is_shape(path)}
+    paths = visible_files(folder)
+    found = {path.as_posix(): folder / path for path in paths if is_shape(path)}
     if not found:
         raise MeshError(f"{folder} {NO_SHAPES}")
+    others = [str(path) for path in paths if not is_shape(path) and not is_companion(path)]
+    if others:
+        warnings.warn(f"{folder}: {passed_over(others)}", stacklevel=4)
     return found
+
+
+def is_companion(path: Path) -> bool:
+    """Whether a file is a mesh's: its materials, textures or labels."""
+    return path.suffix.lower() in MeshFolder.companions
 
 
 def visible_files(folder: Path) -> list[Path]:

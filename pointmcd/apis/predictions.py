@@ -12,18 +12,15 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from pointmcd.apis.batches import Outcome, Rejected, Task
-from pointmcd.apis.files import NO_SHAPES, is_shape, load_shape, visible_files
+from pointmcd.apis.files import NO_SHAPES, is_companion, is_shape, load_shape, visible_files
 from pointmcd.apis.student import Student
 from pointmcd.datasets.preparation.archive import is_archive, unpack
 from pointmcd.datasets.preparation.sources import Shape, SourceError
-from pointmcd.datasets.preparation.sources.mesh_folder import MeshFolder
 from pointmcd.datasets.preparation.sources.walk import say_passed_over
 from pointmcd.evaluation.part_segmentation import predict_parts
 from pointmcd.files import file_sha256, write_json, written_aside
 from pointmcd.geometry import CloudColumns, MeshError, normalize, to_z_up
 from pointmcd.geometry.formats.ply import points_as_ply
-
-COMPANIONS = MeshFolder.companions  # materials, textures and labels, which belong to meshes
 
 
 def find_tasks(
@@ -101,9 +98,7 @@ def _expand(
         return
     # an archive within an archive could hold itself
     taken = [one for one in inner if is_shape(one) or (folder == path and is_archive(folder / one))]
-    others += [
-        str(Path(name, one)) for one in inner if one not in taken and one.suffix.lower() not in COMPANIONS
-    ]
+    others += [str(Path(name, one)) for one in inner if one not in taken and not is_companion(one)]
     if not taken:
         yield name, place, NO_SHAPES
     for one in taken:

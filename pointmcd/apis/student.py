@@ -152,7 +152,7 @@ class Student:
 
         Args:
             shape: As ``points``; or a list of such, an array or tensor (B, N, 3 or more columns), or a folder
-                with files of shapes at any depth.
+                with files of shapes at any depth, where a warning names other files.
             top: How many, at most K.
             batch_size: How many of many shapes go through the network at a time.
             names: Choose among these alone, of a student that is aligned with texts and was given some that

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1]
 TRACEBACK = "POINTMCD_TRACEBACK"
+FAILURES = "TORCHELASTIC_ERROR_FILE"
+"""Names the file in which a process that torchrun started leaves its message."""
 STARTS_ANEW = "the same command starts anew"
 # A worker's error holds its whole traceback; the message begins behind the last name of an exception.
 FROM_A_LOADER = re.compile(
@@ -131,7 +133,9 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
             _pass_over_deprecations()
             yield
     except KeyboardInterrupt as stop:
-        _say(f"{str(stop) or 'interrupted'}; {go_on}")
+        # the launcher ends the other processes where one has failed, and that one says why
+        if str(stop) or not (isinstance(stop, Terminated) and FAILURES in os.environ):
+            _say(f"{str(stop) or 'interrupted'}; {go_on}")
         raise SystemExit(128 + getattr(stop, "signal", signal.SIGINT)) from None
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -141,6 +145,10 @@ def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
             raise
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise _ending(_message(error) + (f"; make room, then {go_on}" if full else "")) from None
+    except ImportError as error:
+        if "pip install" not in str(error):  # MMEngine's loggers say so of their packages
+            raise
+        raise _ending(str(error)) from None
     except RuntimeError as error:
         if found := LOST_WORKER.match(str(error)):
             raise _ending(
@@ -173,7 +181,7 @@ def next_step(*words: object) -> str:
 def _ending(message: str) -> SystemExit:
     """Return the end of the process with a message, which Python prints, and exit code 1."""
     message = f"{Path(sys.argv[0]).name}: {message}"
-    if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+    if path := os.environ.get(FAILURES):
         Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
         return SystemExit(message if _speaks() else 1)
     return SystemExit(message if _speaks() else f"{message} (said by rank {os.environ['RANK']})")

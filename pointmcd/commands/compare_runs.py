@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pointmcd.commands.common import make_parser, make_table, plain_errors
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
-from pointmcd.evaluation.statistics import in_words, mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import counted, in_words, mean_and_std, plus_minus
 from pointmcd.files import read_json
 
 # Of each task the mean over shapes, then the mean over classes.
@@ -49,18 +49,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = Console(markup=False)
     console.print(
         make_table(
-            f"{len(labels)} shapes, {len(args.first)} seeds, mean and spread",
+            f"{counted(len(labels), 'shape')}, {counted(len(args.first), 'seed')}, mean and spread",
             ("", *(f">{in_words(name)} %" for name in metrics)),
             rows,
         )
     )
     for metric, difference in zip(metrics, differences, strict=True):
-        console.print(
-            f"{in_words(metric)}, second less first: {difference.mean:+.2f} points, 95 % interval "
-            f"{difference.low:+.2f} to {difference.high:+.2f}: "
-            f"{'a clear difference' if difference.clear else 'no clear difference'}",
-            soft_wrap=True,
-        )
+        console.print(f"{in_words(metric)}, second less first: {difference.sentence(2)}", soft_wrap=True)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -94,7 +94,12 @@ class Demo:
 
     def train(self, name: str, epochs: int | None) -> Path:
         """Train a config and return its last checkpoint."""
+        from pointmcd.engine.work_dir import check_free
+
         folder = self.folder / name
+        check_free(folder)
+        for path in folder.glob("*.pth"):  # of a demo before: all of it is done again
+            path.unlink()
         more = [] if epochs is None else [f"train_cfg.max_epochs={epochs}"]
         self.tool("train", name, "--work-dir", folder, *self.options(*more))
         return Path((folder / "last_checkpoint").read_text())

@@ -249,10 +249,7 @@ class Distillation:
         title = f"{self.labels:g} % of the labels, test split, last epoch, {counted(len(teachers), 'seed')}"
         rows = ((name, plus_minus(mean_and_std(row))) for name, row in values.items())
         table = make_table(title, ("", ">overall accuracy %"), rows)
-        verdict = (
-            f"distilled less alone: {gain.mean:+.1f} points, 95 % interval {gain.low:+.1f} to "
-            f"{gain.high:+.1f}: {'a clear' if gain.clear else 'no clear'} difference"
-        )
+        verdict = f"distilled less alone: {gain.sentence()}"
         with open(self.folder / "results.txt", "w") as file:
             Console(file=file, width=100, markup=False).print(table, verdict)
         write_json(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
+from pointmcd.evaluation.statistics import counted
 
 
 @plain_errors()
@@ -55,5 +56,5 @@ def says(exported: dict[str, Any]) -> str:
     if exported["model"]["head"] is None:
         return "an encoder without a head"
     if "part_names" in exported:
-        return f"{len(exported['part_names'])} parts of {classes} categories"
-    return f"{classes} classes"
+        return f"{counted(len(exported['part_names']), 'part')} of {counted(classes, 'category')}"
+    return counted(classes, "class")

@@ -20,7 +20,7 @@ from pointmcd.commands import frozen_features
 from pointmcd.commands.common import make_table, plain_errors
 from pointmcd.evaluation.features import FeatureSet
 from pointmcd.evaluation.few_shot import QUERIES, REPEATS, draw_episode, eligible_classes, episode_accuracy
-from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
 from pointmcd.progress import track
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for ways, shots in ((n, k) for n in args.ways for k in args.shots):
         if (count := len(eligible_classes(labels, shots))) < ways:
             left_out.append(
-                f"{ways} ways, {shots} shots: {count} classes of the pool have {shots + 1} shapes"
+                f"{ways} ways, {counted(shots, 'shot')}: {counted(count, 'class')} of the pool with "
+                f"{shots + 1} shapes"
             )
         else:
             results.append(setting(args, pools, random_pool, labels, ways, shots))
@@ -62,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError("no setting is possible; " + "; ".join(left_out))
     report = {
         "protocol": "few-shot: linear SVM, C = 1, on frozen features standardised on the support",
-        "spread": f"standard deviation over {args.repeats} episodes of the mean of {len(sets)} encoder(s)",
+        "spread": f"standard deviation over {counted(args.repeats, 'episode')} of the mean of "
+        f"{counted(len(sets), 'encoder')}",
         "pool": args.pool,
         "queries": args.queries,
         "seed": args.seed,
@@ -103,7 +105,7 @@ def setting(
     accuracy = np.array(
         [
             [episode_accuracy(values, labels, episode) for values in pools]
-            for episode in track(episodes, f"{ways} ways, {shots} shots")
+            for episode in track(episodes, f"{ways} ways, {counted(shots, 'shot')}")
         ]
     )
     result = {

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
 from pointmcd.commands.launch import refuse_copies
-from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
-from pointmcd.evaluation.statistics import in_words, mean_and_std, plus_minus
+from pointmcd.evaluation.bootstrap import Difference, paired_difference, shape_scores
+from pointmcd.evaluation.statistics import counted, in_words, mean_and_std, plus_minus
 from pointmcd.files import file_sha256, read_json, write_json
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f"--min-share is {args.min_share}, needs more than 0 and at most 1")
     if len(args.pretrained) not in (1, len(args.seeds)):
         raise ValueError(
-            f"{len(args.pretrained)} checkpoints for {len(args.seeds)} seeds; give one, or one for each"
+            f"{counted(len(args.pretrained), 'checkpoint')} for {counted(len(args.seeds), 'seed')}; "
+            "give one, or one for each"
         )
     for checkpoint in args.pretrained:
         if not checkpoint.is_file():
@@ -155,7 +156,10 @@ def finished_run(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "settings.json", settings)
     iterations = epochs * (labelled // batch)
-    CONSOLE.print(f"{folder.name}: {labelled} labelled shapes, {iterations} iterations ...", soft_wrap=True)
+    CONSOLE.print(
+        f"{folder.name}: {counted(labelled, 'labelled shape')}, {counted(iterations, 'iteration')} ...",
+        soft_wrap=True,
+    )
     result = {
         **train_and_test(config, folder),
         "labelled_shapes": labelled,
@@ -187,13 +191,13 @@ def table(rows: list[dict[str, Any]]) -> "Table":
     title = f"{in_words(rows[0]['metric']).capitalize()} %, last epoch (* the interval excludes 0)"
 
     def row(one: dict[str, Any]) -> tuple[str, ...]:
-        gain = one["difference"]
+        gain = Difference(*(one["difference"][name] for name in Difference._fields))
         return (
             f"{one['percent']:g}",
             f"{np.mean(one['labelled_shapes']):.0f}",
             f"{np.mean(one['iterations']):.0f}",
             *(plus_minus(one[side]) for side in SIDES),
-            f"{gain['mean']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})" + "*" * gain["clear"],
+            gain.short() + "*" * (gain.clear and gain.has_interval),
         )
 
     columns = (">labels %", ">shapes", ">iterations", ">scratch", ">pre-trained", ">gain (95 % interval)")

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from pointmcd.commands.common import add_imports, make_parser, plain_errors
 from pointmcd.datasets.prepared_set import MANIFEST
+from pointmcd.evaluation.statistics import counted
 from pointmcd.files import check_writable
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def usable_device(name: str) -> str:
 def finish(report: Report, args: argparse.Namespace) -> int:
     """Write what was asked for; the exit code."""
     if not report.rows:
-        raise ValueError(f"none of {len(report.rejected)} shapes can be used")
+        raise ValueError(f"of {counted(len(report.rejected), 'shape')} none can be used")
     if args.csv is not None:
         report.write_csv(args.csv)
     if args.json is not None:
@@ -163,7 +164,7 @@ def finish(report: Report, args: argparse.Namespace) -> int:
     written = [str(path) for path in (args.csv, args.json, args.embeddings) if path is not None]
     if args.parts is not None:
         written.append(f"the parts of {len(report.rows)} in {args.parts}")
-    print(f"{len(report.rows)} shapes" + (f"; wrote {', '.join(written)}" if written else ""))
+    print(counted(len(report.rows), "shape") + (f"; wrote {', '.join(written)}" if written else ""))
     if report.rejected:
         print(f"rejected: {len(report.rejected)}", file=sys.stderr)
     return REJECTED if report.rejected else os.EX_OK

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import make_parser, plain_errors
+from pointmcd.evaluation.statistics import counted
 
 
 @plain_errors()
@@ -30,4 +31,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out is not None:
         check_writable(out)
     done = write_report(args.source, out, args.data, args.split, args.shapes)
-    print(f"wrote {out}: {done['shapes']} of {done['of']} shapes, {done['bytes'] / 1e6:.1f} MB")
+    print(f"wrote {out}: {done['shapes']} of {counted(done['of'], 'shape')}, {done['bytes'] / 1e6:.1f} MB")

@@ -20,9 +20,9 @@ import numpy as np
 from rich.console import Console
 
 from pointmcd.commands.common import add_imports, make_parser, make_table, plain_errors
-from pointmcd.evaluation.bootstrap import paired_difference
+from pointmcd.evaluation.bootstrap import Difference, paired_difference
 from pointmcd.evaluation.corruptions import CORRUPTIONS
-from pointmcd.evaluation.statistics import mean_and_std, plus_minus
+from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
 from pointmcd.files import file_sha256, write_json
 
 if TYPE_CHECKING:
@@ -189,10 +189,12 @@ def table(report: Mapping[str, Any]) -> "Table":
         line = [name, plus_minus(of_methods[first])]
         for method, _ in others:
             less = of_methods[method]["less_first"]
-            interval = f"{less['mean']:+.1f} ({less['low']:+.1f} to {less['high']:+.1f})"
-            line += [plus_minus(of_methods[method]), interval]
+            difference = Difference(*(less[name] for name in Difference._fields))
+            line += [plus_minus(of_methods[method]), difference.short()]
         lines.append(line)
-    seeds = len(about["files"])
-    severities = ", ".join(map(str, report["severities"]))
-    what = f"Overall accuracy, {report['shapes']} shapes, {seeds} seeds, severities {severities}"
+    severe = report["severities"]
+    what = (
+        f"Overall accuracy, {counted(report['shapes'], 'shape')}, {counted(len(about['files']), 'seed')}, "
+        f"{'severities' if len(severe) > 1 else 'severity'} {', '.join(map(str, severe))}"
+    )
     return make_table(what, columns, lines)

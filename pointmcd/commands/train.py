@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def make_runner(args: argparse.Namespace) -> Runner:
     """Return the Runner of the config, as the words change it."""
     from pointmcd.engine import build_runner, load_config
+    from pointmcd.engine.work_dir import check_unfinished
 
     config = load_config(args.config, args.cfg_options)
     config.work_dir = str(args.work_dir or Path("work_dirs") / args.config.stem)
@@ -77,6 +78,8 @@ def make_runner(args: argparse.Namespace) -> Runner:
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume is True else args.resume
+    if not config.resume:
+        check_unfinished(config.work_dir)
     if args.verbose:
         config.default_hooks.console = None
     return build_runner(config)

@@ -19,6 +19,7 @@ REGISTRIES: list[Registry] = [
     registry.DATA_SAMPLERS,
     registry.TRANSFORMS,
     registry.HOOKS,
+    registry.LOG_PROCESSORS,
     registry.METRICS,
     registry.OPTIM_WRAPPERS,
     registry.FUNCTIONS,

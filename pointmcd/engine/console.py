@@ -8,12 +8,12 @@ from typing import Any
 
 import mmengine
 from mmengine.hooks import Hook, IterTimerHook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, LogProcessor, Runner
 from rich.console import Console
 
 from pointmcd.evaluation.statistics import counted, in_words, with_unit
 from pointmcd.progress import Progress, clock
-from pointmcd.registry import HOOKS
+from pointmcd.registry import HOOKS, LOG_PROCESSORS
 
 VALIDATION_SHARE = 0.4
 """What a batch of validation takes of a step's time, until one was timed: the forward pass alone."""
@@ -182,6 +182,22 @@ def in_figures(metrics: dict[str, float]) -> str:
         for name, value in metrics.items()
         if not name.startswith("teacher_")
     )
+
+
+@LOG_PROCESSORS.register_module()
+class EpochLogProcessor(LogProcessor):
+    """MMEngine's, but for losses and times, which are means over the epoch so far.
+
+    The last line of an epoch so holds what the console says of it, and what a report draws.
+
+    Args: As MMEngine's.
+    """
+
+    def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict, str]:
+        """Return the figures of the log, and its line."""
+        if mode == "train" and isinstance(runner.train_loop, EpochBasedTrainLoop):
+            self.window_size = batch_idx + 1
+        return super().get_log_after_iter(runner, batch_idx, mode)
 
 
 class Remarks(logging.Handler):

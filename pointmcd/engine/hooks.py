@@ -80,10 +80,9 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def after_train(self, runner: Runner) -> None:
         """Store the last epoch also of a training that ends before its time, as by ``EarlyStoppingHook``."""
-        epoch = runner.epoch
-        stored = self.last_ckpt is not None and Path(self.last_ckpt).name == self.filename_tmpl.format(epoch)
-        if runner.train_loop.stop_training and self.by_epoch and self.interval > 0 and not stored:
-            self._save_checkpoint_with_step(runner, epoch, {"epoch": epoch, "iter": runner.iter})
+        if runner.train_loop.stop_training and self.by_epoch and self.interval > 0:
+            meta = {"epoch": runner.epoch, "iter": runner.iter, "finished": True}
+            self._save_checkpoint_with_step(runner, runner.epoch, meta)
         super().after_train(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:

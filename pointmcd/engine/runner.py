@@ -249,7 +249,8 @@ class Runner(mmengine.runner.Runner):
         made, most = saved["meta"].get("epoch", 0), (self.cfg.train_cfg or {}).get("max_epochs")
         if most is not None and made > most:
             raise ValueError(
-                f"{filename} has {made} epochs; train_cfg.max_epochs is {most}, give {made} or more"
+                f"{filename} has {counted(made, 'epoch')}; train_cfg.max_epochs is {most}, "
+                f"give {made} or more"
             )
         before = [dict(group) for group in self.optim_wrapper.param_groups]
         super().resume(filename, resume_param_scheduler=False)

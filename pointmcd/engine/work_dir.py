@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from pointmcd.checkpoint import read_checkpoint
+from pointmcd.engine.agreement import config_of
 from pointmcd.files import written_aside
 
 INTERRUPTED = "interrupted.pth"
@@ -60,6 +61,31 @@ def check_free(work_dir: str | Path) -> None:
             _lock(file, folder)
 
 
+def check_unfinished(work_dir: str | Path) -> None:
+    """Refuse a folder whose training came to its end: one that starts anew would write over it.
+
+    Raises:
+        ValueError: The newest checkpoint there is of its last epoch or step, or was tested.
+    """
+    folder = Path(work_dir)
+    newest, _ = newest_checkpoint(folder, refuse=False)
+    if newest is None:
+        return
+    meta = read_checkpoint(newest).get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    length = config_of({"meta": meta}).get("train_cfg")
+    length = length if isinstance(length, dict) else {}
+    finished = meta.get("finished") is True or any(
+        isinstance(most := length.get(f"max_{unit}s"), int) and meta.get(unit, 0) >= most
+        for unit in ("epoch", "iter")
+    )
+    if finished or any(folder.glob(f"test_{newest.stem}*.json")):
+        raise ValueError(
+            f"{folder} holds a {'finished' if finished else 'tested'} training ({newest.name}); give another "
+            "--work-dir, or --resume to go on from it"
+        )
+
+
 def _lock(file: IO[str], folder: Path) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not inherited by workers
@@ -74,11 +100,12 @@ def _lock(file: IO[str], folder: Path) -> None:
             raise
 
 
-def newest_checkpoint(work_dir: str | Path) -> tuple[Path | None, list[str]]:
+def newest_checkpoint(work_dir: str | Path, refuse: bool = True) -> tuple[Path | None, list[str]]:
     """Return the newest checkpoint of a training that can be read.
 
     Args:
         work_dir: Its folder.
+        refuse: Refuse a folder in which no checkpoint can be read.
 
     Returns:
         The file, None where the training has stored none yet; and what newer ones could not be read, a line
@@ -95,10 +122,10 @@ def newest_checkpoint(work_dir: str | Path) -> tuple[Path | None, list[str]]:
             unreadable.append(str(error))
         else:
             return path, unreadable
-    if unreadable:
+    if unreadable and refuse:
         lines = "\n".join(unreadable)
         raise ValueError(f"no checkpoint in {work_dir} can be read; train anew without --resume:\n{lines}")
-    return None, []
+    return None, unreadable
 
 
 def note_last(work_dir: str | Path, checkpoint: str | Path) -> None:

@@ -20,6 +20,27 @@ class Difference(NamedTuple):
         """Whether the interval excludes 0."""
         return self.low > ROUNDING or self.high < -ROUNDING
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether the draws differed: of a single shape, or of shapes that are all alike, they do not."""
+        return self.high - self.low > ROUNDING
+
+    def short(self, digits: int = 1) -> str:
+        """``+1.0 (-0.5 to +2.5)``."""
+        if not self.has_interval:
+            return f"{self.mean:+.{digits}f} (no interval)"
+        return f"{self.mean:+.{digits}f} ({self.low:+.{digits}f} to {self.high:+.{digits}f})"
+
+    def sentence(self, digits: int = 1) -> str:
+        """``+1.0 points, 95 % interval -0.5 to +2.5: no clear difference``."""
+        if not self.has_interval:
+            return f"{self.mean:+.{digits}f} points, no interval: too few shapes, or none that differ"
+        verdict = "a clear" if self.clear else "no clear"
+        return (
+            f"{self.mean:+.{digits}f} points, 95 % interval {self.low:+.{digits}f} to "
+            f"{self.high:+.{digits}f}: {verdict} difference"
+        )
+
 
 def shape_scores(report: Mapping[str, Any]) -> np.ndarray:
     """Return the score (S,) of each shape in [0, 1]: its IoU, or whether it is right.

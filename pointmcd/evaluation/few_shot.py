@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pointmcd.evaluation.linear_svm import svm_predictions
+from pointmcd.evaluation.statistics import counted
 
 REPEATS = 10
 QUERIES = 20
@@ -60,7 +61,7 @@ def draw_episode(
         raise ValueError(f"an episode needs 2 ways, 1 shot and 1 query, not {ways}, {shots} and {queries}")
     if len(classes) < ways:
         raise ValueError(
-            f"{ways} ways and {shots} shots need {ways} classes of {shots + 1} shapes; "
+            f"{ways} ways and {counted(shots, 'shot')} need {ways} classes of {shots + 1} shapes; "
             f"{len(classes)} of the pool's have as many"
         )
     rng = np.random.default_rng((seed, repeat, ways, shots))

@@ -9,6 +9,7 @@ from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.engine import build_runner, load_config
 from pointmcd.engine.schedules import LENGTHS
 from pointmcd.evaluation.metrics import Metric
+from pointmcd.evaluation.statistics import counted
 from pointmcd.files import read_json
 from pointmcd.registry import DATASETS
 
@@ -110,7 +111,9 @@ def fit_batch(config: Config) -> int | None:
     if loader.batch_size <= shapes:
         return None
     if shapes < 2:
-        raise ValueError(f"{dataset.prepared.root} has {shapes} shapes to train on: too few for batch norm")
+        raise ValueError(
+            f"{dataset.prepared.root} has {counted(shapes, 'shape')} to train on: too few for batch norm"
+        )
     loader.batch_size = shapes
     return shapes
 
@@ -122,8 +125,8 @@ def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
     for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
         if epochs != lasts and epochs not in [scheduler.get(name) for name in LENGTHS]:
             raise ValueError(
-                f"{path}: a fraction of the labels takes {epochs} epochs instead of {lasts}, which its "
-                f"{scheduler['type']} does not follow; use CosineAnnealingLR with T_max=None"
+                f"{path}: a fraction of the labels takes {counted(epochs, 'epoch')} instead of {lasts}, "
+                f"which its {scheduler['type']} does not follow; use CosineAnnealingLR with T_max=None"
             )
 
 

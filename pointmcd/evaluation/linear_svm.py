@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pointmcd.evaluation.statistics import counted
+
 GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 FOLDS = 5
 
@@ -65,7 +67,7 @@ def linear_svm(
     if len(counts) < 2 or counts.max() < 2:
         raise ValueError(
             f"a linear SVM needs two classes and, to choose C, a class of two shapes; these {len(labels)} "
-            f"training shapes are of {len(counts)} class{'es' * (len(counts) != 1)}"
+            f"training shapes are of {counted(len(counts), 'class')}"
         )
     fold = stratified_folds(labels, folds, seed)
     right = dict.fromkeys(grid, 0)

@@ -31,8 +31,12 @@ def in_words(metric: str) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """``1 shape``, ``2 shapes``."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
+    """``1 shape``, ``2 shapes``, ``2 classes``, ``2 categories``."""
+    if number == 1:
+        return f"1 {what}"
+    if what.endswith("y"):
+        return f"{number} {what[:-1]}ies"
+    return f"{number} {what}" + ("es" if what.endswith("s") else "s")
 
 
 def with_unit(metric: str, value: float) -> str:

@@ -14,6 +14,7 @@ function make(tag, text, attributes = {}) {
 // What plotly shows is a kind of HTML.
 const plain = text => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const percent = (value, digits = 1) => `${value.toFixed(digits)} %`;
+const counted = number => `${number} shape${number === 1 ? "" : "s"}`;
 const className = label => data.classes[label] ?? `class ${label}`;
 
 function decode(text, type) {
@@ -25,7 +26,8 @@ function decode(text, type) {
 
 function cell(spread) {
   const node = make("td", `${percent(spread[0])} `, { class: "number" });
-  node.append(make("small", `${spread[1].toFixed(1)} to ${spread[2].toFixed(1)}`));
+  // without width: a single shape, or all of them alike
+  node.append(make("small", spread[2] > spread[1] ? `${spread[1].toFixed(1)} to ${spread[2].toFixed(1)}` : "no interval"));
   return node;
 }
 
@@ -50,8 +52,8 @@ function table(node, columns, rows) {
 
 function results() {
   at("title").textContent = data.title;
-  at("subtitle").textContent = `${data.total} shapes of split ${data.split}, prepared set ${data.set}` +
-    (data.shapes.length < data.total ? `; ${data.shapes.length} of them are shown` : "");
+  at("subtitle").textContent = `${counted(data.total)} of split ${data.split}, prepared set ${data.set}` +
+    (data.shapes.length < data.total ? `; ${data.shapes.length} of them shown` : "");
   if (!data.figures.length) return void (at("results").hidden = true);
   const names = [...new Set(data.figures.flatMap(run => Object.keys(run.values)))];
   const rows = [];
@@ -63,7 +65,8 @@ function results() {
       ...names.map(name => run.teacher[name] === undefined ? blank() : make("td", percent(run.teacher[name]), { class: "number" }))]);
   }
   table(at("figures"), ["run", "shapes", ...names], rows);
-  at("intervals").textContent = "Beside each figure its 95 % interval over the luck of the test shapes; that of the training is not in it.";
+  at("intervals").textContent = "Beside each figure its 95 % interval over the luck of the test shapes; that of the training is not in it." +
+    ([...data.by_class.map(row => row.value), ...data.figures.flatMap(run => Object.values(run.values))].some(([, low, high]) => high <= low) ? " Of too few shapes, or of shapes that are all alike, there is none." : "");
 }
 
 function classes() {
@@ -107,12 +110,12 @@ function explain(node, entries) {
   }));
 }
 
+// One value makes no curve.
+const drawnCurves = data.curves.filter(curve => curve.x.length > 1);
+
 function charts() {
-  // one value makes no curve
-  const drawn = data.curves.filter(curve => curve.x.length > 1);
-  if (!drawn.length) return void (at("curves").hidden = true);
   for (const [id, kind, title] of [["losses", "loss", "loss"], ["measures", "figure", "percent"]]) {
-    const lines = drawn.filter(curve => curve.kind === kind);
+    const lines = drawnCurves.filter(curve => curve.kind === kind);
     if (!lines.length) { at(id).parentNode.hidden = true; continue; }
     explain(at(id).previousElementSibling, lines.map((curve, place) => [LINES[place % LINES.length], curve.name.replace(/_/g, " ")]));
     const traces = lines.map((curve, place) => ({
@@ -126,7 +129,6 @@ function charts() {
 }
 
 function matrix() {
-  if (!data.confusion) return void (at("confusion").hidden = true);
   // classes of which the split has no shape and that nothing is taken for would be empty lines
   const used = data.classes.map((_, label) => label).filter(label =>
     data.confusion[label].some(Boolean) || data.confusion.some(row => row[label]));
@@ -239,7 +241,7 @@ function list() {
     item.append(button);
     return item;
   }));
-  at("count").textContent = `${found.length} of ${data.shapes.length} shapes`;
+  at("count").textContent = `${found.length} of ${counted(data.shapes.length)}`;
   const first = at("list").querySelector("button");
   if (first) first.click();
 }
@@ -366,7 +368,7 @@ function draw() {
   const axis = { visible: false, range: [-1, 1] };
   const trace = { type: "scatter3d", mode: "markers", x, y, z, hoverinfo: "skip", marker: { size, color, opacity: 1, line: { width: 0 } } };
   const scene = { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", camera: camera(), dragmode: "orbit" };
-  return Plotly.react("cloud", [trace], { margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "#f5f7f9", scene, showlegend: false }, CONFIG);
+  if (window.Plotly) return Plotly.react("cloud", [trace], { margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "#f5f7f9", scene, showlegend: false }, CONFIG);
 }
 
 function turning() {
@@ -386,14 +388,26 @@ function turning() {
   });
 }
 
+// Draws what a section holds when it is about to come into view, or onto paper.
+function whenSeen(id, draw) {
+  const once = () => { seen.disconnect(); removeEventListener("beforeprint", once); draw(); };
+  const seen = new IntersectionObserver(entries => entries.some(entry => entry.isIntersecting) && once(), { rootMargin: "300px" });
+  seen.observe(at(id));
+  addEventListener("beforeprint", once);
+}
+
 results();
 classes();
+at("curves").hidden = !drawnCurves.length;
+at("confusion").hidden = !data.confusion;
 filters();
 list();
-turning();
-document.body.dataset.ready = "true";
-setTimeout(() => { // what lies below the shapes does not keep anybody waiting for them
-  charts();
-  matrix();
-  document.body.dataset.complete = "true";
-});
+// Plotly takes longer to start than all the rest: the page is on the screen before.
+addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(async () => {
+  document.head.append(make("script", at("plotly").textContent));
+  await draw();
+  turning();
+  document.body.dataset.ready = "true";
+  if (drawnCurves.length) whenSeen("curves", charts);
+  if (data.confusion) whenSeen("confusion", matrix);
+})));

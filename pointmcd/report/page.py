@@ -81,6 +81,8 @@ def describe(
     data = prepared.split("train" if split in ("fit", "held_out") else split)
     rows = rows_of_split(np.asarray(data.labels), split)
     labels = np.asarray(data.labels)[rows]
+    if not len(rows):
+        raise ValueError(f"split {split!r} of {prepared.root} has no shapes; name another with --split")
     if run is not None and not np.array_equal(run.labels, labels):
         raise ValueError(
             f"{run.path} was not tested on split {split!r} of {prepared.root}: the labels differ; name the "

@@ -8,8 +8,8 @@ out=${1:-work_dirs/mvnet_demo}
 data="data_root=$out/data"
 
 python tools/prepare_data.py builtin --out "$out/data" --image-size 64 --points 1024 --depths
-python tools/train.py $configs/teacher_autoencoder_builtin.py --work-dir "$out/teacher" --cfg-options "$data"
-python tools/train.py $configs/mvnet_dgcnn_builtin.py --work-dir "$out/train" \
+python tools/train.py $configs/teacher_autoencoder_builtin.py --resume --work-dir "$out/teacher" --cfg-options "$data"
+python tools/train.py $configs/mvnet_dgcnn_builtin.py --resume --work-dir "$out/train" \
     --cfg-options "$data" model.teacher.checkpoint="$(cat "$out/teacher/last_checkpoint")"
 trained=$(cat "$out/train/last_checkpoint")
 options=("$data" model.teacher.checkpoint="$(cat "$out/teacher/last_checkpoint")")

@@ -35,6 +35,25 @@ NETWORKS = {
         },
         SEGMENTER,
     ),
+    "PointNeXt": ({"type": "PointNeXt", "width": 8, "k": 8}, CLASSIFIER),
+    "PointTransformer": (
+        {"type": "PointTransformer", "size": "tiny", "depth": 1, "num_patches": 8, "patch_size": 8},
+        CLASSIFIER,
+    ),
+    # one level with curves, one that keeps every fourth point
+    "CurveNet": (
+        {
+            "type": "CurveNet",
+            "width": 8,
+            "channels": [16, 16],
+            "strides": [1, 4],
+            "radii": [0.3, 0.3],
+            "k": 8,
+            "curves": [[8, 3], None],
+            "out_channels": 16,
+        },
+        CLASSIFIER,
+    ),
 }
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pointmcd.commands import train
 from pointmcd.engine import build_runner, load_config
+from pointmcd.engine.work_dir import check_unfinished
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY = [f"{split}_dataloader.dataset.num_points=64" for split in ("train", "val", "test")]
@@ -44,6 +46,8 @@ def test_early_stopping_ends_where_nothing_improves_and_stores_the_last_epoch(ta
     assert runner.epoch == 4  # the first, and three that are no better
     assert Path((tmp_path / "last_checkpoint").read_text()).name == "epoch_4.pth"
     assert torch.load(tmp_path / "epoch_4.pth", weights_only=True)["meta"]["epoch"] == 4
+    with pytest.raises(ValueError, match=r"holds a finished training \(epoch_4.pth\)"):
+        check_unfinished(tmp_path)
 
 
 def test_weights_and_biases_is_a_backend_of_the_config(taught_set, tmp_path, monkeypatch):
@@ -51,8 +55,9 @@ def test_weights_and_biases_is_a_backend_of_the_config(taught_set, tmp_path, mon
     monkeypatch.setenv("WANDB_MODE", "offline")
     options = [*documented("Weights & Biases"), "train_cfg.max_epochs=1"]
     if importlib.util.find_spec("wandb") is None:
-        with pytest.raises(ImportError, match="pip install wandb"):
-            runner_of(taught_set, tmp_path, *options)
+        words = [f"data_root={taught_set}", *TINY, *options]
+        with pytest.raises(SystemExit, match="pip install wandb"):
+            train.main(["baseline_pointnet_meshes", "--work-dir", str(tmp_path), "--cfg-options", *words])
         return
     runner_of(taught_set, tmp_path, *options).train()
     assert list(tmp_path.rglob("run-*.wandb"))

@@ -150,7 +150,7 @@ def test_what_is_passed_over_is_counted_and_named(meshes, capsys):
         "2 class folder(s) without meshes are left out: empty, lamp",
         "1 folder(s) are passed over, as they are no split (train, val, test): a/id1",
         "1 mesh(es) that lie in no class folder are left out: z.off",
-        "2 file(s) of formats that are not read are passed over (1 .fbx, 1 .gltf): a/test/x.fbx, "
+        "2 files of formats that are not read are passed over (1 .fbx, 1 .gltf): a/test/x.fbx, "
         "lamp/train/x.gltf",
     ]
 

@@ -135,7 +135,7 @@ def test_in_a_browser(browser, classified, named_set):
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto((classified / "report.html").as_uri(), wait_until="commit")
-    page.wait_for_selector("body[data-ready][data-complete]")
+    page.wait_for_selector("body[data-ready]")
 
     # the worst is shown first: of those wrong, the one that is surest of another class
     assert page.locator("#list button").count() == 12
@@ -172,6 +172,11 @@ def test_in_a_browser(browser, classified, named_set):
     assert page.evaluate("typeof attacked") == "undefined"
     assert page.locator("main img, main a").count() == 0
 
+    # charts are drawn when they come into view
+    assert page.locator("#matrix svg").count() == 0
+    for section, drawn in (("#curves", "#losses svg .scatterlayer"), ("#confusion", "#matrix svg")):
+        page.locator(section).scroll_into_view_if_needed()
+        page.locator(drawn).first.wait_for(state="attached")
     page.set_viewport_size({"width": 390, "height": 844})
     for _ in range(300):  # until the charts have followed
         if page.evaluate("document.documentElement.scrollWidth") == 390:

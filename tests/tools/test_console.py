@@ -1,6 +1,7 @@
 """What a user sees while something runs: signs of life, a line an epoch, and nothing of other packages."""
 
 import io
+import json
 import re
 import threading
 import warnings
@@ -19,6 +20,7 @@ from pointmcd.geometry import CameraRig
 from pointmcd.progress import Progress, clock, is_live
 
 SMALL = [f"{split}_dataloader.dataset.num_points=64" for split in ("train", "val", "test")]
+EVERY_TWO = "default_hooks.logger.interval=2"
 SMALL += ["train_dataloader.batch_size=8", "train_cfg.max_epochs=2", "train_cfg.val_interval=2"]
 
 
@@ -29,7 +31,7 @@ def console(terminal=False, file=None):
 def test_a_training_in_a_pipe(taught_set, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = ["--cfg-options", f"data_root={taught_set}", *SMALL]
-    train.main(["pointmcd_pointnet_modelnet", "--work-dir", "work", *options])
+    train.main(["pointmcd_pointnet_modelnet", "--work-dir", "work", "--cfg-options", *options[1:], EVERY_TWO])
     first, one, two, empty, *block = capsys.readouterr().out.splitlines()
     assert first == "work: 2 epochs of 3 steps on 24 shapes"
     losses = r"loss \d\.\d{4} \(task \d\.\d{4}, tnet \d\.\d{4}, view \d\.\d{4}\)  \d:\d\d"
@@ -39,6 +41,12 @@ def test_a_training_in_a_pipe(taught_set, tmp_path, monkeypatch, capsys):
     )
     assert (found := re.fullmatch(rf"epoch 2/2  {losses}  ({figures})", two))
     assert not empty
+    # what a report draws of an epoch is what its line says
+    (scalars,) = (tmp_path / "work").glob("*/vis_data/scalars.json")
+    logged = [json.loads(line) for line in scalars.read_text().splitlines()]
+    for epoch, line in enumerate((one, two), 1):
+        last = [row for row in logged if row.get("epoch") == epoch][-1]
+        assert f"loss {last['loss']:.4f} (task {last['loss_task']:.4f}" in line
     said = dict(line.split(maxsplit=1) for line in block)
     assert said["result"] == f"{found[1]}, test split, epoch 2"
     assert said["checkpoint"] == "work/epoch_2.pth"
@@ -55,6 +63,8 @@ def test_a_finished_training_is_not_resumed_in_silence(taught_set, tmp_path, mon
     train.main(words)
     assert "nothing was trained" not in capsys.readouterr().out
     before = (tmp_path / "work/epoch_1.pth").read_bytes()
+    with pytest.raises(SystemExit, match=r"work holds a finished training \(epoch_1.pth\); .*--resume"):
+        train.main(words)
     train.main([*words, "--resume"])
     _, first, *_, result, checkpoint, _, following = capsys.readouterr().out.splitlines()
     assert first == "work: 1 epoch of 1 step on 24 shapes, finished already"
@@ -72,7 +82,8 @@ def test_features_of_a_set_without_labels_are_judged_on_another(
 
     def says(data):
         options = [f"data_root={data}", *small, "train_cfg.max_epochs=1"]
-        train.main(["pointmcd_pointnet_unlabelled", "--work-dir", "work", "--cfg-options", *options])
+        folder = f"work_{data.name}"
+        train.main(["pointmcd_pointnet_unlabelled", "--work-dir", folder, "--cfg-options", *options])
         return [line for line in capsys.readouterr().out.splitlines() if "--data" in line]
 
     assert says(taught_set)[0].endswith(f"--data {taught_set}")

@@ -14,7 +14,7 @@ from pointmcd.datasets.preparation.sources.base import SourceError
 from pointmcd.datasets.preparation.sources.walk import walk
 from pointmcd.files import file_sha256
 
-INSTEAD = "unpack it by its own program, and give the folder as --source"
+INSTEAD = "unpack it by its own program, and give the folder"
 MOST_GROWTH, FREE_BYTES = 100, 1 << 30
 """Text of meshes grows 20-fold, a bomb ten thousand times."""
 MOJIBAKE = "\u2551"

@@ -64,12 +64,22 @@ def first_rank() -> bool:
 def say(names: list[str], what: str) -> None:
     """Print how many there are, what of them, and the first names; by the first process alone."""
     if names and first_rank():
-        more = ", ..." if len(names) > NAMES_SHOWN else ""
-        print(f"{len(names)} {what}: {', '.join(names[:NAMES_SHOWN])}{more}", file=sys.stderr)
+        print(f"{len(names)} {what}: {_listed(names)}", file=sys.stderr)
 
 
 def say_passed_over(files: list[str]) -> None:
-    """Say which files were not read, by their suffixes."""
+    """Print which files were not read; by the first process alone."""
+    if files and first_rank():
+        print(passed_over(files), file=sys.stderr)
+
+
+def passed_over(files: list[str]) -> str:
+    """Return which files were not read, by their suffixes."""
     suffixes = Counter(Path(file).suffix.lower() or "without suffix" for file in files)
     counts = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(NAMES_SHOWN))
-    say(files, f"file(s) of formats that are not read are passed over ({counts})")
+    one, more = "file of a format that is not read is", "files of formats that are not read are"
+    return f"{len(files)} {one if len(files) == 1 else more} passed over ({counts}): {_listed(files)}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
