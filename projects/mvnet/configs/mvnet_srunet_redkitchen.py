@@ -39,4 +39,4 @@ train_dataloader = dict(
     num_workers=0,
     dataset=dict(type="PosedShapes", num_points=2048, colors=True),
 )
-train_cfg = dict(max_epochs=25)
+train_cfg = dict(max_epochs=60)

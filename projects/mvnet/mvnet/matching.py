@@ -5,6 +5,8 @@ Here each view has a cloud of its own, made of what that view alone shows, turne
 angle of its own and moved to its own mean, so that neither place nor heading tells where a point is.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,20 +14,28 @@ from torch import Tensor
 from pointmcd import ops
 from pointmcd.batch import Batch
 from pointmcd.datasets.transforms import RandomRotate
-from pointmcd.models import PointModel
 from projects.mvnet.mvnet.views import PosedViews, Surface, overlap
+
+PointFeatures = Callable[[Batch], Tensor]
+"""From ``points`` and ``colors`` (B, N, 3) to features (B, N, L)."""
+
+
+def colour_features(batch: Batch) -> Tensor:
+    """Return what the colour alone tells: (B, N, 6), the more similar the nearer two colours are."""
+    angle = torch.pi * batch["colors"]
+    return torch.cat([angle.cos(), angle.sin()], -1)
 
 
 @torch.no_grad()
 def matching_errors(
-    encoder: PointModel, batch: Batch, views: PosedViews, num_points: int, min_overlap: float = 0.3
+    describe: PointFeatures, batch: Batch, views: PosedViews, num_points: int, min_overlap: float = 0.3
 ) -> tuple[Tensor, Tensor]:
     """Find each grid node of a view in another by its feature alone: as the node there with the most similar.
 
     All ordered pairs of views count of which the second sees enough of what the first shows.
 
     Args:
-        encoder: A backbone with local features, in evaluation mode.
+        describe: Says something of each point.
         batch: Of `PosedShapes`, with ``views`` and ``depths``; B shapes, v views.
         views: The grid, and how near depths must be to be those of one point.
         num_points: Of the cloud of each view, drawn from its pixels.
@@ -38,7 +48,7 @@ def matching_errors(
     cameras = views.cameras(batch)
     surface = views.unproject(batch["depths"], cameras)
     matches = views.match(surface, batch["depths"], cameras)
-    features = F.normalize(node_features(encoder, batch, surface, views, num_points).float(), dim=-1)
+    features = F.normalize(node_features(describe, batch, surface, views, num_points).float(), dim=-1)
     enough = overlap(matches.found, surface.valid) >= min_overlap
     enough &= ~torch.eye(enough.shape[-1], dtype=torch.bool, device=enough.device)
     errors, chance = [features.new_zeros(0)], [features.new_zeros(0)]
@@ -53,7 +63,7 @@ def matching_errors(
 
 
 def node_features(
-    encoder: PointModel, batch: Batch, surface: Surface, views: PosedViews, num_points: int
+    describe: PointFeatures, batch: Batch, surface: Surface, views: PosedViews, num_points: int
 ) -> Tensor:
     """Return the features (B, v, h, w, L) of grid nodes, each view from its own cloud."""
     fine = PosedViews(None, max(views.stride // 4, 1), views.eps)
@@ -68,11 +78,9 @@ def node_features(
     nodes = surface.points.flatten(0, 1).flatten(1, 2)
     middle = points.mean(1, keepdim=True)
     turned = RandomRotate()({"points": torch.cat([points, nodes], 1) - middle})["points"]
-    given: Batch = {"points": turned[:, :num_points]}
-    if encoder.backbone.in_channels > 3:
-        start = fine.stride // 2
-        shown = batch["views"][..., start :: fine.stride, start :: fine.stride].flatten(0, 1).flatten(2)
-        given["colors"] = shown.transpose(1, 2).gather(1, rows).float() / 255
-    feats = encoder.student_features(encoder.network_input(given))["local_feats"]
-    read = ops.interpolate(turned[:, num_points:].contiguous(), given["points"].contiguous(), feats)
+    nodes, cloud = turned[:, num_points:].contiguous(), turned[:, :num_points].contiguous()
+    start = fine.stride // 2
+    shown = batch["views"][..., start :: fine.stride, start :: fine.stride].flatten(0, 1).flatten(2)
+    colors = shown.transpose(1, 2).gather(1, rows).float() / 255
+    read = ops.interpolate(nodes, cloud, describe({"points": cloud, "colors": colors}))
     return read.view(*surface.valid.shape, -1)

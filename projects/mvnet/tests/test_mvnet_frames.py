@@ -16,7 +16,7 @@ from pointmcd.geometry.correspondence import correspondences, overlap, project, 
 from pointmcd.registry import DATASETS, MODELS
 from projects.mvnet.mvnet import PosedShapes
 from projects.mvnet.mvnet.frames import Y_DOWN, ScenePart, posed_frames, seen_by_depth
-from projects.mvnet.mvnet.matching import matching_errors
+from projects.mvnet.mvnet.matching import colour_features, matching_errors
 from projects.mvnet.mvnet.room import paint, random_room, write_room
 from projects.mvnet.mvnet.scene_sets import prepare_scenes
 from projects.mvnet.mvnet.scenes import read_scene
@@ -137,6 +137,21 @@ def test_views_show_the_room_where_the_cameras_say(view_set, scenes):
     assert seen == 4
 
 
+def test_scannets_frames_are_views_too(view_set, scenes, tmp_path):
+    """The same crops, cameras and depths from the other layout, whose scenes have labels beside."""
+    split = {"train": ["room 0 8"], "test": ["room 4 11"]}  # frame 5 of 7-Scenes' names is frame 1
+    prepare_scenes(scenes, tmp_path / "set", split, 256, 1.2, views=4, image_size=20)
+    options = {"num_points": 256, "views": "all", "depths": True, "colors": True}
+    ours, theirs = (PosedShapes(str(root), "test", **options) for root in (tmp_path / "set", view_set))
+    assert ours.prepared.part_names is not None
+    assert len(ours) == len(theirs)
+    # crops are drawn by the scene's name, so that only what does not depend on the draw is the same
+    here, there = ours[0], theirs[0]
+    torch.testing.assert_close(here["cameras"], there["cameras"], atol=1e-4, rtol=1e-4)
+    assert torch.equal(here["views"], there["views"])
+    torch.testing.assert_close(here["depths"], there["depths"], atol=1e-3, rtol=0)
+
+
 def test_nodes_are_found_in_other_views_where_they_are(view_set):
     """Matches of crops and those of whole frames agree: what is found lies within eps, seen by both."""
     dataset = PosedShapes(str(view_set), "test", num_points=256, views="all", depths=True)
@@ -208,26 +223,9 @@ def test_pretraining_runs_on_crops_and_their_views(view_set, tmp_path):
     draw.main(f"{shown} {options}".split())
     assert (tmp_path / "x.png").stat().st_size > 1000
     out = tmp_path / "match.json"
-    match_views.main(
-        f"{config} {tmp_path / 'model.pth'} random:0 --stride 4 --points 64 --out {out} {options}".split()
-    )
+    measured = f"{config} {tmp_path / 'model.pth'} random:0 colours --stride 4 --points 64 --out {out}"
+    match_views.main(f"{measured} {options}".split())
     assert '"found"' in out.read_text()
-
-
-class Oracle(torch.nn.Module):
-    """A network whose local features tell colours apart, or nothing."""
-
-    def __init__(self, knows):
-        super().__init__()
-        self.knows, self.backbone = knows, torch.nn.Module()
-        self.backbone.in_channels = 6
-
-    def network_input(self, batch):
-        return torch.cat([batch["points"], batch["colors"]], -1)
-
-    def student_features(self, points):
-        angle = torch.pi * points[..., 3:] if self.knows else torch.zeros_like(points[..., 3:])
-        return {"local_feats": torch.cat([angle.cos(), angle.sin()], -1)}
 
 
 def test_matching_rests_on_features_alone(view_set):
@@ -238,8 +236,8 @@ def test_matching_rests_on_features_alone(view_set):
     whole = PosedViews(None, 1, 0.03).unproject(batch["depths"], batch["cameras"])
     batch["views"] = (127.5 * (whole.points + 1)).permute(0, 1, 4, 2, 3)
     torch.manual_seed(0)
-    errors, chance = matching_errors(Oracle(True), batch, views, 400, 0.3)
-    blind, _ = matching_errors(Oracle(False), batch, views, 400, 0.3)
+    errors, chance = matching_errors(colour_features, batch, views, 400, 0.3)
+    blind, _ = matching_errors(lambda given: torch.ones_like(given["points"]), batch, views, 400, 0.3)
     assert len(errors) == len(chance) == len(blind) > 200
     assert errors.median() < 0.15
     assert chance.median() > 2 * errors.median()

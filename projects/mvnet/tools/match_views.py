@@ -8,6 +8,7 @@ the most similar feature of the other view lies within --within bounding radii o
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -17,7 +18,7 @@ from pointmcd.engine import load_config
 from pointmcd.evaluation.encoders import build_encoder, load_encoder
 from pointmcd.files import write_json
 from pointmcd.progress import track
-from projects.mvnet.mvnet.matching import matching_errors
+from projects.mvnet.mvnet.matching import PointFeatures, colour_features, matching_errors
 from projects.mvnet.mvnet.posed_shapes import PosedShapes
 from projects.mvnet.mvnet.views import PosedViews
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("config", type=Path, help="config of the pre-training, on crops of scenes with views")
-    add("sources", nargs="+", help="checkpoints, and random:SEED for random weights")
+    add("sources", nargs="+", help="checkpoints, random:SEED for random weights, colours for those alone")
     add("--split", default="test", help="whose views (test)")
     add("--points", type=int, default=1024, help="of the cloud of each view (1024)")
     add("--within", type=float, default=0.1, help="how near is found, in bounding radii (0.1)")
@@ -42,19 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     views = PosedViews(None, args.stride, config.model.eps)
     results = {}
     for source in args.sources:
-        random, _, seed = source.partition(":")
-        if random == "random" and seed.isdecimal():
-            encoder = build_encoder(config.model, seed=int(seed))
-        else:
-            encoder = load_encoder(config.model, source)
-        if encoder.backbone.local_channels is None:
-            raise ValueError(
-                f"{config.model.backbone.type} has no features of points, which views are matched by"
-            )
-        encoder.with_local = True
+        describe = colour_features if source == "colours" else backbone_features(config, source)
         torch.manual_seed(0)
         found = [
-            matching_errors(encoder.eval(), dataset[row], views, args.points)
+            matching_errors(describe, dataset[row], views, args.points)
             for row in track(range(len(dataset)), source)
         ]
         errors, chance = (torch.cat(kind) for kind in zip(*found, strict=True))
@@ -84,6 +76,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out is not None:
         settings = {"split": args.split, "within": args.within, "points": args.points, "stride": args.stride}
         write_json(args.out, {"data": dataset.prepared.digest, **settings, "results": results})
+
+
+def backbone_features(config: Any, source: str) -> PointFeatures:
+    """Return the local features of a checkpoint's backbone, or of one with random weights."""
+    random, _, seed = source.partition(":")
+    if random == "random" and seed.isdecimal():
+        encoder = build_encoder(config.model, seed=int(seed))
+    else:
+        encoder = load_encoder(config.model, source)
+    if encoder.backbone.local_channels is None:
+        raise ValueError(
+            f"{config.model.backbone.type} has no features of points, which views are matched by"
+        )
+    encoder.with_local = True
+    return lambda batch: encoder.eval().student_features(encoder.network_input(batch))["local_feats"]
 
 
 if __name__ == "__main__":
