@@ -40,16 +40,15 @@ NETWORKS = {
         {"type": "PointTransformer", "size": "tiny", "depth": 1, "num_patches": 8, "patch_size": 8},
         CLASSIFIER,
     ),
-    # one level with curves, one that keeps every fourth point
     "CurveNet": (
         {
             "type": "CurveNet",
             "width": 8,
-            "channels": [16, 16],
-            "strides": [1, 4],
-            "radii": [0.3, 0.3],
+            "channels": [16],
+            "strides": [1],
+            "radii": [0.3],
             "k": 8,
-            "curves": [[8, 3], None],
+            "curves": [[4, 2]],
             "out_channels": 16,
         },
         CLASSIFIER,
