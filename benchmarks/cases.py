@@ -59,7 +59,7 @@ def forward_backward(function: Callable[[], Tensor], leaves: list[Tensor]) -> Ru
 
 
 def masks(batch: int, points: int, device: str, share: float = 0.45) -> tuple[Tensor, Tensor]:
-    """Which of 12 views see a point: 0 and 1 (B, N, V) float32, and bits (B, N) int32."""
+    """Return which of 12 views see a point: 0 and 1 (B, N, V) float32, and bits (B, N) int32."""
     visible = torch.rand(batch, points, VIEWS, device=device) < share
     bits = (visible.int() << torch.arange(VIEWS, device=device, dtype=torch.int32)).sum(-1, dtype=torch.int32)
     return visible.float(), bits
@@ -103,7 +103,7 @@ def edge_conv(device: str, batch: int, channels: int, out: int) -> Case:
 
 
 def edge_mlp(device: str, batch: int, points: int, k: int) -> Case:
-    """Two layers on the edges, as part segmentation has them, with their graph."""
+    """Time two layers on the edges, as part segmentation has them, with their graph."""
     mlp = EdgeMLP(64, (64, 64), k).to(device)
     x = torch.randn(batch, points, 64, device=device).requires_grad_()
     leaves = [x, *mlp.parameters()]
@@ -212,7 +212,7 @@ def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> C
 
 
 def read_batch(folder: Path, batch: int) -> Case:
-    """Points, masks and teacher rows of a batch: six text files a shape, or a prepared set and a cache."""
+    """Return points, masks and teacher rows of a batch, from text files or a prepared set and a cache."""
     rng = np.random.default_rng(0)
     sizes = ((1024, 3), (1024, VIEWS), (DESCRIPTOR,), (VIEWS, DESCRIPTOR), (CLASSES,), (VIEWS, CLASSES))
     texts = [folder / f"{i}.txt" for i in range(len(sizes))]

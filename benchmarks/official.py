@@ -14,7 +14,7 @@ from pointmcd.models.layers.set_abstraction import BallMLP
 
 
 def visibility_pool(feats: Tensor, visible: Tensor) -> Tensor:
-    """Feats (B, N, D) and visible (B, N, V) of 0 and 1: repeat both to (B, V, N, D), multiply, max over N."""
+    """Repeat feats (B, N, D) and masks (B, N, V) to (B, V, N, D), multiply, and take the max over N."""
     views = visible.shape[2]
     repeated = feats.unsqueeze(1).repeat(1, views, 1, 1)
     masks = visible.transpose(1, 2).unsqueeze(-1).repeat(1, 1, 1, feats.shape[2])
@@ -26,7 +26,7 @@ def knn(points: Tensor, k: int) -> Tensor:
 
 
 def index_points(points: Tensor, index: Tensor) -> Tensor:
-    """Points (B, N, C) and index (B, ...) give (B, ..., C)."""
+    """Take points (B, N, C) and index (B, ...) to (B, ..., C)."""
     batch = torch.arange(len(points), device=points.device).view(-1, *[1] * (index.dim() - 1))
     return points[batch.expand(index.shape), index]
 
@@ -95,7 +95,7 @@ def interpolate(queries: Tensor, points: Tensor, feats: Tensor) -> Tensor:
 
 
 def dgcnn(backbone: DGCNN, points: Tensor) -> Tensor:
-    """Point features (B, N, C) of ``pointmcd.models.backbones.DGCNN``."""
+    """Return point features (B, N, C) of ``pointmcd.models.backbones.DGCNN``."""
     x, levels = points, []
     for layer in backbone.edge_convs:
         assert isinstance(layer, EdgeConv)

@@ -117,7 +117,7 @@ def in_backend(backend: str, run: Callable[[], object]) -> Callable[[], object]:
 
 
 def seconds(run: Callable[[], object], device: str, least: float = 0.02) -> float:
-    """Seconds of one run; short ones are repeated until ``least`` has passed."""
+    """Return the seconds of one run; short ones are repeated until ``least`` has passed."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     count, start = 0, clock()
     while True:

@@ -1,6 +1,6 @@
 """DGCNN on the parts of a small folder of meshes, learning what a frozen teacher sees at each point as well.
 
-The teacher: ``tools/cache_teacher.py --frozen mobilenetv2_100 --data data/meshparts --point-dim 64``.
+The teacher: ``pointmcd cache-teacher --frozen mobilenetv2_100 --data data/meshparts --point-dim 64``.
 """
 
 _base_ = [

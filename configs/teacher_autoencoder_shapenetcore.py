@@ -12,7 +12,7 @@ model = dict(
     pretrained=True,  # ImageNet weights through timm; or checkpoint="path/to/vgg11_bn.pth", or neither
 )
 train_dataloader = dict(batch_size=55, num_workers=2, sampler=dict(num_samples=55_000))
-val_dataloader = None  # nothing is held out; tools/cache_teacher.py reports the error on all shapes
+val_dataloader = None  # nothing is held out; pointmcd cache-teacher reports the error on all shapes
 val_evaluator = None
 val_cfg = None
 test_dataloader = dict(dataset=dict(split="train"))

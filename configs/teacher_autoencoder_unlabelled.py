@@ -17,7 +17,7 @@ train_dataloader = dict(sampler=dict(num_samples=4_800))
 # ImageNet weights do.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"trunk.body": dict(lr_mult=0.1)}))
 param_scheduler = [dict(type="CosineAnnealingLR", T_max=None, eta_min=0, convert_to_iter_based=True)]
-val_dataloader = None  # nothing is held out; tools/cache_teacher.py reports the error on all shapes
+val_dataloader = None  # nothing is held out; pointmcd cache-teacher reports the error on all shapes
 val_evaluator = None
 val_cfg = None
 test_dataloader = dict(dataset=dict(split="train"))

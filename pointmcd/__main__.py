@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> object:
 
 
 def usage() -> str:
-    """All commands, a line each."""
+    """Return all commands, a line each."""
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name:{width}}  {help}" for name, (_, help) in COMMANDS.items())
     return (

@@ -179,7 +179,7 @@ def _check_hash(path: Path) -> None:
 
 
 def _unfolded_size(value: Any, known: dict[int, int]) -> int:
-    """How many values there are, in time that those cost which are stored.
+    """Return how many values there are, in time that those cost which are stored.
 
     A list can name another ten times, which names a third ten times: whoever walks such a file would not
     come to an end.

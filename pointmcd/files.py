@@ -132,7 +132,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal.
+    """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
         ValueError: It is no file.

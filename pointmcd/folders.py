@@ -101,7 +101,7 @@ def _flush(path: Path) -> None:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Whether the two changed their names; the C library may not know how, nor the file system."""
+    """Return whether the two changed their names; the C library may not know how, nor the file system."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
@@ -200,7 +200,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def digest_of(values: Mapping[str, Any], without: tuple[str, ...] = ()) -> str:
-    """SHA-256 of plain values, but for some keys."""
+    """Return the SHA-256 of plain values, but for some keys."""
     kept = {key: value for key, value in values.items() if key not in without}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 

@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 
 
 def is_live(console: Console) -> bool:
-    """Whether a bar can be drawn: on a terminal, by a process that has it for itself."""
+    """Return whether a bar can be drawn: on a terminal, by a process that has it for itself."""
     return console.is_terminal and not console.is_dumb_terminal and os.environ.get("WORLD_SIZE", "1") == "1"
 
 
@@ -109,7 +109,7 @@ class Progress:
             self.console.file.flush()
 
     def left(self) -> str:
-        """``1:02:03 left``, or nothing before the first step."""
+        """Return ``1:02:03 left``, or nothing before the first step."""
         seconds = self._seconds_left()
         return "" if seconds is None else f"{clock(seconds)} left"
 
@@ -121,7 +121,7 @@ class Progress:
         return (time.monotonic() - self._begin) / made * max(self._total - self._done, 0)
 
     def state(self) -> str:
-        """How far the job is, in words."""
+        """Return how far the job is, in words."""
         return f"{self._title}, {self.rest()}"
 
     def rest(self) -> str:
@@ -154,7 +154,7 @@ class _Rest(ProgressColumn):
 
 
 def clock(seconds: float) -> str:
-    """``1:02:03``, ``2:03`` of seconds."""
+    """Return ``1:02:03``, ``2:03`` of seconds."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

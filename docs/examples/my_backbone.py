@@ -28,6 +28,6 @@ class PointMLP(PointBackbone):
         self.fusion = LinearNormAct(channels[-1], out_channels)  # every backbone ends in one
 
     def encode(self, points: Tensor) -> PointFeatures:
-        """Points (B, N, in_channels) to ``hidden`` (B, N, channels[-1]), the input of ``fusion``."""
+        """Map points (B, N, in_channels) to ``hidden`` (B, N, channels[-1]), the input of ``fusion``."""
         self.check(points)
         return {"hidden": self.layers(points), "point_index": None, "losses": {}}

@@ -21,7 +21,7 @@ class CosineHead(ClassificationHead):
         self.scale = scale
 
     def forward(self, features: PointFeatures) -> HeadOutput:
-        """``global_feats`` (B, C) -> ``descriptor`` (B, channels) and ``logits`` (B, K)."""
+        """Map ``global_feats`` (B, C) to ``descriptor`` (B, channels) and ``logits`` (B, K)."""
         descriptor = self.embed(features["global_feats"])
         cosines = F.linear(F.normalize(descriptor, dim=-1), F.normalize(self.classifier.weight, dim=-1))
         return {"descriptor": descriptor, "logits": self.scale * cosines}

@@ -23,12 +23,12 @@ class RelationalHead(nn.Module):
         self.loss_weight = loss_weight
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
-        """Huber distance of the relative distances of ``global_feats`` (B, C) and ``descriptor`` (B, D)."""
+        """Return the Huber distance of ``relative_distances`` of ``global_feats`` and of ``descriptor``."""
         ours, theirs = relative_distances(features["global_feats"]), relative_distances(teacher["descriptor"])
         return {"loss_relations": self.loss_weight * F.smooth_l1_loss(ours, theirs)}
 
 
 def relative_distances(rows: Tensor) -> Tensor:
-    """Distances (B (B - 1) / 2,) of rows (B, C) from each other, their mean 1."""
+    """Return the distances (B (B - 1) / 2,) of rows (B, C) from each other, divided by their mean."""
     distances = F.pdist(rows.float())
     return distances / distances.mean().clamp(min=torch.finfo(distances.dtype).tiny)

@@ -26,7 +26,7 @@ class MeanOfViews(nn.Module):
         point_index: Tensor | None = None,
         with_global: bool = False,
     ) -> Tensor:
-        """Features (B, M, C) and masks (B, N) to (B, V, C), the maximum over all points last where asked."""
+        """Map features (B, M, C) and masks (B, N) to (B, V, C), and to the maximum over all where asked."""
         if point_index is not None:
             visibility = visibility.gather(1, point_index)
         views = torch.arange(self.num_views, device=visibility.device)

@@ -10,7 +10,7 @@ from pointmcd.ops.dispatch import kernel
 
 
 def neighbor_mean(feats: Tensor, neighbors: Tensor) -> Tensor:
-    """Mean of the features of each point's neighbours.
+    """Return the mean of the features of each point's neighbours.
 
     Args:
         feats: (B, N, C) floating point.

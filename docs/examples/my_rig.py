@@ -4,7 +4,7 @@ from pointmcd.geometry.cameras import RIGS, CameraRig
 
 
 def cube6() -> CameraRig:
-    """Cameras at the faces of a cube: four around the shape, one above and one below."""
+    """Return cameras at the faces of a cube: four around the shape, one above and one below."""
     return CameraRig((0, 90, 180, 270, 0, 0), (0, 0, 0, 0, 90, -90))
 
 

@@ -23,7 +23,7 @@ class ShellTeacher(nn.Module):
 
     @torch.no_grad()
     def describe(self, batch: Batch) -> TeacherRows:
-        """``view_descriptors`` (B, V, D) of the points that each view sees, ``descriptor`` (B, D) of all."""
+        """Return ``view_descriptors`` (B, V, D), of what each view sees, and ``descriptor`` (B, D)."""
         shell = (batch["points"].norm(dim=-1) * self.out_channels).long().clamp(max=self.out_channels - 1)
         in_shell = F.one_hot(shell, self.out_channels).float()  # (B, N, D)
         views = torch.arange(self.num_views, device=shell.device)

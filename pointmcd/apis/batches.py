@@ -17,10 +17,10 @@ class Network(Protocol):
     """What is needed of a ``Student``."""
 
     def prepared(self, shape: Shape, name: str) -> np.ndarray:
-        """(N, in_channels) points of a shape."""
+        """Return (N, in_channels) points of a shape."""
 
     def forward(self, points: Tensor, label: Tensor | None) -> dict[str, Tensor]:
-        """``global_feats`` and, of a student with a head, ``logits`` of points (B, N, in_channels)."""
+        """Return ``global_feats`` and, of a student with a head, ``logits`` of points (B, N, in_channels)."""
 
 
 class Task(NamedTuple):

@@ -88,8 +88,8 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
 
 
 def rotation_in_training(model: Any) -> str:
-    """How a training turns its shapes: ``none``, ``part`` (not all the way), ``z`` (about the vertical by any
-    angle) or ``so3`` (by any rotation).
+    """Return how a training turns its shapes: ``none``, ``part`` (not all the way), ``z`` (about the vertical
+    by any angle) or ``so3`` (by any rotation).
 
     Args:
         model: ``config.model``.
@@ -104,13 +104,13 @@ def rotation_in_training(model: Any) -> str:
 
 
 def _space_of(config: Config) -> str | None:
-    """SHA-256 of the weights of the image-text model in whose space a student was trained; None of none."""
+    """Return the SHA-256 of the image-text model in whose space a student was trained; None of none."""
     teacher = TeacherCache(config.data_root, config.model.teacher.name).meta.get("teacher") or {}
     return teacher["weights_sha256"] if teacher.get("type") == "ImageTextModel" else None
 
 
 def _trained_rotation(config: Config, saved: dict[str, Any]) -> str:
-    """By the config that the checkpoint holds, whatever that is, else by ours."""
+    """Return the rotation by the config that the checkpoint holds, whatever that is, else by ours."""
     with contextlib.suppress(AttributeError, KeyError, TypeError):
         return rotation_in_training(config_of(saved)["model"])
     return rotation_in_training(config.model)

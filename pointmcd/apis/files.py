@@ -80,7 +80,7 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def is_shape(path: Path) -> bool:
-    """Whether a file is of a kind that is read, by its name."""
+    """Return whether a file is of a kind that is read, by its name."""
     return path.suffix.lower() in SHAPE_SUFFIXES
 
 

@@ -73,7 +73,7 @@ def export_onnx(student: Student, path: str | Path) -> None:
 
 
 def _examples(student: Student) -> tuple[Tensor, ...]:
-    """Two shapes, since sizes of 1 are taken for constants."""
+    """Return two shapes, since sizes of 1 are taken for constants."""
     points = torch.rand(2, student.num_points, student.model.backbone.in_channels) - 0.5
     return (points, torch.tensor([0, 0])) if student.model.dense else (points,)
 

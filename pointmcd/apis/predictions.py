@@ -259,7 +259,7 @@ class Report:
         return row
 
     def _place(self, inner: Path) -> Path:
-        """Where the parts of a shape are written, without suffix; no two shapes have the same place."""
+        """Return where the parts of a shape are written, without suffix: a place of its own."""
         assert self.folder is not None
         place, number = self.folder / inner.with_suffix(""), 1
         while place in self._written:
@@ -270,7 +270,7 @@ class Report:
 
 
 def in_own_coordinates(shape: Shape, points: np.ndarray, up: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Points to show the parts of a shape on, in its own coordinates.
+    """Return points to show the parts of a shape on, in its own coordinates.
 
     Args:
         shape: As it was read.

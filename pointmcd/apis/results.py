@@ -33,7 +33,7 @@ class Segmentation(NamedTuple):
     category_parts: list[int]
 
     def names(self) -> np.ndarray:
-        """(N,) str, the name of each point's part."""
+        """Return (N,) str, the name of each point's part."""
         return np.asarray(self.part_names)[self.parts]
 
     def draw(self) -> "Figure":

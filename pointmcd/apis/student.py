@@ -123,11 +123,11 @@ class Student:
         return self.prepared(self._read(shape), _stem(shape))
 
     def prepared(self, shape: Shape, name: str = "") -> np.ndarray:
-        """``points`` of a shape that is read already; ``name`` seeds the sampling."""
+        """Return ``points`` of a shape that is read already; ``name`` seeds the sampling."""
         return prepare_points(shape, self.settings, name, self.inputs)[: self.num_points]
 
     def probabilities(self, points: np.ndarray | Tensor) -> Tensor:
-        """Class probabilities of points that are prepared already.
+        """Return class probabilities of points that are prepared already.
 
         Args:
             points: (B, N, 3 + 3 len(inputs)) float32 in the unit ball, z up.
@@ -189,7 +189,7 @@ class Student:
         return dict(zip(many, found, strict=True)) if isinstance(shape, str | Path) else found
 
     def ranked(self, logits: np.ndarray, top: int = 5) -> list[Prediction]:
-        """Classes by their logits (K,), the most probable first."""
+        """Return classes by their logits (K,), the most probable first."""
         scores = torch.from_numpy(logits).float().softmax(-1)
         order = scores.argsort(descending=True, stable=True)[:top]
         return [Prediction(self.class_names[int(index)], float(scores[index])) for index in order]
@@ -307,7 +307,7 @@ class Student:
 
 
 def _finite(values: Tensor) -> Tensor:
-    """Values as they are, none of which is NaN or infinite.
+    """Return values as they are, none of which is NaN or infinite.
 
     Raises:
         ValueError: One is; a probability or an argmax of it would mean nothing.
@@ -323,7 +323,7 @@ def _stem(shape: OneShape) -> str:
 
 
 def _many(shapes: OneShape | ManyShapes) -> dict[str, OneShape] | None:
-    """Each of many shapes by a name for messages; None of one shape."""
+    """Return each of many shapes by a name for messages; None of one shape."""
     if isinstance(shapes, str | Path):
         return dict(files_of_folder(Path(shapes))) if Path(shapes).is_dir() else None
     if isinstance(shapes, Shape):

@@ -175,7 +175,7 @@ def _check_inner(value: Any, where: str) -> None:
 
 
 def _is_part(found: Any, where: str) -> bool:
-    """Whether a registered class is a backbone, or a head: a module that predicts and is no whole model."""
+    """Return whether a registered class is a backbone, or a head that predicts and is no whole model."""
     if not inspect.isclass(found) or not issubclass(found, nn.Module) or issubclass(found, BaseModel):
         return False
     backbone, head = issubclass(found, PointBackbone), hasattr(found, "predict")
@@ -190,7 +190,7 @@ def _hints(component: Any) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of an annotated type, as far as the annotation is a plain one."""
+    """Return whether a plain value is of an annotated type, as far as the annotation is a plain one."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, one) for one in inner)

@@ -1,13 +1,13 @@
 """Write down what an image teacher says of every shape of a prepared set, for students to learn from.
 
-    cache_teacher.py --frozen mobilenetv2_100 --data data/meshes
-    cache_teacher.py --frozen mobilenetv2_100 --data data/meshes --labels 20 --name mobilenetv2_20
-    cache_teacher.py configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
-    cache_teacher.py configs/teacher_mobilenetv2_meshes.py work_dirs/fold{0,1,2,3,4}/epoch_10.pth
-    cache_teacher.py --student work_dirs/fold{0,1,2,3,4}/epoch_100.pth --data data/meshes --name points
-    cache_teacher.py --average frozen points --shares 0.7 0.3 --data data/meshes --name both
-    cache_teacher.py --image-text FOLDER --data data/meshes --name clip --text clip.npy
-    cache_teacher.py --check data/modelnet40/teachers/mobilenetv2
+    pointmcd cache-teacher --frozen mobilenetv2_100 --data data/meshes
+    pointmcd cache-teacher --frozen mobilenetv2_100 --data data/meshes --labels 20 --name mobilenetv2_20
+    pointmcd cache-teacher configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
+    pointmcd cache-teacher configs/teacher_mobilenetv2_meshes.py work_dirs/fold{0,1,2,3,4}/epoch_10.pth
+    pointmcd cache-teacher --student work_dirs/fold{0,1,2,3,4}/epoch_100.pth --data data/meshes --name points
+    pointmcd cache-teacher --average frozen points --shares 0.7 0.3 --data data/meshes --name both
+    pointmcd cache-teacher --image-text FOLDER --data data/meshes --name clip --text clip.npy
+    pointmcd cache-teacher --check data/modelnet40/teachers/mobilenetv2
 
 --frozen takes image networks as they come: no config, no training. What they see of all views is kept in
 <data>/trunks/; a linear probe of the labelled shapes says the classes, and speaks of each labelled shape only
@@ -195,6 +195,6 @@ def check(folder: Path) -> None:
 
 
 def name_of(config: Path) -> str:
-    """``mobilenetv2`` of ``teacher_mobilenetv2_modelnet.py``."""
+    """Return ``mobilenetv2`` of ``teacher_mobilenetv2_modelnet.py``."""
     words = config.stem.split("_")
     return "_".join(words[1:-1]) if words[0] == "teacher" and len(words) > 2 else config.stem

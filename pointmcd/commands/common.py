@@ -213,7 +213,7 @@ def _message(error: Exception) -> str:
 
 
 def _ours(filename: str) -> bool:
-    """Whether a file is of the toolbox or of a user's own code, rather than of a library."""
+    """Return whether a file is of the toolbox or of a user's own code, rather than of a library."""
     return Path(filename).is_relative_to(PACKAGE) or not {"site-packages", "lib"} & set(Path(filename).parts)
 
 

@@ -1,6 +1,6 @@
 """Compare two methods over several seeds: mean, spread, and paired differences with 95 % intervals.
 
-    compare_runs.py --first runs/baseline_s*/test_*.json --second runs/pointmcd_s*/test_*.json
+    pointmcd compare --first runs/baseline_s*/test_*.json --second runs/pointmcd_s*/test_*.json
 
 The files are those that pointmcd test writes, of classification or of part segmentation, one a seed, in the
 same order for both methods. The intervals are bootstraps over test shapes and seeds; a difference counts

@@ -1,8 +1,8 @@
 """A point network that learns from a frozen image network, beside the same network alone: one command.
 
-    distill.py data/meshes
-    distill.py data/meshes --backbone PointNet --trunk mobilenetv2_100 --labels 20 --seeds 0 1 2
-    distill.py data/meshes --labels 5 20 100
+    pointmcd distill data/meshes
+    pointmcd distill data/meshes --backbone PointNet --trunk mobilenetv2_100 --labels 20 --seeds 0 1 2
+    pointmcd distill data/meshes --labels 5 20 100
 
 1. What the image network sees of all views (kept in DATA/trunks/), and a linear probe of it.
 2. Does it pay? On shapes held out of train: the probe beside the student alone. Where the teacher is not

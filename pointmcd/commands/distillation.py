@@ -89,7 +89,7 @@ class Distillation:
         }
 
     def pays(self) -> bool:
-        """Whether the teacher is right more often than the student alone, by choices on train alone.
+        """Return whether the teacher is right more often than the student alone, by choices on train alone.
 
         Raises:
             ValueError: There are too few shapes to hold some out.
@@ -232,7 +232,7 @@ class Distillation:
         return result
 
     def minutes_left(self) -> str:
-        """About how long the trainings that are left take, once one was timed."""
+        """Return about how long the trainings that are left take, once one was timed."""
         if not self.minutes:
             return f" the first of {self.trainings} trainings"
         return f" about {np.mean(self.minutes) * self.trainings:.0f} minutes left"

@@ -1,8 +1,8 @@
 """Turn names into vectors by an image-text model (CLIP, SigLIP ...), for students that are aligned with it.
 
-    embed_text.py ViT-B-32-quickgelu --weights openai --data data/modelnet40 --out clip.npy
-    embed_text.py FOLDER --names chair stool 'office chair' --out chairs.npy
-    embed_text.py FOLDER --data data/modelnet40 --templates '{}' --out bare.npy
+    pointmcd embed-text ViT-B-32-quickgelu --weights openai --data data/modelnet40 --out clip.npy
+    pointmcd embed-text FOLDER --names chair stool 'office chair' --out chairs.npy
+    pointmcd embed-text FOLDER --data data/modelnet40 --templates '{}' --out bare.npy
 
 FOLDER is a model as the Hub holds it (hf download timm/vit_base_patch32_clip_224.openai --local-dir FOLDER).
 Beside the vectors lies what they are of: clip.json. Needs the extra text: pip install 'pointmcd[text]'.

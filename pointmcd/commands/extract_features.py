@@ -1,6 +1,6 @@
 """Extract the features of all splits of a prepared set, and save them for the protocols.
 
-extract_features.py work_dirs/x/epoch_60.pth x.npz --config configs/x.py --data data/shapes
+extract_features.py work_dirs/x/epoch_60.pth x.npz --config x.py --data data/shapes
 extract_features.py random:0 random.npz --config configs/baseline_pointnet_meshes.py --picture random.png
 
 """

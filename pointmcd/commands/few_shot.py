@@ -1,6 +1,6 @@
 """Few-shot classification on frozen features: N ways, K shots, 10 episodes of each.
 
-    few_shot.py work_dirs/x_s*/epoch_60.pth --config configs/x.py --data data/shapes --out few_shot/x.json
+    pointmcd few-shot work_dirs/x_s*/epoch_60.pth --config x.py --data data/shapes --out few_shot/x.json
 
 An episode draws N classes, K support shapes of each and 20 others as queries (fewer where a class has fewer
 left; the report counts them), and fits a linear SVM with C = 1 to the support. The same --seed draws the same
@@ -98,7 +98,7 @@ def setting(
     ways: int,
     shots: int,
 ) -> dict[str, Any]:
-    """All episodes of one N and K, of the encoders and of the random one."""
+    """Run all episodes of one N and K, of the encoders and of the random one."""
     episodes = [
         draw_episode(labels, ways, shots, args.queries, args.seed, repeat) for repeat in range(args.repeats)
     ]

@@ -1,6 +1,6 @@
 """Fine-tune a pre-trained backbone beside training from scratch, at fractions of the labels.
 
-    finetune.py configs/baseline_pointnet_meshes.py --pretrained work_dirs/x/epoch_100.pth \\
+    pointmcd finetune configs/baseline_pointnet_meshes.py --pretrained work_dirs/x/epoch_100.pth \\
         --out work_dirs/finetune --cfg-options data_root=data/shapes
 
 Both sides have the recipe of the config, and at each fraction and seed the same labelled shapes. The backbone
@@ -105,7 +105,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def at_fraction(args: argparse.Namespace, folder: Path, percent: float) -> dict[str, Any]:
-    """All runs at one fraction of the labels, and what they come to."""
+    """Run all trainings at one fraction of the labels, and return what they come to."""
     results: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for number, seed in enumerate(args.seeds):
         checkpoint = args.pretrained[number % len(args.pretrained)]

@@ -117,7 +117,7 @@ def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -
 
 
 def random_features(args: argparse.Namespace, sets: Sequence[FeatureSet]) -> FeatureSet | None:
-    """Features of the same network with random weights (seed 0), which every figure is to be read beside.
+    """Return features of the same network with random weights (seed 0), to read each figure beside.
 
     Args:
         args: As ``read_features``.
@@ -212,7 +212,7 @@ def _encoder(
 
 
 def report_path(args: argparse.Namespace, tool: str) -> Path:
-    """Where a report goes: ``--out``, or work_dirs/<tool>/<source>.json."""
+    """Return where a report goes: ``--out``, or work_dirs/<tool>/<source>.json."""
     if args.out is not None:
         return args.out
     words = Path(args.sources[0].replace(":", "_"))

@@ -1,4 +1,4 @@
-"""What ``cache_teacher.py --frozen`` and ``distill.py`` share: frozen networks by the words of a command."""
+"""What ``cache-teacher --frozen`` and ``distill`` share: frozen networks by the words of a command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OF_TIMM, RANDOM = "timm", "random"
 
 
 def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
-    """How the networks are built; each option is given once for all of them, or once for each."""
+    """Declare how the networks are built; each option is given once for all of them, or once for each."""
     add = parser.add_argument
     add(
         "--weights",
@@ -178,7 +178,7 @@ def cache_frozen(
 
 
 def _options(words: str) -> dict[str, Any]:
-    """``pad_type=same,drop_rate=0.1`` as a dict."""
+    """Return ``pad_type=same,drop_rate=0.1`` as a dict."""
     options = {}
     for word in filter(None, words.split(",")):
         key, equals, text = word.partition("=")

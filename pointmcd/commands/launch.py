@@ -89,7 +89,7 @@ def from_slurm(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def first_node(nodes: str) -> str:
-    """``gpu03`` of ``gpu[03-05,09],login``, as SLURM writes lists of nodes."""
+    """Return ``gpu03`` of ``gpu[03-05,09],login``, as SLURM writes lists of nodes."""
     found = re.match(r"([^\[,]+)(?:\[([^\],-]+)[^\]]*\])?([^\[,]*)", nodes)
     return "".join(part or "" for part in found.groups()) if found else nodes
 

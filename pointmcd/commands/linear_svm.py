@@ -1,8 +1,8 @@
 """Train a linear SVM on frozen features of the training split, and test it.
 
-    linear_svm.py work_dirs/x_s*/epoch_60.pth --config configs/x.py --data data/shapes --out svm/x.json
-    linear_svm.py random:0 random:1 random:2 --config configs/x.py --data data/shapes --out svm/random.json
-    compare_runs.py --first svm/random_run*.json --second svm/x_run*.json
+    pointmcd linear-svm work_dirs/x_s*/epoch_60.pth --config x.py --data data/shapes --out svm/x.json
+    pointmcd linear-svm random:0 random:1 random:2 --config x.py --data data/shapes --out svm/random.json
+    pointmcd compare --first svm/random_run*.json --second svm/x_run*.json
 
 Features are standardised on the training split, and C is chosen there by stratified cross-validation. A run
 is one encoder with one draw of the folds: several sources make one run each, a single one --runs of them,
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(args: argparse.Namespace, features: Any, seed: int) -> dict[str, Any]:
-    """One SVM: what it says of the test split, and how good that is."""
+    """Fit one SVM, and return what it says of the test split and how good that is."""
     train, test = (
         features.split(split).over_views(args.views, args.view_pool, seed) for split in args.splits
     )
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace, features: Any, seed: int) -> dict[str, Any]:
 
 
 def summary(runs: list[dict[str, Any]], names: list[str], sources: int) -> dict[str, Any]:
-    """Mean and spread over the runs, and the mean accuracy of each class."""
+    """Return the mean and spread over the runs, and the mean accuracy of each class."""
     by_class = [
         class_accuracy(confusion_matrix(one["labels"], one["predictions"], len(names))) for one in runs
     ]

@@ -1,6 +1,6 @@
 """Retrieve shapes by frozen features: mean average precision, with and without the query in the gallery.
 
-    retrieval.py work_dirs/x_s*/epoch_60.pth --config configs/x.py --data data/shapes --out retrieval/x.json
+    pointmcd retrieval work_dirs/x_s*/epoch_60.pth --config x.py --data data/shapes --out retrieval/x.json
 
 Each shape of the split is a query to all of the split. With the query itself in the gallery, as some
 published figures have it, the first place is always right; without it is the customary measure.
@@ -81,12 +81,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def means(precision: AveragePrecision) -> dict[str, float]:
-    """Mean average precision in percent."""
+    """Return the mean average precision in percent."""
     return {name: 100 * float(np.nanmean(getattr(precision, name))) for name in METRICS}
 
 
 def summary(found: list[AveragePrecision], labels: np.ndarray, names: list[str]) -> dict[str, Any]:
-    """Mean and spread over the encoders, and the mean of each class."""
+    """Return the mean and spread over the encoders, and the mean of each class."""
     of_encoders = [means(precision) for precision in found]
     without = np.mean([precision.without_self for precision in found], 0)
     by_class = {name: without[labels == label] for label, name in enumerate(names)}

@@ -1,7 +1,7 @@
 """Measure how robust exported students are, side by side: rotations, noise, outliers, holes, one camera.
 
-    robustness.py student.pth --data data/modelnet40
-    robustness.py baseline=baseline_s{0,1,2}.pth distilled=distilled_s{0,1,2}.pth --data data/modelnet40
+    pointmcd robustness student.pth --data data/modelnet40
+    pointmcd robustness baseline=baseline_s{0,1,2}.pth distilled=distilled_s{0,1,2}.pth --data data/modelnet40
 
 Files with one NAME= before them are seeds of one method; each method is compared with the first by a paired
 bootstrap over shapes and seeds. A row is the mean over the severities of a corruption (five; of rotations
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def by_method(words: Sequence[str]) -> dict[str, list[str]]:
-    """Files by the name before them; a file without one is a method of its own.
+    """Return files by the name before them; a file without one is a method of its own.
 
     Raises:
         ValueError: The methods do not have as many seeds.
@@ -130,7 +130,7 @@ def by_method(words: Sequence[str]) -> dict[str, list[str]]:
 
 
 def rotation_of(name: str, rotations: Sequence[str | None]) -> str:
-    """How the shapes were turned that a method was trained on: I, z, SO3, or ? of files that do not say.
+    """Return how the shapes that a method was trained on were turned: I, z, SO3, or ? where no file says.
 
     Raises:
         ValueError: Its seeds differ.

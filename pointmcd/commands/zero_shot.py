@@ -1,6 +1,6 @@
 """Test a student that learned no label: classes are their names (pointmcd embed-text).
 
-    zero_shot.py student.pth --data data/modelnet40 --text templates.npy bare.npy
+    pointmcd zero-shot student.pth --data data/modelnet40 --text templates.npy bare.npy
 
 One row for each file of texts, so that templates stand beside the bare names; all classes of the set are
 candidates, and the student sees the shapes as in training. Nothing is fitted on any split, and no template is

@@ -76,7 +76,7 @@ class ArrayCache:
         return self.meta.get("files") or {}  # not recorded by earlier versions
 
     def has(self, file: str) -> bool:
-        """Whether the cache holds an array."""
+        """Return whether the cache holds an array."""
         return file in self._files if self._files else (self.folder / file).is_file()
 
     def array(self, file: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:

@@ -18,7 +18,7 @@ def bin_path(folder: Path, kind: str) -> Path:
 
 
 def offsets_path(folder: Path, kind: str) -> Path:
-    """(S * V + 1,) int64: where each of them begins in that file, and where the last one ends."""
+    """Return (S * V + 1,) int64: where each of them begins in that file, and where the last one ends."""
     return folder / f"{kind.removesuffix('s')}_offsets.npy"
 
 
@@ -99,7 +99,7 @@ class Images:
 
 
 def encode_view(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB to PNG: lossless, and a grey image costs one channel."""
+    """Encode (H, W, 3) uint8 RGB as PNG: lossless, and a grey image costs one channel."""
     import mmcv
 
     grey = (image[..., :1] == image).all()
@@ -114,7 +114,7 @@ def decode_view(data: np.ndarray) -> np.ndarray:
 
 
 def encode_labels(labels: np.ndarray, num_parts: int) -> bytes:
-    """(H, W) integers, the part of each pixel or ``num_parts`` for none, to PNG of 8 or 16 bits."""
+    """Encode (H, W) integers, the part of each pixel or ``num_parts`` for none, as PNG of 8 or 16 bits."""
     return _to_png(labels.astype(np.uint8 if num_parts <= 255 else np.uint16))
 
 
@@ -126,7 +126,7 @@ def decode_labels(data: np.ndarray) -> np.ndarray:
 
 
 def encode_depth(depth: np.ndarray, near: float, far: float) -> bytes:
-    """(H, W) depths, inf for nothing, to PNG of 16 bits: 0 for nothing, else linear from ``near`` to ``far``.
+    """Encode (H, W) depths as PNG of 16 bits: inf as 0, else linear from ``near`` to ``far``.
 
     From camera to camera of the unit ball that is a step of 3e-5 bounding radii.
     """

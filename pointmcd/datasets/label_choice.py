@@ -26,7 +26,7 @@ class Labels(NamedTuple):
 
 
 def rows_of_split(labels: np.ndarray, split: str) -> np.ndarray:
-    """All rows of a stored split, or those of one of the two parts of train.
+    """Return all rows of a stored split, or those of one of the two parts of train.
 
     Args:
         labels: (S,) of the stored split.
@@ -85,8 +85,8 @@ def fold_numbers(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
 
 
 def folds_of_rows(count: int, labelled: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
-    """(count,) int64: of each row of train the fold that its label is in, ``IN_NO_FOLD`` where it is in none
-    and all teachers have seen it, or ``NOT_SEEN``.
+    """Return (count,) int64: of each row of train the fold that its label is in, ``IN_NO_FOLD`` where it is
+    in none and all teachers have seen it, or ``NOT_SEEN``.
 
     Args:
         count: Rows of train.
@@ -132,7 +132,7 @@ def labelled_rows(
 
 
 def parts_of_split(labels: np.ndarray, stored: str, known: Labels) -> dict[str, np.ndarray]:
-    """Rows of a stored split that a teacher's figures are of, by name.
+    """Return the rows of a stored split that a teacher's figures are of, by name.
 
     Args:
         labels: (S,) of the stored split.
@@ -222,7 +222,7 @@ def labels_of_record(seen: dict[str, Any]) -> Labels:
 
 
 def rows_digest(rows: np.ndarray) -> str:
-    """SHA-256 of a list of rows, in hexadecimal."""
+    """Return the SHA-256 of a list of rows, in hexadecimal."""
     return hashlib.sha256(np.sort(np.asarray(rows, "<i8")).tobytes()).hexdigest()
 
 

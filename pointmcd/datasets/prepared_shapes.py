@@ -182,7 +182,7 @@ class PreparedShapes(Dataset):
         return batch
 
     def _draw(self, rows: np.ndarray) -> Batch:
-        """Shapes of the stored split, or copies of them."""
+        """Return the shapes of the stored split, or copies of them."""
         if self._copies is None:
             return self._read(rows)
         first, last = self._first_copy[rows], self._first_copy[rows + 1]
@@ -218,7 +218,7 @@ class PreparedShapes(Dataset):
         return batch
 
     def _choose_views(self, count: int) -> torch.Tensor:
-        """(count, v) int64 views of that many shapes."""
+        """Return (count, v) int64 views of that many shapes."""
         total = self.prepared.num_views
         if self.views == total:
             return torch.arange(total).repeat(count, 1)
@@ -242,7 +242,7 @@ def _tensor(array: np.ndarray | None, rows: np.ndarray, count: int) -> torch.Ten
 
 
 def _images(images: Images, rows: np.ndarray, chosen: torch.Tensor) -> torch.Tensor:
-    """(B, v, H, W) or (B, v, H, W, 3): the images ``chosen`` (B, v) of each row."""
+    """Return (B, v, H, W) or (B, v, H, W, 3): the images ``chosen`` (B, v) of each row."""
     read = [
         [images.read(int(row), view) for view in views]
         for row, views in zip(rows, chosen.tolist(), strict=True)

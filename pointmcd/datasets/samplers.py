@@ -121,7 +121,7 @@ class LabelledShareSampler(Sampler[int]):
         return iter(drawn.tolist())
 
     def _order(self, shapes: np.ndarray, number: int, stream: int) -> np.ndarray:
-        """So many draws: one random order of the shapes after the other."""
+        """Return so many draws: one random order of the shapes after the other."""
         generator = np.random.default_rng((self.seed, self.epoch, stream))
         rounds = -(-number // max(len(shapes), 1))
         orders = [generator.permutation(shapes) for _ in range(rounds)]
@@ -136,5 +136,5 @@ class LabelledShareSampler(Sampler[int]):
 
 
 def _turns(count: int, share: float) -> np.ndarray:
-    """(count,) bool, evenly spread: whose turn it is of two, of which one has that share."""
+    """Return (count,) bool, evenly spread: whose turn it is of two, of which one has that share."""
     return np.diff(np.floor(np.arange(count + 1) * share + 1e-9)) > 0

@@ -21,7 +21,7 @@ OF_POINTS: tuple[OfPoints, ...] = get_args(OfPoints)  # of what a teacher says
 
 
 def _uniform(points: Tensor, low: float, high: float, width: int = 3) -> Tensor:
-    """(B, 1, width) draws, one a shape."""
+    """Return (B, 1, width) draws, one a shape."""
     return torch.empty(len(points), 1, width, device=points.device, dtype=points.dtype).uniform_(low, high)
 
 
@@ -105,7 +105,7 @@ class RandomRotateSO3:
 
 
 def _turned(batch: Batch, rotation: Tensor) -> Batch:
-    """Points and normals times matrices (B, 9), row by row, one a shape."""
+    """Return points and normals times matrices (B, 9), row by row, one a shape."""
     turned = batch.copy()
     for key in ("points", "normals"):
         if key in batch:

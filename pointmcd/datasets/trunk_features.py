@@ -41,7 +41,7 @@ class TrunkFeatures(ArrayCache):
         super().__init__(data_root, KIND, name, remedy)
 
     def split(self, name: str) -> np.ndarray:
-        """(S, V, C) or (S, N, C) float16, memory-mapped."""
+        """Return (S, V, C) or (S, N, C) float16, memory-mapped."""
         middle = self.meta["settings"].get("points", self.prepared.num_views)
         shape = len(self.prepared.split(name)), middle, self.meta["channels"]
         return self.array(f"{name}.npy", "float16", shape)
@@ -54,7 +54,7 @@ class TrunkFeatures(ArrayCache):
         weights_sha256: str,
         compute: Callable[[str], Iterable[Tensor]],
     ) -> Self:
-        """Those that are there of these data, or else written now.
+        """Return those that are there of these data, or else written now.
 
         Args:
             data_root: As the class, and the two that follow.

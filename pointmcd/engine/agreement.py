@@ -153,7 +153,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Dicts and lists for what is like them, such as a ``ConfigDict`` or a tuple; text for the rest."""
+    """Return dicts and lists for what is like them, such as a ``ConfigDict``; text for the rest."""
     if isinstance(value, dict):
         return {str(key): plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
@@ -162,7 +162,7 @@ def plain(value: Any) -> Any:
 
 
 def points_seen(config: Config) -> int:
-    """N, how many points of a shape the network of a config looks at."""
+    """Return N, how many points of a shape the network of a config looks at."""
     loader = config.get("test_dataloader")
     if loader is not None:
         return loader.dataset.num_points
@@ -224,7 +224,7 @@ def network_of(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """(name, theirs, ours) of each argument that differs in a part that both have."""
+    """Return (name, theirs, ours) of each argument that differs in a part that both have."""
     found = []
     for part in ours.keys() & theirs.keys():
         here, there = ours[part], theirs[part]

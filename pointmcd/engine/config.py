@@ -97,9 +97,7 @@ def _parsed(overrides: dict[str, Any] | list[str] | None) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """``1e-3``, ``[1, 2]``, ``None``, ``'x'`` and ``dict(a=1)`` as Python reads them, ``true`` and
-    ``false`` too, else the text.
-    """
+    """Return a value in Python's notation (``1e-3``, ``dict(a=1)``; ``true`` too), else the text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:

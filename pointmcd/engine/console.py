@@ -120,7 +120,7 @@ class ConsoleHook(Hook):
         self._line = None
 
     def _losses(self, runner: Runner, steps: int) -> str:
-        """``loss 2.1 (task 1.9, view 0.2)``, means over the last steps."""
+        """Return ``loss 2.1 (task 1.9, view 0.2)``, means over the last steps."""
         scalars = runner.message_hub.log_scalars
         means = {
             name.removeprefix("train/"): values.mean(min(steps, len(values.data[0])))
@@ -142,14 +142,14 @@ class ConsoleHook(Hook):
         return f"step {runner.iter}/{runner.max_iters}"
 
     def _validates(self, runner: Runner, epoch: int) -> bool:
-        """Whether a validation follows an epoch, counted from 1, as MMEngine decides it."""
+        """Return whether a validation follows an epoch, counted from 1, as MMEngine decides it."""
         if runner.val_loop is None or not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return False
         due = epoch % runner.val_interval == 0 or epoch == runner.max_epochs
         return epoch >= runner.val_begin and due
 
     def _seconds_left(self) -> float | None:
-        """By the time that the last steps and the last validation took."""
+        """Return the seconds left, by the time that the last steps and the last validation took."""
         runner = self._runner
         if runner is None:  # a test
             return self.progress.at_this_pace()
@@ -166,12 +166,12 @@ class ConsoleHook(Hook):
 
 
 def made_steps(runner: Runner) -> bool:
-    """Whether a training made steps, rather than found itself finished when it was resumed."""
+    """Return whether a training made steps, rather than found itself finished when it was resumed."""
     return any(runner.iter > hook.start_iter for hook in runner.hooks if isinstance(hook, IterTimerHook))
 
 
 def in_figures(metrics: dict[str, float]) -> str:
-    """``overall accuracy 71.20 % (teacher 92.10 %)``, for each metric."""
+    """Return ``overall accuracy 71.20 % (teacher 92.10 %)``, for each metric."""
     return ", ".join(
         f"{in_words(name)} {with_unit(name, value)}"
         + (

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 
 def world_size() -> int:
-    """How many processes torchrun started, 1 without it."""
+    """Return how many processes torchrun started, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

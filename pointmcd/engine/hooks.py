@@ -159,8 +159,8 @@ class CompileHook(Hook):
 class SyncBatchNormHook(Hook):
     """Take batch-norm statistics over the batch of all ranks; works on the CPU, where torch's own refuses.
 
-    Every Runner of several ranks has it, so that they train what one process would, unless the config says
-    ``default_hooks.sync_batch_norm=None``.
+    Every Runner of several ranks has it, so that they train what one process would;
+    ``default_hooks.sync_batch_norm=None`` leaves it out.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -247,8 +247,7 @@ class ImageBlocksHook(Hook):
 class TeacherMetricsHook(Hook):
     """Put the teacher's accuracy on the same split beside the student's; every Runner has it.
 
-    A student without a task has no accuracy to be beside; for it the log says what its view loss is to be
-    compared with.
+    For a student without a task, which has no accuracy, the log says what to compare its view loss with.
     """
 
     priority = "HIGHEST"  # before the metrics are logged

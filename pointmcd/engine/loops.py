@@ -18,9 +18,7 @@ class TrainLoop(EpochBasedTrainLoop):
     batches_made = 0
 
     def run_epoch(self) -> None:
-        """One epoch. Batches that were made before are read all the same, so that those to come are the same
-        as without the interruption.
-        """
+        """Run one epoch; batches that were made before are read too, so that those to come are the same."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         begin = self._iter - self.batches_made

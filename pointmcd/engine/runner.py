@@ -169,7 +169,7 @@ class Runner(mmengine.runner.Runner):
                 raise self._stopped(stop) from None
 
     def test(self) -> dict:
-        """Test; returns the figures."""
+        """Test, and return the figures."""
         with self._shown():
             return super().test()
 

@@ -158,7 +158,7 @@ def _noted(folder: Path) -> Path | None:
 
 
 def _number(path: Path) -> float | None:
-    """N of ``epoch_N.pth`` and ``iter_N.pth``, infinity of one that a signal made, None of other files."""
+    """Return N of ``epoch_N.pth`` and ``iter_N.pth``, infinity where a signal made it, None of others."""
     if path.name == INTERRUPTED:
         return float("inf")
     found = re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name)

@@ -82,7 +82,7 @@ def _labels(cache: TeacherCache) -> dict[str, Any]:
 
 
 def _log_probabilities(cache: TeacherCache, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """(S, K), and (S,) bool where the teacher may speak."""
+    """Return (S, K), and (S,) bool where the teacher may speak."""
     arrays = cache.split(split).arrays
     if "logits" not in arrays:
         raise ValueError(f"{cache.folder} has no logits to average")

@@ -75,7 +75,7 @@ def paired_difference(
     samples: int = 10_000,
     seed: int = 0,
 ) -> Difference:
-    """How much better ``second`` is than ``first`` on average, on the same shapes, with the same seeds.
+    """Return by how much ``second`` is better than ``first`` on average, on the same shapes and seeds.
 
     Shapes and seeds are both drawn with replacement, the same for the two methods, so that the interval
     counts the luck of the test set and of the training (percentile bootstrap; Efron and Tibshirani, 1993).

@@ -27,7 +27,7 @@ def class_accuracy(confusion: np.ndarray) -> np.ndarray:
 
 
 def accuracies(confusion: np.ndarray) -> dict[str, float]:
-    """Overall and mean class accuracy in percent; classes without shapes do not count.
+    """Return overall and mean class accuracy in percent; classes without shapes do not count.
 
     Args:
         confusion: (K, K) counts.
@@ -44,7 +44,7 @@ def accuracies(confusion: np.ndarray) -> dict[str, float]:
 def accuracies_of_parts(
     labels: np.ndarray, logits: np.ndarray, parts: Mapping[str, np.ndarray], spoken: np.ndarray | None = None
 ) -> dict[str, dict[str, float]]:
-    """``accuracies`` of several parts of a split.
+    """Return ``accuracies`` of several parts of a split.
 
     Args:
         labels: (S,) classes.

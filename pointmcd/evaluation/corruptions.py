@@ -34,9 +34,7 @@ def rotation(points: Points, rng: np.random.Generator, group: str) -> Points:
 
 
 def tilt(points: Points, rng: np.random.Generator, degrees: float) -> Points:
-    """Turn the cloud about x, y and z, about each by an angle within 2.5 degrees of ``degrees``, to either
-    side (ModelNet40-C: rotation).
-    """
+    """Turn the cloud about each axis, to either side, by within 2.5 of ``degrees`` (ModelNet40-C)."""
     angles = (degrees + rng.uniform(-2.5, 2.5, 3)) * rng.choice((-1, 1), 3)
     return Rotation.from_euler("xyz", angles, degrees=True).apply(points)
 
@@ -195,6 +193,6 @@ def _of_1024(count: int, points: Points) -> int:
 
 
 def _patch(points: Points, rng: np.random.Generator, size: int) -> NDArray[np.intp]:
-    """Rows of the ``size`` points nearest to a random one, which is among them."""
+    """Return the rows of the ``size`` points nearest to a random one, which is among them."""
     distance = np.square(points - points[rng.integers(len(points))]).sum(1)
     return np.argpartition(distance, size - 1)[:size]

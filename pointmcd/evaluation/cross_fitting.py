@@ -47,7 +47,7 @@ class Opinion(NamedTuple):
 
 
 def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
-    """Which labels a training has seen, by the config in its checkpoint.
+    """Return which labels a training has seen, by the config in its checkpoint.
 
     Args:
         checkpoint: Of ``read_checkpoint``.
@@ -96,7 +96,7 @@ def check_start(checkpoint: dict[str, Any], source: str | Path, prepared: Prepar
 
 
 def cross_fitted(prepared: PreparedSet, members: Sequence[Member]) -> Opinion:
-    """Of one network what it says; of K, each trained without one of K folds, what has seen no answer.
+    """Return what one network says or, of K that each lacked one of K folds, what has seen no answer.
 
     Each labelled shape is spoken of by the network that was trained without its fold; shapes without a label
     by all of them, in the mean of their log-probabilities. Shapes in no fold are in the training of all, so
@@ -141,7 +141,7 @@ def cross_fitted(prepared: PreparedSet, members: Sequence[Member]) -> Opinion:
 
 
 def _places(members: Sequence[Member]) -> list[int]:
-    """Which of the networks was trained without each fold."""
+    """Return which of the networks was trained without each fold."""
     folds = len(members)
     if len({one.labels._replace(without_fold=None) for one in members}) > 1:
         raise ValueError(

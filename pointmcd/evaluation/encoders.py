@@ -119,12 +119,12 @@ def extract(
 
 
 def features_of(dataset: PreparedShapes, values: np.ndarray) -> Features:
-    """Features (S, ...) of a dataset's shapes, in its order, with their labels and names."""
+    """Return features (S, ...) of a dataset's shapes, in its order, with their labels and names."""
     return Features(values, dataset.labels, dataset.names)
 
 
 def _features(model: Any, batch: Batch, kind: str, device: torch.device) -> Tensor:
-    """(B, C)."""
+    """Return (B, C)."""
     points = network_input(batch, model.backbone.in_channels).to(device)
     if kind == "descriptor":
         if model.head is None or model.dense:

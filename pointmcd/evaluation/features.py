@@ -49,7 +49,7 @@ class Features:
             raise ValueError("features are not finite")
 
     def over_views(self, num_views: int | None = None, pool: str = "max", seed: int = 0) -> "Features":
-        """One feature a shape, pooled over some of its views.
+        """Return one feature a shape, pooled over some of its views.
 
         Args:
             num_views: How many views, drawn for each shape without replacement; None takes all.

@@ -177,6 +177,6 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
 
 
 def labelled_shapes(config: Config) -> int:
-    """How many shapes a run trains on."""
+    """Return how many shapes a run trains on."""
     dataset: PreparedShapes = DATASETS.build(config.train_dataloader.dataset)
     return len(dataset)

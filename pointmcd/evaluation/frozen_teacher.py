@@ -175,7 +175,7 @@ def fit_teacher(
 
 
 def pooled(views: np.ndarray) -> np.ndarray:
-    """Features (S, V, C) of views as (S, 2 C) of shapes: the mean over views, and the maximum."""
+    """Return features (S, V, C) of views as (S, 2 C) of shapes: the mean over views, and the maximum."""
     return np.concatenate([views.mean(1), views.max(1)], -1)
 
 
@@ -236,7 +236,7 @@ def write_cache(
 
 
 def read_rows(features: Sequence[TrunkFeatures], split: str) -> np.ndarray:
-    """(S, V, C) float32, or (S, N, E) of points: what all networks say, side by side."""
+    """Return (S, V, C) float32, or (S, N, E) of points: what all networks say, side by side."""
     return np.concatenate([np.asarray(one.split(split), np.float32) for one in features], -1)
 
 

@@ -87,8 +87,7 @@ def svm_predictions(
 ) -> dict[float, np.ndarray]:
     """Return what linear SVMs on standardised features say of a test split, for each C.
 
-    Channels that are constant on the training split are left out by the standardisation (they become 0
-    there).
+    The standardisation leaves out channels that are constant on the training split.
 
     Args:
         train: (S, C) features.
@@ -107,7 +106,7 @@ def svm_predictions(
 
 
 def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both with mean 0 and variance 1 a channel on ``train``, in float64; a constant channel becomes 0."""
+    """Scale both to mean 0 and variance 1 on ``train``, in float64; constant channels become 0."""
     train, test = np.asarray(train, np.float64), np.asarray(test, np.float64)
     mean, std = train.mean(0), train.std(0)
     varies = std > 1e-7 * np.abs(mean)

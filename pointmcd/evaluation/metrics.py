@@ -41,11 +41,11 @@ class Metric(BaseMetric):
     default_prefix = ""  # plain names, where MMEngine would warn of None
 
     def details(self, dataset: PreparedShapes) -> dict[str, Any]:
-        """Plain values for a report beside the figures, such as ``labels`` (S,)."""
+        """Return plain values for a report beside the figures, such as ``labels`` (S,)."""
         return {}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Arrays too large for a report, by name."""
+        """Return arrays too large for a report, by name."""
         return {}
 
     def table(self, dataset: PreparedShapes) -> Rows | None:
@@ -93,11 +93,11 @@ class ClassificationMetric(Metric):
         return accuracies(self.confusion)
 
     def details(self, dataset: PreparedShapes) -> dict[str, Any]:
-        """``labels`` and ``predictions`` (S,)."""
+        """Return ``labels`` and ``predictions`` (S,)."""
         return {"labels": self.labels.tolist(), "predictions": self.predictions.tolist()}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """``scores`` (S, K) float32, the probabilities."""
+        """Return ``scores`` (S, K) float32, the probabilities."""
         return {} if self.scores is None else {"scores": self.scores.astype(np.float32)}
 
     def table(self, dataset: PreparedShapes) -> Rows:
@@ -221,7 +221,7 @@ class PartSegmentationMetric(Metric):
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """``parts`` (S, N) uint16, the predicted parts."""
+        """Return ``parts`` (S, N) uint16, the predicted parts."""
         return {"parts": np.stack(self.predictions)}
 
     def table(self, dataset: PreparedShapes) -> Rows:

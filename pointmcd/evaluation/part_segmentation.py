@@ -28,7 +28,7 @@ def predict_parts(
 def part_ious(
     truth: np.ndarray, predicted: np.ndarray, category_parts: Sequence[int], protocol: str = "standard"
 ) -> np.ndarray:
-    """Intersection over union of each part of a shape's category.
+    """Return intersection over union of each part of a shape's category.
 
     A part that the truth does not have scores 1 where it is not predicted either. Where it is predicted, it
     scores 0 by the standard protocol (Yi et al., 2016; every later table) and still 1 by ``official``, that
@@ -100,7 +100,7 @@ def mean_ious(ious: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def worst_median_best(ious: np.ndarray, each: int = 2) -> dict[str, list[int]]:
-    """Shapes worth a look: the lowest, the middle and the highest of (S,) IoUs; S >= 1.
+    """Return shapes worth a look: the lowest, the middle and the highest of (S,) IoUs; S >= 1.
 
     Returns:
         ``worst``, ``median`` and ``best``: ``each`` rows, in rising order; fewer where S < 3 ``each``.

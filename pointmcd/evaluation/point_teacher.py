@@ -101,7 +101,7 @@ def _student(saved: dict[str, Any], stated: dict[str, Any], source: Path) -> Poi
 
 @torch.inference_mode()
 def _logits(model: PointModel, batches: Any) -> np.ndarray:
-    """(S, K) float64."""
+    """Return (S, K) float64."""
     device = next(model.parameters()).device
     points = (model.network_input(batch).to(device) for batch in batches)
     rows = [model(points=seen)["logits"].double().cpu() for seen in points]

@@ -17,7 +17,7 @@ class Probe(NamedTuple):
     bias: np.ndarray  # (K,)
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """(S, C) -> (S, K) float64."""
+        """Map (S, C) to (S, K) float64."""
         return np.asarray(features, np.float64) @ self.weight + self.bias
 
 
@@ -29,7 +29,7 @@ class Standardizer(NamedTuple):
 
     @classmethod
     def of(cls, features: np.ndarray) -> "Standardizer":
-        """Of features (S, C)."""
+        """Fit to features (S, C)."""
         std = features.std(0, dtype=np.float64)
         return cls(features.mean(0, dtype=np.float64), np.where(std > FEW, std, np.inf))
 
@@ -63,7 +63,7 @@ def cross_fitted_logits(
     num_classes: int,
     regularisations: Sequence[float],
 ) -> np.ndarray:
-    """Logits of each shape by a probe that was trained on the other folds alone.
+    """Return the logits of each shape by a probe that was trained on the other folds alone.
 
     Args:
         features: (S, C), standardised.
@@ -100,7 +100,7 @@ def choose_regularisation(logits: np.ndarray, labels: np.ndarray, regularisation
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of ``-log softmax(logits)[label]``."""
+    """Return the mean of ``-log softmax(logits)[label]``."""
     top = logits.max(1, keepdims=True)
     log_sum = np.log(np.exp(logits - top).sum(1)) + top[:, 0]
     return float((log_sum - logits[np.arange(len(labels)), labels]).mean())

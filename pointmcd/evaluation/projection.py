@@ -21,7 +21,7 @@ class Projection(NamedTuple):
 
     @classmethod
     def of(cls, features: np.ndarray, widths: Sequence[int], channels: int) -> "Projection":
-        """Of features (S, C).
+        """Fit to features (S, C).
 
         Args:
             features: Of one or several networks, side by side.

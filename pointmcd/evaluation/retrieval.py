@@ -60,12 +60,12 @@ def average_precision(
 
 
 def _divided(values: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Each row divided; a row of zeros stays."""
+    """Divide each row; a row of zeros stays."""
     return np.divide(values, by[:, None], out=np.zeros_like(values), where=by[:, None] > 0)
 
 
 def _relevance(values: np.ndarray, labels: np.ndarray, rows: slice, distance: str) -> np.ndarray:
-    """(Q, S - 1) bool: for each query, whether the others are relevant, nearest first."""
+    """Return (Q, S - 1) bool: for each query, whether the others are relevant, nearest first."""
     from scipy.spatial.distance import cdist
 
     distances = 1 - values[rows] @ values.T if distance == "cosine" else cdist(values[rows], values)

@@ -97,7 +97,7 @@ def corrupted_cloud(
 
 
 def resized(cloud: np.ndarray, num_points: int) -> np.ndarray:
-    """(M, 3) to (num_points, 3): farthest points first, or all of them, over and over."""
+    """Map (M, 3) to (num_points, 3): farthest points first, or all of them, over and over."""
     if len(cloud) < num_points:
         return np.resize(cloud, (num_points, 3))
     return cloud[farthest_point_sample(torch.from_numpy(cloud)[None], num_points)[0].numpy()]
@@ -110,7 +110,7 @@ def are_right(
     severity: int,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Whether each student is right of each shape.
+    """Return whether each student is right of each shape.
 
     Args:
         students: Methods, each with its R seeds. All classify the classes of the set.
@@ -157,6 +157,6 @@ def check_classes(student: Student, class_names: Sequence[str], file: str) -> No
 
 
 def predictions(student: Student, clouds: np.ndarray) -> np.ndarray:
-    """Classes (S,) that a student takes clouds (S, M, 3) for, batch by batch."""
+    """Return classes (S,) that a student takes clouds (S, M, 3) for, batch by batch."""
     batches = np.split(clouds, range(BATCH, len(clouds), BATCH))
     return np.concatenate([student.probabilities(batch).argmax(-1).numpy() for batch in batches])

@@ -15,7 +15,7 @@ def mean_and_std(values: Sequence[float] | np.ndarray) -> dict[str, float | None
 
 
 def plus_minus(spread: Mapping[str, float | None], digits: int = 1) -> str:
-    """``80.4 ± 0.2``, or ``80.4`` of a single run.
+    """Return ``80.4 ± 0.2``, or ``80.4`` of a single run.
 
     Args:
         spread: With ``mean`` and ``std``.
@@ -26,12 +26,12 @@ def plus_minus(spread: Mapping[str, float | None], digits: int = 1) -> str:
 
 
 def in_words(metric: str) -> str:
-    """``instance mIoU`` of ``instance_miou``."""
+    """Return ``instance mIoU`` of ``instance_miou``."""
     return metric.replace("_", " ").replace("miou", "mIoU")
 
 
 def counted(number: int, what: str) -> str:
-    """``1 shape``, ``2 shapes``, ``2 classes``, ``2 categories``."""
+    """Return ``1 shape``, ``2 shapes``, ``2 classes``, ``2 categories``."""
     if number == 1:
         return f"1 {what}"
     if what.endswith("y"):

@@ -120,7 +120,7 @@ def cache_folds(config: Any, checkpoints: Sequence[Path], name: str) -> tuple[Pa
 
 
 def _logits(teacher: ImageTeacher, config: Any, splits: Sequence[str]) -> dict[str, np.ndarray]:
-    """(S, K) of every split."""
+    """Return (S, K) of every split."""
     logits = {}
     with Progress() as progress:
         for split in splits:
@@ -135,7 +135,7 @@ def _logits(teacher: ImageTeacher, config: Any, splits: Sequence[str]) -> dict[s
 
 
 def _seen(config: Any, split: str) -> PreparedShapes:
-    """All shapes of a split with all of their views."""
+    """Return all shapes of a split with all of their views."""
     return DATASETS.build({**config.test_dataloader.dataset, "split": split, "views": "all"})
 
 
@@ -150,7 +150,7 @@ def _loader(dataset: PreparedShapes, config: Any) -> DataLoader:
 
 
 def labels_known(checkpoint: Path, config: Any) -> Labels:
-    """Which labels a teacher has seen: by its checkpoint, or by the given config where that does not say."""
+    """Return which labels a teacher has seen, by its checkpoint or, where that is silent, the config."""
     try:
         return labels_seen(read_checkpoint(checkpoint), checkpoint)
     except ValueError:

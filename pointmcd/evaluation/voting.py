@@ -69,5 +69,5 @@ def _training_scale(model: PointModel) -> RandomScale:
 
 
 def _factors(scale: RandomScale, votes: int, seed: tuple[int, int]) -> np.ndarray:
-    """(votes, 3), or (votes, 1) where one factor holds for all axes."""
+    """Return (votes, 3), or (votes, 1) where one factor holds for all axes."""
     return np.random.default_rng(seed).uniform(scale.low, scale.high, (votes, scale.width))

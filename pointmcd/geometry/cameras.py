@@ -57,17 +57,17 @@ class CameraRig:
         return len(self.azimuth_deg)
 
     def positions(self) -> NDArray[np.float64]:
-        """(V, 3) camera centres."""
+        """Return (V, 3) camera centres."""
         return -self.distance * self._axes()[:, 2]
 
     def world_to_camera(self) -> NDArray[np.float64]:
-        """(V, 3, 4) matrices [R | t]: ``camera = R @ world + t``."""
+        """Return (V, 3, 4) matrices [R | t]: ``camera = R @ world + t``."""
         shift = np.zeros((self.num_views, 3, 1))
         shift[:, 2] = self.distance
         return np.concatenate((self._axes(), shift), axis=2)
 
     def focal(self, size: int) -> float:
-        """Focal length in pixels of a picture of size x size; the principal point is its centre."""
+        """Return focal length in pixels of a picture of size x size; the principal point is its centre."""
         return size / 2 / math.tan(math.radians(self.fov_deg) / 2)
 
     def rays(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -86,7 +86,7 @@ class CameraRig:
     def project(
         self, points: NDArray[np.floating], size: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Projects points (P, 3) into every view.
+        """Project points (P, 3) into every view.
 
         Returns:
             pixel: (V, P, 2), x and y; see the module's docstring.
@@ -97,7 +97,7 @@ class CameraRig:
         return camera[..., :2] * (self.focal(size) / depth)[..., None] + size / 2, depth
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
@@ -125,7 +125,7 @@ class CameraRig:
         )
 
     def _axes(self) -> NDArray[np.float64]:
-        """(V, 3, 3): the rows are right, down and forward. Well defined at the poles too."""
+        """Return (V, 3, 3): the rows are right, down and forward. Well defined at the poles too."""
         azimuth, elevation = np.radians(self.azimuth_deg), np.radians(self.elevation_deg)
         ca, sa, ce, se = np.cos(azimuth), np.sin(azimuth), np.cos(elevation), np.sin(elevation)
         right = (-sa, ca, np.zeros_like(ca))
@@ -135,13 +135,13 @@ class CameraRig:
 
 
 def circle12() -> CameraRig:
-    """One ring at 30 degrees elevation: the MVCNN convention and PointMCD's 12 views."""
+    """Return one ring at 30 degrees elevation: the MVCNN convention and PointMCD's 12 views."""
     return CameraRig(tuple(30.0 * i for i in range(12)), (30.0,) * 12)
 
 
 def rings2x8() -> CameraRig:
-    """Two rings of eight at 30 degrees above and below the horizon: PointMCD's count and order of 16 views;
-    its elevations are not published.
+    """Return two rings of eight at 30 degrees above and below the horizon: PointMCD's count and order of 16
+    views; its elevations are not published.
     """
     return CameraRig(tuple(45.0 * i for i in range(8)) * 2, (30.0,) * 8 + (-30.0,) * 8)
 
@@ -156,7 +156,7 @@ def dodecahedron20() -> CameraRig:
 
 
 def fibonacci(count: int) -> CameraRig:
-    """``count`` directions spread evenly over the sphere, highest first (the Fibonacci lattice).
+    """Return ``count`` directions spread evenly over the sphere, highest first (the Fibonacci lattice).
 
     The i-th stands at the height of the middle of the i-th of ``count`` zones of equal area, a golden angle
     further round than the one before.

@@ -114,7 +114,7 @@ def load_cloud(path: Path, columns: CloudColumns = FOUND, wanted: Collection[str
 
 
 def is_cloud(path: Path) -> bool:
-    """Whether a file is PLY whose header announces no face."""
+    """Return whether a file is PLY whose header announces no face."""
     return path.suffix.lower() == ".ply" and not ply_has_faces(read_file(path))
 
 
@@ -156,7 +156,7 @@ def unit_normals(normals: NDArray) -> NDArray[np.float32]:
 
 
 def unit_colors(colors: NDArray) -> NDArray[np.float32]:
-    """Colours (N, 3) in [0, 1], of bytes, of 16 bits (LAS) or of fractions.
+    """Return colours (N, 3) in [0, 1], of bytes, of 16 bits (LAS) or of fractions.
 
     Raises:
         MeshError: They are none of these.
@@ -239,7 +239,7 @@ def _parts(columns: Columns, asked: str | None) -> NDArray[np.int64] | None:
 
 
 def whole_parts(values: NDArray) -> NDArray[np.int64]:
-    """Parts (N,) as integers, none negative.
+    """Return parts (N,) as integers, none negative.
 
     Raises:
         MeshError: They are not.

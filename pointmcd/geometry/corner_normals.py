@@ -16,7 +16,7 @@ _MOST_FACES_AT_EDGE = 4
 
 
 def corner_normals(mesh: "trimesh.Trimesh", crease_deg: float) -> NDArray[np.float64]:
-    """(F, 3, 3) unit normals of the corners of every face, smooth except across creases.
+    """Return (F, 3, 3) unit normals of the corners of every face, smooth except across creases.
 
     A corner's normal is the area-weighted mean over the faces about its vertex that are joined to it by
     edges that bend by less than ``crease_deg``. Neither the bend nor the mean depends on the winding, which
@@ -29,7 +29,7 @@ def corner_normals(mesh: "trimesh.Trimesh", crease_deg: float) -> NDArray[np.flo
 
 
 def plain_corner_normals(mesh: "trimesh.Trimesh", crease_deg: float) -> NDArray[np.float64]:
-    """`corner_normals` in numpy and scipy, which the C++ follows step by step."""
+    """Compute `corner_normals` in numpy and scipy, which the C++ follows step by step."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -76,5 +76,5 @@ def plain_corner_normals(mesh: "trimesh.Trimesh", crease_deg: float) -> NDArray[
 
 
 def _dot(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    """Dot products (R,) of rows (R, 3)."""
+    """Return dot products (R,) of rows (R, 3)."""
     return np.einsum("rd,rd->r", one, other)

@@ -22,7 +22,7 @@ class Correspondences(NamedTuple):
 
 
 def rig_intrinsics(rig: CameraRig, size: int) -> NDArray[np.float64]:
-    """(3, 3) intrinsics of a rig's cameras for pictures of size x size."""
+    """Return (3, 3) intrinsics of a rig's cameras for pictures of size x size."""
     focal = rig.focal(size)
     return np.array(((focal, 0, size / 2), (0, focal, size / 2), (0, 0, 1)))
 
@@ -75,7 +75,7 @@ def unproject(
 def project(
     points: NDArray[np.floating], intrinsics: NDArray[np.floating], world_to_camera: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Projects points (..., 3) into V cameras.
+    """Project points (..., 3) into V cameras.
 
     Args:
         points: (..., 3) in the world.
@@ -136,7 +136,7 @@ def correspondences(
 
 
 def overlap(found: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How much of each view another one sees.
+    """Return how much of each view another one sees.
 
     Args:
         found: (V, V, h, w), of `correspondences`.

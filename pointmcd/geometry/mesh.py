@@ -62,7 +62,7 @@ def read_file(path: Path) -> bytes:
 
 
 def to_z_up(vertices: NDArray[np.floating], up: str) -> NDArray[np.floating]:
-    """Rotates coordinates (..., 3) whose up axis is ``up`` ('x', 'y' or 'z') so that z is up.
+    """Rotate coordinates (..., 3) whose up axis is ``up`` ('x', 'y' or 'z') so that z is up.
 
     Both turns are by 90 degrees about a horizontal axis: y-up about x, (x, y, z) -> (x, -z, y); x-up about y,
     (x, y, z) -> (-z, y, x).

@@ -1,7 +1,6 @@
 """The C++ kernels of the geometry, bound by ctypes; ``ImportError`` where they were not built.
 
-Numpy arrays in, numpy arrays out. What each computes is said beside its plain form, in `raster`, `render` and
-`corner_normals`.
+Numpy arrays in, numpy arrays out. The plain forms are in `raster`, `render` and `corner_normals`.
 """
 
 import ctypes

@@ -52,7 +52,7 @@ def rasterize(
     world_to_camera: NDArray[np.floating],
     size: tuple[int, int],
 ) -> Seen:
-    """`look` by a z-buffer; of faces that are equally near the first is seen."""
+    """Do what `look` does by a z-buffer; of faces that are equally near the first is seen."""
     cameras = np.asarray(world_to_camera, np.float64)
     lenses = np.broadcast_to(lens(intrinsics), (len(cameras), 4))
     return Seen(*native.rasterize(scene.mesh.vertices, scene.mesh.faces, cameras, lenses, size))
@@ -64,7 +64,7 @@ def cast_rays(
     world_to_camera: NDArray[np.floating],
     size: tuple[int, int],
 ) -> Seen:
-    """`look` by Embree, one view after the other."""
+    """Do what `look` does by Embree, one view after the other."""
     origins, directions = pixel_rays(intrinsics, world_to_camera, size)
     pictures = []
     for origin, rays in zip(origins, directions, strict=True):
@@ -97,7 +97,7 @@ def pixel_rays(
 
 
 def lens(intrinsics: NDArray[Any]) -> NDArray[np.float64]:
-    """Focal lengths and principal point, in pixels: (..., 4) of intrinsics (..., 3, 3).
+    """Return focal lengths and principal point, in pixels: (..., 4) of intrinsics (..., 3, 3).
 
     Raises:
         ValueError: They are no intrinsics, or have skew.

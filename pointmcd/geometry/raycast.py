@@ -57,7 +57,7 @@ class RayScene:
         return Hits(found["primID"], found["tfar"], np.stack((found["u"], found["v"]), axis=1))
 
     def occluded(self, origins: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """(R,) whether anything lies between ``origins`` and ``origins + directions``, both (R, 3)."""
+        """Return (R,) whether anything lies between ``origins`` and ``origins + directions``, both (R, 3)."""
         origins = _rows(origins)
         limit = np.ones(len(origins), dtype=np.float32)
         return self._scene.run(origins, _rows(directions), dists=limit, query="OCCLUDED") >= 0

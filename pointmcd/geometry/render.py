@@ -148,7 +148,7 @@ def _rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _shade(
     normal: NDArray[np.float32], to_eye: NDArray[np.float32], to_key: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Grey values of R surface points by Phong's reflection model, lit from both sides.
+    """Return grey values of R surface points by Phong's reflection model, lit from both sides.
 
     Args:
         normal: (R, 3) of any length and sign.
@@ -166,5 +166,5 @@ def _shade(
 
 
 def _dot(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    """Dot products (R,) of rows (R, 3)."""
+    """Return dot products (R,) of rows (R, 3)."""
     return np.einsum("rd,rd->r", one, other)

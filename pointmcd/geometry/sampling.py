@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def sample_surface(
     mesh: "trimesh.Trimesh", count: int, seed: int | Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """Draws points uniformly by area, the same ones for the same mesh and seed.
+    """Draw points uniformly by area, the same ones for the same mesh and seed.
 
     Args:
         mesh: The mesh.

@@ -73,7 +73,7 @@ class Splats:
         self.scene = RayScene(polygons, margin=np.inf)
 
     def _ellipses(self, has_normals: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
-        """Centres and half axes, each (N, 3)."""
+        """Return centres and half axes, each (N, 3)."""
         alike = np.abs(np.einsum("nkd,nd->nk", self.normals[self._near], self.normals)) > _CREASE
         # An estimated normal already blends what lies on either side of a crease.
         weight = np.where(alike & has_normals[self._near] | ~has_normals[:, None], 1.0, 0.0)
@@ -136,7 +136,7 @@ def splat_views(
 def visible_by_splats(
     splats: Splats, rig: CameraRig, rows: NDArray[np.integer] | None = None
 ) -> NDArray[np.uint32]:
-    """Visibility of a cloud's points: no ellipse lies between the point, lifted off its own, and the camera.
+    """Return the visibility of a cloud's points: no other ellipse lies between point and camera.
 
     Point-view pairs that agree with ray casting against the mesh, over the 16 built-in categories and 12
     views, from 1024 / 2600 / 10000 points:
@@ -178,7 +178,7 @@ def _normals(
 
 
 def _tangents(normals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 2, 3) orthonormal vectors across unit normals (N, 3)."""
+    """Return (N, 2, 3) orthonormal vectors across unit normals (N, 3)."""
     first = np.cross(normals, np.eye(3)[np.abs(normals).argmin(axis=1)])
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     return np.stack((first, np.cross(normals, first)), axis=1)

@@ -48,7 +48,7 @@ def triangulate(
 def _fan_normals(
     vertices: NDArray[np.float64], polygons: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Twice the area vector (A, 3) of each polygon, and whether its fan has no triangle turned against it."""
+    """Return twice the area vector (A, 3) of each polygon, and whether all its fan is turned like it."""
     spokes = vertices[polygons[:, 1:]] - vertices[polygons[:, :1]]
     parts = np.cross(spokes[:, :-1], spokes[:, 1:])
     normals = parts.sum(axis=1)
@@ -57,7 +57,7 @@ def _fan_normals(
 
 
 def _ears(polygon: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Triangles (T, 3) of one polygon (n, 3), as its corners."""
+    """Return triangles (T, 3) of one polygon (n, 3), as its corners."""
     axis = int(np.abs(normal).argmax())
     flat = np.ascontiguousarray(polygon[:, ((axis + 1) % 3, (axis + 2) % 3)])
     flat_ears = mapbox_earcut.triangulate_float64(flat, np.array([len(flat)], dtype=np.uint32))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pack_masks(visible: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Booleans (P, V), V <= 32, to masks (P,) uint32, bit v from column v."""
+    """Pack booleans (P, V), V <= 32, into masks (P,) uint32: bit v from column v."""
     visible = np.asarray(visible, dtype=bool)
     if visible.ndim != 2 or visible.shape[1] > 32:
         raise ValueError(f"visible must be (P, V) with V <= 32, not {visible.shape}")
@@ -27,7 +27,7 @@ def pack_masks(visible: NDArray[np.bool_]) -> NDArray[np.uint32]:
 
 
 def unpack_masks(masks: NDArray[np.integer], num_views: int) -> NDArray[np.bool_]:
-    """Masks (P,) to booleans (P, V); the inverse of `pack_masks`."""
+    """Unpack masks (P,) into booleans (P, V); the inverse of `pack_masks`."""
     if not 0 <= num_views <= 32:
         raise ValueError(f"a mask holds at most 32 views, not {num_views}")
     bits = np.asarray(masks).astype(np.uint32)[:, None] >> np.arange(num_views, dtype=np.uint32)
@@ -41,7 +41,7 @@ def visible_by_ray(
     normals: NDArray[np.floating] | None = None,
     eps: float | None = None,
 ) -> NDArray[np.uint32]:
-    """Exact visibility: nothing of the mesh lies between the point and the camera.
+    """Return exact visibility: nothing of the mesh lies between the point and the camera.
 
     The ray runs from the point to the camera, which keeps Embree's float32 error near the point small. So
     that a point does not hide itself, it is first lifted by ``eps``: with ``normals`` off its face, to the
@@ -81,7 +81,7 @@ def visible_by_depth(
     mesh: "trimesh.Trimesh | RayScene | None" = None,
     eps: float | None = None,
 ) -> NDArray[np.uint32]:
-    """Visibility by the depth buffer: the point is at most ``eps`` behind what its pixel shows.
+    """Return visibility by the depth buffer: the point is at most ``eps`` behind what its pixel shows.
 
     With ``face`` and ``mesh`` the depth is not that of the pixel's centre but that of the plane of the face
     seen there, evaluated on the point's own ray, which is right on slanted faces too. A pixel of background
@@ -127,7 +127,7 @@ def visible_by_depth(
 def visible_by_hpr(
     points: NDArray[np.floating], rig: CameraRig, radius: float | str = 100.0
 ) -> NDArray[np.uint32]:
-    """Hidden point removal (Katz, Tal, Basri, Direct Visibility of Point Sets, 2007): needs no mesh.
+    """Return hidden point removal (Katz, Tal, Basri, Direct Visibility of Point Sets, 2007): needs no mesh.
 
     Each point is flipped about a sphere of radius R around the camera; seen are those on the convex hull of
     the flipped points and the camera. It is the better the denser the cloud: sample 10000 points where there

@@ -28,7 +28,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
 
 
 def weighted_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean of values (...) by weights (...) of at least 0; 0 where all are 0. None: the plain mean."""
+    """Return the mean of values (...) by weights (...) of at least 0 (None: all alike); 0 where all are 0."""
     if weight is None:
         return values.mean()
     weight = weight.to(values.dtype)
@@ -42,7 +42,7 @@ def _cosine(student: Tensor, teacher: Tensor) -> Tensor:
 def soft_kl(
     student: Tensor, teacher: Tensor, temperature: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
-    """KL divergence of softmax(teacher / t) from softmax(student / t), times t squared (Hinton et al., 2015).
+    """Return t squared times the KL divergence of softmax(teacher / t) from softmax(student / t).
 
     Args:
         student: (..., K) logits or descriptors.

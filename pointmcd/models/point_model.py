@@ -65,7 +65,7 @@ class PointModel(BaseModel):
         self.head = MODELS.build({**head, **widths})
 
     def forward(self, mode: str = "tensor", **batch: Unpack[Batch]) -> Any:
-        """One pass over a batch (``pointmcd.batch.Batch``).
+        """Run one pass over a batch (``pointmcd.batch.Batch``).
 
         Args:
             mode: ``loss`` gives a dict of weighted losses, ``predict`` one dict a shape, ``tensor`` the
@@ -90,7 +90,7 @@ class PointModel(BaseModel):
         return self._task_losses(self.student_features(self.network_input(batch), batch.get("label")), batch)
 
     def network_input(self, batch: Batch) -> Tensor:
-        """(B, N, in_channels): what the backbone sees of a batch (``pointmcd.batch.network_input``)."""
+        """Return what the backbone sees of a batch, (B, N, in_channels)."""
         return network_input(batch, self.backbone.in_channels)
 
     def student_features(self, points: Tensor, label: Tensor | None = None) -> PointFeatures:

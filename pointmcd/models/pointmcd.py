@@ -94,7 +94,7 @@ class PointMCD(PointModel):
     def training_features(
         self, points: Tensor, visibility: Tensor | None = None, label: Tensor | None = None
     ) -> PointFeatures:
-        """``student_features`` and, where there is a neck, ``view_feats`` (B, V, C), pooled in one pass.
+        """Return ``student_features`` and, where there is a neck, ``view_feats`` (B, V, C).
 
         Args:
             points: (B, N, in_channels).

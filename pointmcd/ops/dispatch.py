@@ -81,7 +81,7 @@ def runs_on(device_type: str) -> dict[str, str]:
 
 
 def available(device_type: str) -> list[str]:
-    """Names of the backends that can run on a device type here, ``torch`` first."""
+    """Return the names of the backends that can run on a device type here, ``torch`` first."""
     return ["torch"] + [n for n, device in _DEVICES.items() if device == device_type and _load(n)[0]]
 
 

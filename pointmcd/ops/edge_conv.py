@@ -26,7 +26,7 @@ def edge_conv(
     negative_slope: float = 0.2,
     group: Group = None,
 ) -> Tensor:
-    """Max over the neighbours j of ``leaky_relu(norm(W [x_i, x_j - x_i]))`` (DGCNN, 2019, equation 8).
+    """Return max over the neighbours j of ``leaky_relu(norm(W [x_i, x_j - x_i]))`` (DGCNN, 2019, equation 8).
 
     With W = [W1, W2] an edge's value is ``P_i + Q_j``, ``P = (W1 - W2) x`` and ``Q = W2 x``, so one linear
     layer on the points replaces that on the edges. Normalisation and activation grow with their argument (for
@@ -124,14 +124,14 @@ def _fake_edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, ...]:
 
 
 def _flat(neighbors: Tensor) -> tuple[Tensor, Tensor]:
-    """Neighbours as rows of the flattened (B * N) points, and where each point's begin."""
+    """Return neighbours as rows of the flattened (B * N) points, and where each point's begin."""
     _, points, k = neighbors.shape
     starts = torch.arange(0, neighbors.numel(), max(k, 1), device=neighbors.device)
     return flat_rows(neighbors, points).flatten(), starts
 
 
 def _halves(pq: Tensor) -> list[Tensor]:
-    """P and Q, each dense: over strided rows embedding_bag takes twice as long."""
+    """Return P and Q, each dense: over strided rows embedding_bag takes twice as long."""
     return [half.contiguous() for half in as_rows(pq).chunk(2, 1)]
 
 
@@ -167,7 +167,7 @@ _ROW = 2**28  # so small a number in a float64's last bits does not change the f
 
 
 def _max_of_members(q: Tensor, members: Tensor, starts: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Maximum over each point's k rows of q (R, O), and the row that gave it."""
+    """Return the maximum over each point's k rows of q (R, O), and the row that gave it."""
     if q.is_cuda or q.dtype != torch.float32 or len(q) > _ROW or has_odd(q):
         return bag_max(q, members, starts)
     # embedding_bag's maximum is scalar code, amax is not: float64 has room for the row below the value's bits

@@ -118,7 +118,7 @@ def _unused(like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _square_distances(queries: Tensor, points: Tensor) -> Tensor:
-    """(B, Q, N); in more than a few dimensions less the query's own squared norm, as in ``knn``."""
+    """Return (B, Q, N); in more than a few dimensions less the query's own squared norm, as in ``knn``."""
     if points.shape[2] > DIRECT:
         center = points.mean(1, keepdim=True)
         queries, points = queries - center, points - center
@@ -131,6 +131,6 @@ def _square_distances(queries: Tensor, points: Tensor) -> Tensor:
 
 
 def _gather(x: Tensor, index: Tensor) -> Tensor:
-    """X (B, N, C) and index (B, M, k) give (B, M, k, C)."""
+    """Take x (B, N, C) and index (B, M, k) to (B, M, k, C)."""
     rows = as_rows(x).index_select(0, flat_rows(index, x.shape[1]).flatten())
     return rows.view(*index.shape, x.shape[-1])

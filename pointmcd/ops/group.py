@@ -73,7 +73,7 @@ def _ball_query(points: Tensor, centers: Tensor, radius: float, k: int) -> Tenso
 
 
 def group(per_point: Tensor, per_center: Tensor | None, index: Tensor) -> Tensor:
-    """``per_point[index] - per_center``: the members of each group, seen from its center.
+    """Return ``per_point[index] - per_center``: the members of each group, seen from its center.
 
     A linear layer on f_j runs before it, once a point and not once a group member. So may one on x_j - c_m,
     as that on x_j less that on c_m; where points are near their center, that loses digits.

@@ -12,7 +12,7 @@ from pointmcd.ops.rows import as_rows, flat_rows
 
 
 def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> Tensor:
-    """Mean of the k nearest points' features, weighted by ``1 / (d ** 2 + 1e-8)`` (PointNet++, equation 2).
+    """Interpolate the features of the k nearest points, by ``1 / (d ** 2 + 1e-8)`` (PointNet++, section 3.4).
 
     The gradient goes to ``feats`` alone. A distance that is not a number, as a NaN or an infinity among the
     coordinates makes it, counts as infinite: such points have no weight, and a query that is infinitely far

@@ -81,7 +81,7 @@ def _least(distance: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def square_distances(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Squared distances (b, Q, N) for some clouds at a time of (B, Q, C) and (B, N, C).
+    """Return squared distances (b, Q, N) for some clouds at a time of (B, Q, C) and (B, N, C).
 
     By differences where C is small; else less the query's own squared norm, which orders them the same. What
     is infinite or not a number is the dtype's largest number. Each tensor is overwritten by the next: on the

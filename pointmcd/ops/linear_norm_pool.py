@@ -40,7 +40,7 @@ def linear_norm_pool(
     negative_slope: float = 0.0,
     group: Group = None,
 ) -> Tensor:
-    """``visibility_pool(act(norm(x @ weight.T)), visibility, num_views, with_global=True)``, pooled first.
+    """Return ``visibility_pool`` of ``act(norm(x @ weight.T))`` with the maximum over all, pooled first.
 
     Norm and leaky ReLU grow with their argument (a negative scale has its sign moved into ``weight``), so
     that pooling the linear layer's output y and normalising what is left is exact. The gradient at y is a few
@@ -141,8 +141,8 @@ class _LinearNormPool(torch.autograd.Function):
 
 
 def _chunks(x: Tensor, width: int) -> Iterator[slice]:
-    """Slices of the clouds in x (B, M, I) that are worked on at once: on the CPU as many as have results of
-    ``width`` channels that stay in cache.
+    """Return the slices of the clouds in x (B, M, I) that are worked on at once: on the CPU as many as have
+    results of ``width`` channels that stay in cache.
     """
     step = max(1, len(x) if x.is_cuda else CHUNK // max(x.shape[1] * width, 1))
     return (slice(first, first + step) for first in range(0, len(x), step))

@@ -49,7 +49,7 @@ class Norm(NamedTuple):
     group: Group
 
     def statistics(self, sums: Tensor | None, count: int) -> tuple[Tensor, Tensor, int]:
-        """Mean, 1 / std and rows over the group, from the sums of x and x * x here; updates the running ones.
+        """Return mean, 1 / std and rows of the group, by these sums of x and x * x; update the running ones.
 
         In training the argument ``sums`` (2, C) float64 is summed over the group, else it is not looked at.
         """
@@ -66,7 +66,7 @@ class Norm(NamedTuple):
         return mean, (var + self.eps).rsqrt(), count
 
     def signed_statistics(self, sums: Tensor, count: int, sign: Tensor) -> tuple[Tensor, Tensor, int]:
-        """``statistics`` for sums of ``sign * x``: the mean is of that too, the running ones are of x."""
+        """Return ``statistics`` for sums of ``sign * x``; the mean is of that, the running ones are of x."""
         mean, inv, count = self.statistics(torch.stack([sums[0] * sign, sums[1]]), count)
         return mean * sign, inv, count
 
@@ -145,7 +145,7 @@ def channel_sums(x: Tensor) -> Tensor:
     lambda x, scale, shift, negative_slope: torch.empty_like(x, memory_format=torch.contiguous_format),
 )
 def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
-    """leaky_relu(scale * x + shift) for rows x (R, C)."""
+    """Return leaky_relu(scale * x + shift) for rows x (R, C)."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     for part in chunks(x):
         F.leaky_relu_(torch.addcmul(shift, x[part], scale, out=y[part]), negative_slope)
@@ -153,7 +153,7 @@ def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -
 
 
 def through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
-    """Gradient at the argument of the leaky ReLU."""
+    """Return the gradient at the argument of the leaky ReLU."""
     if negative_slope == 1.0:
         return grad
     return torch.ops.aten.leaky_relu_backward(grad, torch.addcmul(shift, x, scale), negative_slope, False)

@@ -11,7 +11,7 @@ from pointmcd.ops.rows import as_rows
 
 
 def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_global: bool = False) -> Tensor:
-    """Max over n of (visible_vn * feats_n), hidden points counting as 0."""
+    """Return max over n of (visible_vn * feats_n), hidden points counting as 0."""
     views = torch.arange(num_views, device=feats.device)
     visible = (visibility[:, None, :] >> views[None, :, None]) & 1  # (B, V, M)
     pooled = torch.where(visible[..., None] > 0, feats[:, None], 0).amax(2).clamp_min(0)
@@ -140,13 +140,13 @@ def interpolate(queries: Tensor, points: Tensor, feats: Tensor, k: int = 3) -> T
 
 
 def gather_rows(x: Tensor, index: Tensor) -> Tensor:
-    """X (B, N, C) and index (B, ...) give (B, ..., C)."""
+    """Take x (B, N, C) and index (B, ...) to (B, ..., C)."""
     batch = torch.arange(len(x), device=x.device).view(-1, *[1] * (index.dim() - 1))
     return x[batch, index]
 
 
 def square_distance(a: Tensor, b: Tensor) -> Tensor:
-    """(B, A, C) and (B, N, C) give (B, A, N), by direct differences: the expanded square loses digits.
+    """Take (B, A, C) and (B, N, C) to (B, A, N), by direct differences: the expanded square loses digits.
 
     What is not a number is infinite.
     """

@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 def as_rows(x: Tensor) -> Tensor:
-    """X (..., C) as (R, C), whatever is empty."""
+    """Return x (..., C) as (R, C), whatever is empty."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def flat_rows(index: Tensor, num_points: int) -> Tensor:
-    """Index (B, ...) in [0, N) as rows of the flattened (B * N) points."""
+    """Return index (B, ...) in [0, N) as rows of the flattened (B * N) points."""
     base = num_points * torch.arange(index.shape[0], device=index.device)
     return index + base.view(-1, *[1] * (index.dim() - 1))
 
@@ -33,18 +33,18 @@ def check_range(name: str, index: Tensor, num_points: int) -> None:
 
 
 def chunks(x: Tensor) -> Iterator[slice]:
-    """Slices of the rows x (R, C) that a torch form works on at once: on the CPU what stays in cache."""
+    """Slice the rows x (R, C) that a torch form works on at once: on the CPU what stays in cache."""
     step = max(1, (2**24 if x.is_cuda else 2**16) // max(x.shape[1], 1))
     return (slice(first, first + step) for first in range(0, len(x), step))
 
 
 def has_odd(x: Tensor) -> bool:
-    """Whether x may hold an infinity or a NaN: by its sum, one fast pass; on CUDA it waits."""
+    """Return whether x may hold an infinity or a NaN: by its sum, one fast pass; on CUDA it waits."""
     return not bool(x.sum().isfinite())
 
 
 def bag_max(table: Tensor, members: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
-    """Maximum over the rows of table (R, C) in each bag of ``members``, and the first row that gave it.
+    """Return the maximum of the rows of table (R, C) in each bag, and the first row that gave it.
 
     A maximum over values of which one is NaN is NaN. Bags begin at ``starts``; an empty one gives anything.
     """

@@ -13,7 +13,7 @@ MAX_VIEWS = 32
 
 
 def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_global: bool = False) -> Tensor:
-    """Max over the points that each view sees: ``max_n visible[v, n] * feats[n]`` (PointMCD, method of VAFP).
+    """Return ``max_n visible[v, n] * feats[n]``, the maximum over what each view sees (PointMCD's VAFP).
 
     Hidden points count as zero, so a view's descriptor is never negative; where features are non-negative, as
     after a ReLU, it is the plain maximum over the visible points. A view that sees no point gives zeros. The
@@ -63,7 +63,7 @@ def _fake_pool(feats: Tensor, visibility: Tensor, num_views: int, floored: bool)
 
 
 def visible_lists(visibility: Tensor, num_views: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows of the flattened (B * M) points that each of the B * V views sees: members, starts, counts."""
+    """List the rows of the flattened (B * M) points that each view sees: members, starts, counts."""
     points = visibility.shape[1]
     views = torch.arange(num_views, dtype=torch.int32, device=visibility.device)
     visible = ((visibility[:, None, :] >> views[None, :, None]) & 1).bool()  # (B, V, M)
@@ -78,7 +78,7 @@ def visible_lists(visibility: Tensor, num_views: int) -> tuple[Tensor, Tensor, T
     _fake_pool,
 )
 def masked_max(feats: Tensor, visibility: Tensor, num_views: int, floored: int) -> tuple[Tensor, Tensor]:
-    """Values and argmax points (B, V, C) int32 of the maxima; -1 where no point gave it and the value is 0.
+    """Return values and argmax points (B, V, C) int32; -1 where no point gave it and the value is 0.
 
     The first ``floored`` views take the larger of 0 and the maximum, the others the maximum.
     """

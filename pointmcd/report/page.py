@@ -77,7 +77,7 @@ def write_report(
 def describe(
     source: Path, prepared: PreparedSet, split: str, run: Run | None, runs: list[Run], most: int
 ) -> dict[str, Any]:
-    """All that the page shows, as plain values."""
+    """Return all that the page shows, as plain values."""
     data = prepared.split("train" if split in ("fit", "held_out") else split)
     rows = rows_of_split(np.asarray(data.labels), split)
     labels = np.asarray(data.labels)[rows]
@@ -139,7 +139,7 @@ def _check_classes(run: Run | None, count: int) -> None:
 
 
 def _quality(run: Run) -> np.ndarray:
-    """(S,) how well each shape went: the probability of its class, else whether it is right; or its IoU."""
+    """Return (S,) how well each shape went: the probability of its class, whether it is right, or its IoU."""
     if run.probabilities is None:
         return run.scores
     of_truth = np.nan_to_num(np.take_along_axis(run.probabilities, run.labels[:, None], 1)[:, 0])

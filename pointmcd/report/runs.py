@@ -63,7 +63,7 @@ class Run:
         return self.array("parts", "uint16") if self.segments else None
 
     def array(self, name: str, dtype: str) -> np.ndarray | None:
-        """(S, ...) values that ``pointmcd test`` stored beside the report; older ones lack some."""
+        """Return (S, ...) values that ``pointmcd test`` stored beside the report; older ones lack some."""
         path = self.path.with_name(f"{self.path.stem}_{name}.npy")
         if not path.is_file():
             return None
@@ -73,7 +73,7 @@ class Run:
             raise ValueError(str(error)) from error
 
     def figures(self) -> dict[str, Difference]:
-        """Each mean in percent with its 95 % interval over the test shapes."""
+        """Return each mean in percent with its 95 % interval over the test shapes."""
         found = {}
         for metric, by_class in MEANS:
             if isinstance(self.report.get(metric), int | float):
@@ -151,7 +151,7 @@ def curves(folder: Path) -> list[dict[str, Any]]:
 
 
 def _values(line: str) -> Sequence[tuple[str, float, float]]:
-    """(name, epoch, value) of each loss or figure in a line; of one that was cut off, none."""
+    """Return (name, epoch, value) of each loss or figure in a line; of one that was cut off, none."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -47,7 +47,7 @@ def views_shown(rig: CameraRig | None) -> list[int]:
 def pack(
     split: PreparedSplit, rows: Sequence[int], views: Sequence[int], num_points: int
 ) -> Iterator[dict[str, Any]]:
-    """Each shape as text: its name, its points, what its views see of them, its parts and its sheet of views.
+    """Return each shape as text: its name, points, masks, parts and sheet of views.
 
     Args:
         split: Where they are.

@@ -14,8 +14,8 @@ GRID = 18  # candidates an axis of the RGB cube
 def distinct_colors(
     count: int, first: Sequence[str] = (), avoid: Sequence[str] = ("#000000", "#ffffff", "#888888")
 ) -> np.ndarray:
-    """Colours each of which is as far as can be from all before it, and twice as far from the last (after
-    Glasbey et al., 2007, in OKLab).
+    """Return colours each of which is as far as can be from all before it, and twice as far from the last
+    (after Glasbey et al., 2007, in OKLab).
 
     Args:
         count: How many.
@@ -42,7 +42,7 @@ def distinct_colors(
 
 
 def oklab(rgb: np.ndarray) -> np.ndarray:
-    """OKLab (Ottosson, 2020) of sRGB (..., 3) in [0, 1]: distances are about as large as they look."""
+    """Return OKLab (Ottosson, 2020) of sRGB (..., 3) in [0, 1]: distances are about as large as they look."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     cones = linear @ np.array(
         [

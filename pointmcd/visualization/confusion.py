@@ -15,7 +15,7 @@ MOST = 40  # letters of a name
 
 
 def draw_confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draws counts, each row coloured by its share of the class: blue where right, red where wrong.
+    """Draw counts, each row coloured by its share of the class: blue where right, red where wrong.
 
     Args:
         confusion: (K, K) counts, row the true class, column the predicted one. Rows may be empty.

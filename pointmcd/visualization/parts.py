@@ -43,7 +43,7 @@ class SegmentedShape(NamedTuple):
 
 
 def draw_parts(shapes: Sequence[SegmentedShape], part_names: Sequence[str], columns: int = 1) -> Figure:
-    """Draws each shape's parts as coloured points, nearest above; where the truth is known, it stands to the
+    """Draw each shape's parts as coloured points, nearest above; where the truth is known, it stands to the
     left and the wrong points to the right.
 
     Args:
@@ -74,7 +74,7 @@ def draw_parts(shapes: Sequence[SegmentedShape], part_names: Sequence[str], colu
 
 
 def part_colors(parts: np.ndarray, category_parts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """(N, 3) RGB in [0, 1] of parts (N,): by their place among the category's; black for any other's."""
+    """Return RGB (N, 3) in [0, 1] of parts (N,), by their place in the category; black for another's."""
     palette = distinct_colors(len(category_parts), PALETTE, (WRONG, RIGHT, FOREIGN, "#ffffff"))
     colors = np.tile(to_rgb(FOREIGN), (len(parts), 1))
     for part, color in zip(category_parts, palette, strict=True):
@@ -131,7 +131,7 @@ def _draw_shape(
 def _scatter(
     axes: Axes, points: np.ndarray, colors: np.ndarray, title: str = "", above: np.ndarray | None = None
 ) -> None:
-    """Draws points far ones first, smaller and paler; those marked in ``above`` (N,) after all others."""
+    """Draw points, far ones first, smaller and paler; those marked in ``above`` (N,) after all others."""
     (pixels,), (depth,) = CAMERA.project(points, 1)
     order = np.argsort(-depth) if above is None else np.lexsort((-depth, above))
     paleness = FADE * (depth - depth.min()) / max(np.ptp(depth), 1e-9)

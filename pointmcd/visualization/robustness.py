@@ -17,7 +17,7 @@ MOST = 40  # letters of a name
 def draw_robustness(
     curves: Mapping[str, Mapping[str, np.ndarray]], severities: Sequence[int] = (1, 2, 3, 4, 5)
 ) -> Figure:
-    """Draws the mean over seeds as a line, and the seeds as points, of every method in every panel.
+    """Draw the mean over seeds as a line, and the seeds as points, of every method in every panel.
 
     Args:
         curves: By corruption and method (R, L + 1) accuracies in percent, R seeds; of clean shapes, then of

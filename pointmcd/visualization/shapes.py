@@ -30,7 +30,7 @@ def draw_shape(prepared: PreparedSet, split: str, index: int, views: Sequence[in
 def draw_shapes(
     prepared: PreparedSet, split: str, indices: Sequence[int], views: Sequence[int] | None = None
 ) -> Figure:
-    """Draws some views of each shape, and under each its points as that camera sees them.
+    """Draw some views of each shape, and under each its points as that camera sees them.
 
     The points are projected by the camera that took the view, over a faint copy of it, so that the two line
     up: red where the view sees the point, blue where it is hidden. Where the set has parts, they have the
@@ -149,7 +149,7 @@ def _tinted(image: np.ndarray, labels: np.ndarray, parts: Sequence[int]) -> np.n
 def _scatter(
     axes: Axes, pixels: np.ndarray, depth: np.ndarray, seen: np.ndarray, colors: np.ndarray | None
 ) -> None:
-    """Draws points (P, 2) in [0, 1], far ones first and smaller, the ``seen`` ones (P,) above the others.
+    """Draw points (P, 2) in [0, 1], far ones first and smaller, the ``seen`` ones (P,) above the others.
 
     With ``colors`` (P, 3), RGB in [0, 1], each has its own, and hidden ones are pale.
     """

@@ -17,7 +17,7 @@ MOST = 22  # letters of a name
 
 
 def draw_reconstructions(teacher: AutoencoderTeacher, dataset: PreparedShapes, count: int = 8) -> Figure:
-    """Draws views of some shapes, and under each what the decoder makes of its descriptor.
+    """Draw views of some shapes, and under each what the decoder makes of its descriptor.
 
     Args:
         teacher: In eval mode.
@@ -36,7 +36,7 @@ def draw_reconstructions(teacher: AutoencoderTeacher, dataset: PreparedShapes, c
 
 
 def draw_part_views(teacher: PartSegmentationTeacher, dataset: PreparedShapes, count: int = 8) -> Figure:
-    """Draws views of some shapes, and under each the true and the predicted part of its pixels.
+    """Draw views of some shapes, and under each the true and the predicted part of its pixels.
 
     Args:
         teacher: In eval mode.
@@ -81,14 +81,14 @@ def _titles(dataset: PreparedShapes, batch: Batch) -> list[str]:
 
 
 def _colored(parts: np.ndarray, category_parts: Sequence[int], background: int) -> np.ndarray:
-    """(H, W) parts as (H, W, 3) RGB in [0, 1], white where there is nothing."""
+    """Return (H, W) parts as (H, W, 3) RGB in [0, 1], white where there is nothing."""
     colors = part_colors(parts.ravel(), category_parts).reshape(*parts.shape, 3)
     colors[parts == background] = 1
     return colors
 
 
 def _draw(rows: dict[str, np.ndarray], titles: Sequence[str]) -> Figure:
-    """Images (n, H, W, 3) of each row side by side under n titles, in matplotlib's notation."""
+    """Return images (n, H, W, 3) of each row side by side under n titles, in matplotlib's notation."""
     width, height = LEFT + PANEL * len(titles), TOP + PANEL * len(rows)
     figure = Picture(width, height)
     for column, title in enumerate(titles):

@@ -33,7 +33,7 @@ def plain(text: str, most: int | None = None) -> str:
 
 
 def width(text: str) -> int:
-    """How many Latin letters a text is as wide as, about; East Asian letters are twice as wide."""
+    """Return how many Latin letters a text is as wide as, about; East Asian letters are twice as wide."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
@@ -63,7 +63,7 @@ def _code(letter: str) -> str:
 
 @cache
 def _shows(letter: str) -> bool:
-    """Whether a font has the letter; one that the usual font lacks is looked for in all others, once."""
+    """Return whether a font has the letter; where the usual one lacks it, all others are asked once."""
     if letter.isascii() and letter.isprintable():
         return True
     code = ord(letter)

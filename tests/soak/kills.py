@@ -1,6 +1,4 @@
-"""Kill commands at random moments and while they save, type the same command again, and compare with a run
-that nobody disturbed.
-"""
+"""Kill commands at random and while they save, type them again, and compare with an undisturbed run."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The built-in shapes, prepared by ``make demo`` or ``tools/prepare_data.py builtin --out data/builtin``."""
+"""The built-in shapes, prepared by ``make demo`` or ``pointmcd prepare builtin --out data/builtin``."""
 
 _base_ = "modelnet40.py"
 

@@ -1,4 +1,4 @@
-"""The built-in shapes with their parts: ``tools/prepare_data.py builtin --out data/builtinpart``."""
+"""The built-in shapes with their parts: ``pointmcd prepare builtin --out data/builtinpart``."""
 
 _base_ = "shapenetpart.py"
 

@@ -1,4 +1,4 @@
-"""A small folder of meshes with parts: ``tools/prepare_data.py mesh-folder --out data/meshparts``.
+"""A small folder of meshes with parts: ``pointmcd prepare mesh-folder --out data/meshparts``.
 
 With ``label_fraction`` and ``unlabelled="rest"`` the shapes whose parts are known alone are drawn, but an
 epoch has as many steps as with all of them.

@@ -1,6 +1,6 @@
 """Points with their parts; names and counts come from the manifest, so any set with parts will do.
 
-Prepared by ``tools/prepare_data.py shapenet-part --source FOLDER --rig rings2x8 --out data/shapenetpart``.
+Prepared by ``pointmcd prepare shapenet-part --source FOLDER --rig rings2x8 --out data/shapenetpart``.
 """
 
 data_root = "data/shapenetpart"

@@ -24,7 +24,7 @@ ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the file is an archive of a kind that is read, by its name."""
+    """Return whether the file is an archive of a kind that is read, by its name."""
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
@@ -46,7 +46,7 @@ def check_source(path: Path) -> None:
 
 
 def fingerprint(path: Path) -> dict[str, str]:
-    """Tells whether a source changed.
+    """Return what tells whether a source changed.
 
     Returns:
         ``source_files``, an archive's SHA-256, or that of the names and sizes of a folder's files; of a
@@ -65,7 +65,7 @@ def _sha256_of(listing: list[tuple]) -> str:
 
 
 def unpack(archive: Path, target: Path, limited: bool = True) -> None:
-    """Unpacks the regular files of an archive; ``target`` appears only when all of it is there.
+    """Unpack the regular files of an archive; ``target`` appears only when all of it is there.
 
     Args:
         limited: refuse what grows to more than ``MOST_GROWTH`` times the archive's size and ``FREE_BYTES``.
@@ -112,7 +112,7 @@ def _copy(file: IO[bytes], copy: IO[bytes], room: int | None, archive: Path) -> 
 
 
 def _regular_files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Names and contents of the members that are files; links and devices are none."""
+    """Return names and contents of the members that are files; links and devices are none."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as members:
             for info in members.infolist():

@@ -104,7 +104,7 @@ def prepare(
 
 
 def _resolved(out: Path) -> Path:
-    """Where the set comes to lie; its name changes in one step, which a mount point's cannot."""
+    """Return where the set comes to lie; its name changes in one step, which a mount point's cannot."""
     out = Path(os.path.realpath(out))
     if not out.name or os.path.ismount(out):
         raise PreparationError(

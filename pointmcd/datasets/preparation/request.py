@@ -82,7 +82,7 @@ class Request:
         return Settings(points, num_parts=num_parts, **chosen)
 
     def record(self) -> dict[str, Any]:
-        """Plain values that tell this request from others; the source's files count, not where they lie."""
+        """Return plain values that tell this request from others; where the source lies does not count."""
         asked = DEFAULTS | SOURCE_DECIDES | self._chosen
         record = {
             "source": self.source,

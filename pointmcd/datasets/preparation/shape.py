@@ -246,7 +246,7 @@ def shape_of_array(array: np.ndarray, inputs: Sequence[str] = ()) -> Shape:
 
 
 def prepare_shape(shape: Shape, settings: Settings, name: str) -> EncodedShape:
-    """Points, masks and encoded views of one shape."""
+    """Return points, masks and encoded views of one shape."""
     sample = sample_shape(shape, settings.points, name)
     arrays = {"points": sample.points}
     if sample.normals is not None:
@@ -265,7 +265,7 @@ def prepare_shape(shape: Shape, settings: Settings, name: str) -> EncodedShape:
 
 
 def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:
-    """Normalises a shape and draws its points (see ``prepare_points``)."""
+    """Normalise a shape and draw its points (see ``prepare_points``)."""
     seed = shape_seed(name, settings.seed)
     draw = CANDIDATES * settings.num_points
     if shape.mesh is not None:
@@ -301,7 +301,7 @@ def sample_shape(shape: Shape, settings: PointSettings, name: str) -> Sample:
 
 
 def _farthest_first(points: np.ndarray, count: int) -> np.ndarray:
-    """(count,) rows of ``points`` in farthest-point order; fewer points are repeated in the same order."""
+    """Return (count,) rows of ``points``, farthest first; fewer points are repeated in the same order."""
     order = farthest_point_sample(torch.from_numpy(points)[None], min(count, len(points)))[0].numpy()
     return np.resize(order, count)
 
@@ -330,7 +330,7 @@ def _render(surface: RayScene | Splats, settings: Settings, image_size: int) -> 
 
 
 def _visible(sample: Sample, views: Views | None, settings: Settings, name: str) -> np.ndarray:
-    """(P,) masks."""
+    """Return (P,) masks."""
     if settings.visibility == "hpr":
         return _visible_by_hpr(sample, settings, shape_seed(name, settings.points.seed))
     points, cameras, surface = sample.points, settings.cameras, sample.surface
@@ -345,7 +345,7 @@ def _visible(sample: Sample, views: Views | None, settings: Settings, name: str)
 
 
 def _visible_by_hpr(sample: Sample, settings: Settings, seed: int) -> np.ndarray:
-    """(P,) masks by hidden-point removal in a dense cloud that holds the sample."""
+    """Return (P,) masks by hidden-point removal in a dense cloud that holds the sample."""
     radius = settings.hpr_radius
     if sample.mesh is not None:
         extra = sample_surface(sample.mesh, HPR_POINTS, (seed, 1))[0]

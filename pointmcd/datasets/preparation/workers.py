@@ -139,7 +139,7 @@ def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tu
 def _in_pool(
     job: ShapeJob, todo: deque[int], workers: int
 ) -> Generator[tuple[int, str | None], None, deque[int]]:
-    """Works through ``todo`` until it is empty or the pool breaks; returns what is left then."""
+    """Work through ``todo`` until it is empty or the pool breaks; return what is left then."""
     spawn = multiprocessing.get_context("spawn")  # forked processes would share OpenMP's state
     flying: dict[Future, int] = {}
     pool = ProcessPool(workers, initializer=_start_worker, initargs=(job,), context=spawn)
@@ -169,9 +169,7 @@ def _in_pool(
 
 @contextlib.contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Let processes that are started meanwhile leave Ctrl-C to this one, from their first moment on; here it
-    is raised afterwards.
-    """
+    """Let processes started meanwhile leave Ctrl-C to this one, where it is raised afterwards."""
     resource_tracker.ensure_running()  # or else the first process that is started starts it, and unblocks
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -80,7 +80,7 @@ class SplitWriter:
 
 
 def seal(root: Path, header: dict[str, Any]) -> str:
-    """Completes a set whose splits are written: hashes its files and writes the manifest.
+    """Complete a set whose splits are written: hash its files and write the manifest.
 
     Args:
         header: what the manifest says beyond the files; needs ``class_names`` and ``splits``.

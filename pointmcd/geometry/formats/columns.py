@@ -37,7 +37,7 @@ class Columns(NamedTuple):
     found: bool = True
 
     def stacked(self, names: Sequence[str]) -> NDArray | None:
-        """(N, len(names)) of the columns of these names; None where one is missing."""
+        """Return (N, len(names)) of the columns of these names; None where one is missing."""
         if not set(names) <= set(self.names):
             return None
         return np.stack([self.values[self.names.index(name)] for name in names], axis=1)
@@ -50,7 +50,7 @@ def usual_name(name: str) -> str:
 
 
 def guessed_names(table: NDArray, suffix: str) -> list[str]:
-    """Names of the columns of a table that states none: x, y, z first, then what their values show.
+    """Guess the names of a table's columns: x, y, z first, then what their values show.
 
     Three columns that are unit vectors are normals, three that are whole and within 0..255 colours; PTS may
     have an intensity before its colours; a whole number behind normals is the part, as in ShapeNetPart. All
@@ -76,7 +76,7 @@ def guessed_names(table: NDArray, suffix: str) -> list[str]:
 
 
 def checked_names(names: Sequence[str]) -> list[str]:
-    """Names of columns as a user gives them.
+    """Return the names of columns as a user gives them.
 
     Raises:
         ValueError: x, y or z is not among them, or one is there twice.

@@ -89,12 +89,12 @@ def _read(data: bytes) -> tuple[list[_Element], dict[str, dict[str, _Column]]]:
 
 
 def ply_has_faces(data: bytes) -> bool:
-    """Whether the header of a file announces a face."""
+    """Return whether the header of a file announces a face."""
     return any(element.name in ("face", "tristrips") and element.count for element in _header(data)[1])
 
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
-    """Byte order (empty for text), elements, and where the rows begin."""
+    """Return byte order (empty for text), elements, and where the rows begin."""
     end = _END.search(data)
     if not data.startswith(b"ply") or not end:
         raise MeshError("no header from ply to end_header")
@@ -188,7 +188,7 @@ def _binary_rows(data: bytes, begin: int, element: _Element, order: str) -> tupl
 def _rows_alike(
     data: bytes, begin: int, element: _Element, order: str
 ) -> tuple[dict[str, _Column], int] | None:
-    """Rows that are all as long as the first, read at once; None where they are not."""
+    """Return rows that are all as long as the first, read at once; None where they are not."""
     lengths = _walk(data, begin, element, order, 1)[0][0].tolist()
     fields: list[tuple] = []
     for index, (prop, length) in enumerate(zip(element.properties, lengths, strict=True)):
@@ -215,7 +215,7 @@ def _rows_alike(
 def _walk(
     data: bytes, begin: int, element: _Element, order: str, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many values each property has in each row (count, properties), and at which byte they begin."""
+    """Return how many values each property has in each row (count, properties), and where they begin."""
     kinds = [
         (
             struct.Struct(order + _STRUCT[prop.count_kind]) if prop.count_kind else None,

@@ -79,7 +79,7 @@ def check_table(table: NDArray) -> NDArray:
 
 
 def _table(rows: list[tuple[int, str]], separator: str | None) -> NDArray[np.float64]:
-    """(N, columns) numbers of numbered lines."""
+    """Return (N, columns) numbers of numbered lines."""
     lines = [line.rstrip(f"{separator} ") if separator else line for _, line in rows]
     try:
         return np.loadtxt(lines, delimiter=separator, ndmin=2)

@@ -36,7 +36,7 @@ def read_stl(data: bytes) -> Content:
 
 
 def _ascii(text: bytes) -> np.ndarray:
-    """(3 T, 3) corners."""
+    """Return (3 T, 3) corners."""
     if len(_SOLID_END.findall(text)) < max(1, len(_SOLID.findall(text))):
         raise MeshError("cut off: a solid has no endsolid")
     rows = _VERTEX.findall(text)

@@ -75,15 +75,15 @@ class Lines(NamedTuple):
         raise MeshError(self._fault())
 
     def at(self, row: int) -> str:
-        """Line ``row`` in an error message."""
+        """Name the line of ``row`` in an error message."""
         return f"line {self.number[row]}"
 
     def starts(self) -> NDArray[np.int64]:
-        """(L,) where in ``numbers()`` each line begins."""
+        """Return (L,) where in ``numbers()`` each line begins."""
         return np.cumsum(self.words) - self.words
 
     def _fault(self) -> str:
-        """Names the first word that is no number."""
+        """Return names the first word that is no number."""
         for row in range(len(self.begin)):
             for word in self.text[self.begin[row] : self.end[row]].split():
                 try:

@@ -1,6 +1,4 @@
-"""CurveNet (Xiang et al., Walk in the Cloud: Learning Curves for Point Clouds Shape Analysis, ICCV 2021;
-arXiv 2105.01288).
-"""
+"""CurveNet (Xiang et al., Walk in the Cloud, ICCV 2021; arXiv 2105.01288)."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +30,7 @@ class PointOffsets(LinearNormAct):
         super().__init__(3 * in_channels, out_channels, negative_slope=negative_slope)
 
     def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
-        """X (B, N, C), index (B, N, k) -> (B, N, k, O)."""
+        """Map x (B, N, C), index (B, N, k) to (B, N, k, O)."""
         assert index is not None
         near = ops.group(x, None, index)
         own = x.unsqueeze(2).expand_as(near)
@@ -40,8 +38,7 @@ class PointOffsets(LinearNormAct):
 
 
 class LocalAggregation(nn.Module):
-    """``mean_j mlp(act(f_j - f_i + offsets_ij))``: a point's features beside its neighbours' (LPFA, section
-    3.4).
+    """``mean_j mlp(act(f_j - f_i + offsets_ij))``: a point beside its neighbours (LPFA, section 3.4).
 
     Args:
         channels: C, in and out.
@@ -82,7 +79,7 @@ class CurveWalk(nn.Module):
         self.momentum = LinearNormAct(2 * channels, 2, negative_slope=1.0)
 
     def forward(self, feats: Tensor, index: Tensor) -> Tensor:
-        """Feats (B, N, C), index (B, N, k), neighbours without the point -> (B, curves, length, C)."""
+        """Map feats (B, N, C), index (B, N, k), neighbours without the point to (B, curves, length, C)."""
         if feats.shape[1] < self.curves:
             raise ValueError(f"{self.curves} curves need as many points to start from, not {feats.shape[1]}")
         gate = self.gate(feats).sigmoid()
@@ -109,7 +106,7 @@ class CurveWalk(nn.Module):
 
 
 def onward(direction: Tensor, steps: Tensor) -> Tensor:
-    """``1 + cosine`` of each step to the direction, at most 1: what leads back counts less; no gradient.
+    """Return ``1 + cosine`` of each step to the direction, at most 1, without a gradient.
 
     Args:
         direction: (B, n, C).
@@ -124,7 +121,7 @@ def onward(direction: Tensor, steps: Tensor) -> Tensor:
 
 
 def straight_through(score: Tensor) -> Tensor:
-    """1 for the largest of the last axis and 0 for the others, with the gradient of the softmax."""
+    """Return 1 for the largest of the last axis and 0 for the others, with the softmax's gradient."""
     soft = score.softmax(-1)
     hard = torch.zeros_like(soft).scatter(-1, score.argmax(-1, keepdim=True), 1.0)
     return hard - soft.detach() + soft
@@ -148,7 +145,7 @@ class CurveAggregation(nn.Module):
         self.merge = LinearNormAct(channels, channels, negative_slope=1.0)
 
     def forward(self, feats: Tensor, curves: Tensor) -> Tensor:
-        """Feats (B, N, C), curves (B, n, l, C) -> (B, N, C)."""
+        """Map feats (B, N, C), curves (B, n, l, C) to (B, N, C)."""
         weight = self.weigh(curves)
         along = self.along_keys((curves * weight.softmax(2)).sum(2))  # a row a curve
         across = self.across_keys((curves * weight.softmax(1)).sum(1))  # a row a step

@@ -37,7 +37,7 @@ class PatchEmbedding(nn.Module):
         self.last = nn.Linear(512, channels)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(B, G, k, in) -> (B, G, channels)."""
+        """Map (B, G, k, in) to (B, G, channels)."""
         x = self.second(self.first(patches))
         of_patch, of_point = self.third.linear.weight.chunk(2, 1)
         patch = F.linear(x.amax(2, keepdim=True), of_patch, self.third.linear.bias)

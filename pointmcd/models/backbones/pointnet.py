@@ -36,7 +36,7 @@ class TNet(nn.Module):
         self.matrix = nn.Linear(dense_channels[-1], channels * channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, C) -> (B, C, C)."""
+        """Map (B, N, C) to (B, C, C)."""
         pooled = self.fusion.pool(self.point_layers(x)).squeeze(1)
         offset = self.matrix(self.dense_layers(pooled)).unflatten(-1, (self.channels, self.channels))
         return offset + torch.eye(self.channels, dtype=x.dtype, device=x.device)
@@ -92,6 +92,6 @@ class PointNet(PointBackbone):
 
 
 def orthogonality(matrix: Tensor) -> Tensor:
-    """Mean over matrices (B, C, C) of the Frobenius norm of ``T T^t - I``, not squared (official release)."""
+    """Return the mean Frobenius norm of ``T T^t - I``, not squared (official), over matrices (B, C, C)."""
     eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     return torch.linalg.matrix_norm(matrix @ matrix.mT - eye).mean()

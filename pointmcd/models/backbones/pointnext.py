@@ -18,8 +18,7 @@ from pointmcd.registry import MODELS
 class ResidualAbstraction(nn.Module):
     """Keep every second point: ``relu(max_j mlp([(x_j - c) / radius, f_j]) + linear(f_c))`` over its ball.
 
-    The MLP's last layer has no activation of its own (section 3.2 of the paper; set abstraction of the
-    official network).
+    The MLP's last layer has no activation of its own (section 3.2; the official network's set abstraction).
 
     Args:
         in_channels: Width of the features.

@@ -45,12 +45,12 @@ class ClassificationHead(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, features: PointFeatures) -> HeadOutput:
-        """``global_feats`` (B, C) -> ``descriptor`` (B, channels) and ``logits`` (B, K)."""
+        """Map ``global_feats`` (B, C) to ``descriptor`` (B, channels) and ``logits`` (B, K)."""
         descriptor = self.embed(features["global_feats"])
         return {"descriptor": descriptor, "logits": self.classifier(self.dropout(descriptor))}
 
     def loss(self, features: HeadOutput, batch: Batch) -> dict[str, Tensor]:
-        """Weighted label-smoothed cross-entropy of ``features['logits']`` against ``batch['label']``."""
+        """Return the weighted, smoothed cross-entropy of the logits against ``batch['label']``."""
         loss = smoothed_cross_entropy(features["logits"], batch["label"], self.smoothing)
         return {"loss_task": self.loss_weight * loss}
 

@@ -1,6 +1,4 @@
-"""The student's classifier, shown what the teacher sees (PointCMT; Yan et al., NeurIPS 2022; arXiv
-2210.04208).
-"""
+"""The student's classifier, shown what the teacher sees (PointCMT; Yan et al., 2022; arXiv 2210.04208)."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,7 +42,7 @@ class ClassifierEnhancementHead(nn.Module):
         self.loss_weight = loss_weight
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
-        """Weighted ``loss_classifier``."""
+        """Return the weighted ``loss_classifier``."""
         (task_head,) = self._task_head
         weight = task_head.classifier.weight
         seen = F.linear(self.align(teacher_descriptor(teacher, self).to(weight.dtype)), weight)

@@ -76,7 +76,7 @@ class _DescriptorHead(nn.Module):
         return self.align(features[self.student_key])
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
-        """Weighted distance of the aligned student descriptors from the teacher's."""
+        """Return the weighted distance of the aligned student descriptors from the teacher's."""
         if self.teacher_key not in teacher:
             raise ValueError(
                 f"{type(self).__name__}: the teacher has no {self.teacher_key}, but {', '.join(teacher)}"
@@ -188,7 +188,7 @@ class LogitDistillationHead(nn.Module):
         self.loss_weight = loss_weight
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
-        """Weighted ``soft_kl`` of ``features['logits']`` from the teacher's."""
+        """Return the weighted ``soft_kl`` of ``features['logits']`` from the teacher's."""
         if self.teacher_key not in teacher:
             raise ValueError(
                 f"{type(self).__name__}: this teacher has no {self.teacher_key} (was it made without labels?)"

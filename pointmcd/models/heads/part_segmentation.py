@@ -101,7 +101,7 @@ class PartSegmentationHead(nn.Module):
         return {"logits": self.classifier(x)}
 
     def _one_hot(self, label: Tensor | None, like: Tensor) -> Tensor:
-        """Categories (B,) as (B, K) rows in the dtype of ``like``."""
+        """Return categories (B,) as (B, K) rows in the dtype of ``like``."""
         if label is None:
             raise ValueError(
                 "part segmentation needs the category of each shape, in testing too: pass label (B,)"
@@ -109,7 +109,7 @@ class PartSegmentationHead(nn.Module):
         return F.one_hot(label, self.num_classes).to(like.dtype)
 
     def loss(self, features: HeadOutput, batch: Batch) -> dict[str, Tensor]:
-        """Weighted label-smoothed cross-entropy of ``features['logits']`` against ``batch['parts']`` (B, N).
+        """Return the weighted, smoothed cross-entropy of ``features['logits']`` against ``batch['parts']``.
 
         Raises:
             ValueError: The batch has no parts.
@@ -120,7 +120,7 @@ class PartSegmentationHead(nn.Module):
         return {"loss_task": self.loss_weight * loss}
 
     def predict(self, features: HeadOutput, batch: Batch) -> list[dict[str, Any]]:
-        """One dict a shape: ``part_scores`` (N, P) float32 probabilities and, where known, ``index``,
+        """Return one dict a shape: ``part_scores`` (N, P) float32 probabilities and, where known, ``index``,
         ``label`` (its category) and ``parts`` (N,) int64.
         """
         scores = features["logits"].softmax(-1).float()

@@ -21,14 +21,14 @@ def teacher_descriptor(teacher: TeacherRows, head: nn.Module) -> Tensor:
 
 
 def relative_distances(feats: Tensor) -> Tensor:
-    """Distances of all pairs of rows (B, C), in units of their mean: (B (B - 1) / 2,)."""
+    """Return the distances of all pairs of rows (B, C), in units of their mean: (B (B - 1) / 2,)."""
     first, second = torch.triu_indices(len(feats), len(feats), 1, device=feats.device)
     distance = (feats[first] - feats[second]).norm(dim=1)
     return distance / distance.mean().clamp(min=torch.finfo(distance.dtype).tiny)
 
 
 def angle_cosines(feats: Tensor) -> Tensor:
-    """Cosines of the angles at j of all triangles i, j, k of rows (B, C), i < k: (T,)."""
+    """Return the cosines of the angles at j of all triangles i, j, k of rows (B, C), i < k: (T,)."""
     edges = F.normalize(feats - feats.unsqueeze(1), dim=2)  # [j, i]: from j to i
     cosine = edges @ edges.mT
     number = torch.arange(len(feats), device=feats.device)
@@ -56,7 +56,7 @@ class RelationalDistillationHead(nn.Module):
         self.distance_weight, self.angle_weight = distance_weight, angle_weight
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
-        """Weighted ``loss_distance`` and ``loss_angle``, each where its weight is not 0."""
+        """Return the weighted ``loss_distance`` and ``loss_angle``, each where its weight is not 0."""
         target = teacher_descriptor(teacher, self)
         # in half precision distances of close shapes would be lost
         with torch.autocast(target.device.type, enabled=False):
@@ -116,7 +116,7 @@ class SimilarityDistillationHead(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def loss(self, features: PointFeatures, teacher: TeacherRows) -> dict[str, Tensor]:
-        """Weighted ``loss_similarity``; in training the batch's descriptors enter the queue afterwards."""
+        """Return the weighted ``loss_similarity``; in training the descriptors then enter the queue."""
         student = F.normalize(self.align(features["global_feats"]).to(self.queue.dtype), dim=1)
         target = F.normalize(teacher_descriptor(teacher, self).to(self.queue.dtype), dim=1)
         known = torch.cat((self.queue[: int(self.seen)], target))

@@ -40,7 +40,7 @@ class EmbeddingHead(nn.Module):
         self.text: Tensor | None = None
 
     def forward(self, features: PointFeatures) -> HeadOutput:
-        """``global_feats`` (B, C) -> ``descriptor`` (B, E) and, where there is text, ``logits`` (B, K)."""
+        """Map ``global_feats`` (B, C) to ``descriptor`` (B, E) and, given text, ``logits`` (B, K)."""
         found: HeadOutput = {"descriptor": self.align(features["global_feats"])}
         if self.text is not None:
             unit = F.normalize(found["descriptor"], dim=-1)
@@ -48,7 +48,7 @@ class EmbeddingHead(nn.Module):
         return found
 
     def loss(self, features: HeadOutput, batch: Batch) -> dict[str, Tensor]:
-        """Nothing: ``TextAlignmentHead`` teaches it."""
+        """Return nothing: ``TextAlignmentHead`` teaches it."""
         return {}
 
     def predict(self, features: HeadOutput, batch: Batch) -> list[dict[str, Any]]:
@@ -93,11 +93,9 @@ class TextAlignmentHead(nn.Module):
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature is {temperature}, needs more than 0")
-        self.cosine_weight, self.contrast_weight, self.text_weight = (
-            cosine_weight,
-            contrast_weight,
-            text_weight,
-        )
+        self.cosine_weight = cosine_weight
+        self.contrast_weight = contrast_weight
+        self.text_weight = text_weight
         self.temperature = temperature
         vectors = None
         if text is not None:
@@ -109,7 +107,7 @@ class TextAlignmentHead(nn.Module):
         self.register_buffer("text", vectors, persistent=False)
 
     def loss(self, features: PointFeatures, teacher: TeacherRows, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``loss_cosine`` and ``loss_contrast``, and ``loss_text`` where there are texts."""
+        """Return weighted ``loss_cosine`` and ``loss_contrast``, and ``loss_text`` given texts."""
         target = teacher_descriptor(teacher, self)
         # in half precision a softmax at this temperature would be too coarse
         with torch.autocast(target.device.type, enabled=False):

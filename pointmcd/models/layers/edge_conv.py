@@ -26,7 +26,7 @@ class EdgeConv(LinearNormAct):
         self.k = k
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, O)."""
+        """Map (B, N, C) to (B, N, O)."""
         neighbors = ops.knn(x, self.k)
         return self.norm.run(
             ops.edge_conv, x, neighbors, self.linear.weight, negative_slope=self.negative_slope
@@ -62,7 +62,7 @@ class EdgeMLP(nn.Module):
         self.last = LinearNormAct(channels[-2], channels[-1], negative_slope=negative_slope)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, O)."""
+        """Map (B, N, C) to (B, N, O)."""
         own, offset = self.first.linear.weight.chunk(2, 1)
         # in half precision the difference would lose most of what tells an edge's ends apart
         with torch.autocast(x.device.type, enabled=False):

@@ -66,7 +66,7 @@ class BatchNorm(_BatchNorm):
         )
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of leading dimensions will do."""
+        """Refuse nothing: any number of leading dimensions will do."""
 
 
 def synchronize(norm: _BatchNorm) -> bool:
@@ -133,7 +133,7 @@ class LinearNormAct(nn.Module):
         self.negative_slope = negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
+        """Map (..., in) to (..., out)."""
         return self.norm_act(self.linear(x))
 
     def norm_act(self, y: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class LinearNormAct(nn.Module):
         return self.norm(y, self.negative_slope)
 
     def pool(self, x: Tensor, visibility: Tensor | None = None, num_views: int = 0) -> Tensor:
-        """``ops.visibility_pool(self(x), visibility, num_views, with_global=True)``, not storing ``self(x)``.
+        """Pool ``self(x)`` by ``ops.visibility_pool``, with the maximum over all last, and never store it.
 
         Args:
             x: (B, M, in).
@@ -170,6 +170,6 @@ class LinearNormAct(nn.Module):
 
 
 def shared_mlp(*widths: int, negative_slope: float = 0.0) -> nn.Sequential:
-    """``LinearNormAct`` layers from each width to the next, on rows (..., widths[0]) -> (..., widths[-1])."""
+    """Make ``LinearNormAct`` layers from each width to the next, for rows (..., widths[0])."""
     layers = (LinearNormAct(i, o, negative_slope=negative_slope) for i, o in pairwise(widths))
     return nn.Sequential(*layers)

@@ -49,7 +49,7 @@ class VAFP(nn.Module):
     def pool_hidden(
         self, hidden: Tensor, fusion: LinearNormAct, visibility: Tensor, point_index: Tensor | None = None
     ) -> Tensor:
-        """``forward(fusion(hidden), ..., with_global=True)`` without ever storing ``fusion(hidden)``.
+        """Return ``forward(fusion(hidden), ..., with_global=True)`` without ever storing ``fusion(hidden)``.
 
         For features that feed pools only; several times faster.
 

@@ -27,7 +27,7 @@ _DECODER = ("head.first", "head.rest.1", "head.rest.3")  # between them dropout
 
 
 def _convolutions(layers: dict[str, str]) -> dict[str, str]:
-    """Layers of a 1x1 convolution and a batch norm."""
+    """Return the layers of a 1x1 convolution and a batch norm."""
     return {
         **{f"{name}.conv": f"{ours}.linear" for name, ours in layers.items()},
         **{f"{name}.bn": f"{ours}.norm" for name, ours in layers.items()},

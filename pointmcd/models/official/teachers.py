@@ -4,7 +4,7 @@ from typing import Any
 
 
 def _mobilenetv2() -> dict[str, str]:
-    """Torchvision's MobileNetV2 is a flat list of blocks, timm's has them in stages."""
+    """Rename a flat list of blocks, as torchvision's MobileNetV2 has them, to timm's stages."""
     names = {
         "cnn_backbone.0.0": "trunk.conv_stem",
         "cnn_backbone.0.1": "trunk.bn1",
@@ -40,7 +40,7 @@ def _encoder(prefix: str = "") -> dict[str, str]:
 
 
 def _layers(names: dict[str, str], weight: str) -> dict[str, str]:
-    """Layers of a weight (``linear`` or ``conv``) and a batch norm."""
+    """Return the layers of a weight (``linear`` or ``conv``) and a batch norm."""
     return {
         f"{name}.{part}": f"decoder.{ours}.{own}"
         for name, ours in names.items()

@@ -56,11 +56,11 @@ class AutoencoderTeacher(PyramidTeacher):
         self._start()
 
     def loss(self, features: ViewFeatures, batch: Batch) -> dict[str, Tensor]:
-        """Mean absolute error of the pixels of ``batch['views']``."""
+        """Return the mean absolute error of the pixels of ``batch['views']``."""
         return {"loss_reconstruction": self._error(features, batch["views"]).mean()}
 
     def predict(self, features: ViewFeatures, batch: Batch) -> list[dict[str, Any]]:
-        """One dict a shape: ``reconstruction_l1``, the mean absolute error of its views' pixels in 0..1."""
+        """Return one dict a shape: ``reconstruction_l1``, the mean absolute error of its pixels in 0..1."""
         return [
             {"reconstruction_l1": float(row.mean())} for row in self._error(features, batch["views"]).detach()
         ]

@@ -38,8 +38,7 @@ class ImageTeacher(BaseModel):
     ``normalization``, ``input_size``) is part of a checkpoint; loading one that disagrees with the config is
     an error. Only what the config leaves to timm does the checkpoint decide.
 
-    A subclass gives ``features``, ``loss``, ``predict`` and ``_load_timm``, and ends its construction with
-    ``_start``.
+    A subclass gives ``features``, ``loss``, ``predict`` and ``_load_timm``, and calls ``_start`` last.
 
     Args:
         build: Makes the trunk of a name, ``pretrained`` or not, and further options.
@@ -116,7 +115,7 @@ class ImageTeacher(BaseModel):
         raise NotImplementedError
 
     def forward(self, mode: str = "tensor", **batch: Unpack[Batch]) -> Any:
-        """One pass over a batch (``pointmcd.batch.Batch``).
+        """Run one pass over a batch (``pointmcd.batch.Batch``).
 
         Args:
             mode: ``loss`` gives a dict of losses, ``predict`` one dict a shape, ``tensor`` the features.
@@ -233,13 +232,13 @@ class PyramidTeacher(ImageTeacher):
 
 
 def teacher_rows(features: ViewFeatures) -> TeacherRows:
-    """Of a teacher's features those that students learn from."""
+    """Return those of a teacher's features that students learn from."""
     rows = {name: value for name, value in features.items() if name in TeacherRows.__annotations__}
     return cast(TeacherRows, rows)
 
 
 def encode_settings(settings: dict[str, Any]) -> Tensor:
-    """JSON as bytes: a buffer goes wherever a state dict goes and needs no pickle."""
+    """Return JSON as bytes: a buffer goes wherever a state dict goes and needs no pickle."""
     return torch.tensor(list(json.dumps(settings, sort_keys=True).encode()), dtype=torch.uint8)
 
 

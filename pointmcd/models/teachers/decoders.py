@@ -108,5 +108,5 @@ class PartDecoder(nn.Module):
 
 
 def _resized(x: Tensor, size: int) -> Tensor:
-    """(B, C, h, h) -> (B, C, size, size), bilinear between the corners' centres, as the official decoders."""
+    """Map (B, C, h, h) to (B, C, size, size), bilinear with aligned corners, as the official decoders."""
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=True)

@@ -101,7 +101,7 @@ class FrozenTrunk(nn.Module):
 
     @torch.no_grad()
     def forward(self, views: Tensor) -> Tensor:
-        """Pooled features (B, v, C) of views (B, v, 3, H, H), uint8 or floats in 0..1."""
+        """Return pooled features (B, v, C) of views (B, v, 3, H, H), uint8 or floats in 0..1."""
         return self.network(self.images(views)).unflatten(0, views.shape[:2])
 
     @torch.no_grad()
@@ -112,12 +112,12 @@ class FrozenTrunk(nn.Module):
         )
 
     def weights_sha256(self) -> str:
-        """SHA-256 over the network's weights, in hexadecimal."""
+        """Return the SHA-256 over the network's weights, in hexadecimal."""
         return state_sha256(self.network)
 
 
 def state_sha256(network: nn.Module) -> str:
-    """SHA-256 over a network's weights, in hexadecimal."""
+    """Return the SHA-256 over a network's weights, in hexadecimal."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode() + tensor.contiguous().cpu().numpy().tobytes())

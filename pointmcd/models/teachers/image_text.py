@@ -127,12 +127,12 @@ class ImageTextModel(nn.Module):
         return TextVectors(list(names), vectors, list(templates), self.name, self.weights_sha256())
 
     def weights_sha256(self) -> str:
-        """SHA-256 over the weights of both encoders, in hexadecimal."""
+        """Return the SHA-256 over the weights of both encoders, in hexadecimal."""
         return state_sha256(self.network)
 
 
 def import_open_clip() -> ModuleType:
-    """open_clip, after ``mend_torchvision``.
+    """Import open_clip, after ``mend_torchvision``.
 
     Raises:
         ValueError: It is not installed.

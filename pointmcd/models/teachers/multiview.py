@@ -84,12 +84,12 @@ class MultiViewTeacher(ImageTeacher):
         }
 
     def loss(self, features: ViewFeatures, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of the shape's logits and of each view's against ``batch['label']`` (B,)."""
+        """Return cross-entropy of the shape's logits and of each view's against ``batch['label']`` (B,)."""
         view_logits = features["view_logits"]
         labels = batch["label"].unsqueeze(1).expand(-1, view_logits.shape[1])
         view_loss = smoothed_cross_entropy(view_logits, labels, self.head.smoothing)
         return {**self.head.loss(features, batch), "loss_view": view_loss}
 
     def predict(self, features: ViewFeatures, batch: Batch) -> list[dict[str, Any]]:
-        """One dict a shape, as ``ClassificationHead``."""
+        """Return one dict a shape, as ``ClassificationHead``."""
         return self.head.predict(features, batch)

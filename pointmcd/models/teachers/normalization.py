@@ -18,7 +18,7 @@ OF_TIMM = "timm"
 
 
 def statistics(normalization: str, network: nn.Module) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each colour of images in 0..1, as a network takes them.
+    """Return the mean and standard deviation of each colour of images in 0..1, as a network takes them.
 
     Args:
         normalization: One of ``NORMALIZATIONS``, or ``timm``.
@@ -54,7 +54,7 @@ def _timm_says(network: nn.Module, given: str, remedy: str) -> dict[str, Any]:
 
 
 def in_unit_range(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Images of any shape, bytes or floats in 0..1, as floats in 0..1."""
+    """Return images of any shape, bytes or floats in 0..1, as floats in 0..1."""
     return images.to(dtype) if images.is_floating_point() else images.to(dtype) / 255
 
 
@@ -66,7 +66,7 @@ def seen_by(
     input_size: int = 0,
     enlarge_only: bool = False,
 ) -> Tensor:
-    """Images (B, 3, H, W), uint8 or floats in 0..1, resized and normalised, in the type of its weights.
+    """Resize and normalise images (B, 3, H, W), uint8 or floats in 0..1, in the type of its weights.
 
     Args:
         network: Which is to see them.

@@ -58,7 +58,7 @@ class PartSegmentationTeacher(PyramidTeacher):
         self._start()
 
     def loss(self, features: ViewFeatures, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy against ``batch['part_views']`` (B, v, H, W), given ``batch['label']`` (B,)."""
+        """Return cross-entropy against ``batch['part_views']``, given the categories ``batch['label']``."""
         logits = self.part_logits(features, batch)
         loss = F.cross_entropy(logits.flatten(0, 1), batch["part_views"].flatten(0, 1))
         return {"loss_parts": loss}
@@ -68,7 +68,7 @@ class PartSegmentationTeacher(PyramidTeacher):
         return [{"part_views": parts} for parts in self.part_logits(features, batch).argmax(2)]
 
     def part_logits(self, features: ViewFeatures, batch: Batch) -> Tensor:
-        """Logits (B, v, P + 1, H, W) of ``batch['views']``, given the categories ``batch['label']`` (B,)."""
+        """Return logits (B, v, P + 1, H, W) of ``batch['views']``, by the categories ``batch['label']``."""
         views = batch["views"]
         category = batch["label"].repeat_interleave(views.shape[1])
         logits = self.decoder(features["levels"], category, views.shape[-1])

@@ -17,7 +17,7 @@ from pointmcd.models.teachers.vgg import VGG11Attention
 
 
 def import_timm() -> ModuleType:
-    """timm, after ``mend_torchvision``."""
+    """Import timm, after ``mend_torchvision``."""
     mend_torchvision()
     import timm
 
@@ -48,10 +48,10 @@ class FeatureInfo(Protocol):
     """What timm says of a pyramid, one number a level, finest first."""
 
     def channels(self) -> list[int]:
-        """Widths of the levels."""
+        """Return the widths of the levels."""
 
     def reduction(self) -> list[int]:
-        """Strides of the levels."""
+        """Return the strides of the levels."""
 
 
 def build_trunk(name: str, pretrained: bool = False, **options: Any) -> TimmNetwork:
@@ -200,7 +200,7 @@ class TimmPyramid(nn.Module):
         self.embed = LinearNormAct(self.body.feature_info.channels()[-1], channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) -> levels (B, C, H / stride, W / stride)."""
+        """Map images (B, 3, H, W) to levels (B, C, H / stride, W / stride)."""
         levels = self.body(images)
         if getattr(self.body, "output_fmt", "NCHW") == "NHWC":  # networks of rows, such as Swin
             levels = [level.permute(0, 3, 1, 2) for level in levels]

@@ -89,7 +89,7 @@ class VGG11Attention(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) -> levels (B, 128, H / 2, W / 2) to (B, 512, H / 16, W / 16)."""
+        """Map images (B, 3, H, W) to levels (B, 128, H / 2, W / 2) to (B, 512, H / 16, W / 16)."""
         levels, x = [], images
         for number, layer in enumerate(self.features):
             x = layer(x)

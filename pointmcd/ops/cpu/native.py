@@ -73,7 +73,7 @@ def _call(name: str, dtype: torch.dtype, *args: Tensor | int | float | None) -> 
 
 
 def _pointer(tensor: Tensor) -> int:
-    """Where the numbers are that a kernel takes to be dense: a last guard against foreign memory."""
+    """Return where the numbers are that a kernel takes to be dense: a last guard against foreign memory."""
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
         raise RuntimeError(f"a C++ kernel got a tensor on {tensor.device} of strides {tensor.stride()}")
     return tensor.data_ptr()

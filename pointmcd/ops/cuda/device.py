@@ -122,7 +122,7 @@ def run(
 
 @atexit.register
 def _release() -> None:
-    """Lets go of everything while the driver is still there."""
+    """Let go of everything while the driver is still there."""
     _function.cache_clear()
     _module.cache_clear()
     _streams.clear()

@@ -65,14 +65,14 @@ def pool_scatter(
 
 
 def _by_destination(to: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Entries sorted by the row that they go to; where each of ``count`` rows begins, and the last ends."""
+    """Return entries sorted by the row that they go to, and where each of ``count`` rows begins."""
     narrow = torch.int32 if count < 2**31 else torch.int64
     to, order = torch.sort(to.flatten().to(narrow), stable=True)
     return order, torch.searchsorted(to, torch.arange(count + 1, dtype=narrow, device=to.device))
 
 
 def _sum_rows(table: Tensor, index: Tensor, value: Tensor | None, starts: Tensor) -> Tensor:
-    """Row r: the sum over e in [starts[r], starts[r + 1]) of value[e] * table[index[e]]."""
+    """Return as row r the sum over e in [starts[r], starts[r + 1]) of value[e] * table[index[e]]."""
     rows, channels = len(starts) - 1, table.shape[1]
     index, out = index.contiguous().flatten(), table.new_empty(rows, channels)
     factor = index if value is None else value.contiguous()  # of the first nothing is read

@@ -37,14 +37,14 @@ def contiguous(dtype: torch.dtype, *tensors: Tensor) -> list[Tensor]:
 
 
 def width_of(channels: int, *tensors: Tensor) -> int:
-    """Channels to a load of 16 bytes, or 1 where the tensors' rows do not start at a multiple of it."""
+    """Return channels to a load of 16 bytes, or 1 where rows of the tensors start elsewhere."""
     width = 16 // max(t.element_size() for t in tensors)
     aligned = channels % width == 0 and all(t.data_ptr() % 16 == 0 for t in tensors)
     return width if aligned else 1
 
 
 def lanes_of(channels: int, width: int) -> int:
-    """Threads to a row: a power of two, at most a block."""
+    """Return threads to a row: a power of two, at most a block."""
     return min(THREADS, 1 << (max(ceil(channels, width), 1) - 1).bit_length())
 
 

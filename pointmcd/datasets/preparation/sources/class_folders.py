@@ -107,11 +107,11 @@ class ClassFolders(Source):
         self.part_names, self.class_parts = self.numbers.names, self.numbers.class_parts
 
     def is_shape(self, path: Path) -> bool:
-        """Whether a file is one of the shapes, by its name."""
+        """Return whether a file is one of the shapes, by its name."""
         return path.suffix.lower() in self.suffixes and not path.name.startswith(".")
 
     def _files(self, class_folder: Path) -> list[tuple[str, Path]]:
-        """(split, file) of every shape of a class; the split is empty where the folder has none.
+        """Return (split, file) of every shape of a class; the split is empty where the folder has none.
 
         Raises:
             SourceError: a shape is no file, and would never end.
@@ -211,7 +211,7 @@ def which_unlabelled(text: str) -> str | bool:
 
 
 def class_root(folder: Path) -> Path:
-    """Descends through folders that hold one folder, as unpacked archives have, to the class folders."""
+    """Descend through folders that hold one folder, as unpacked archives have, to the class folders."""
     while len(inner := visible_folders(folder)) == 1:
         # One class alone has nothing but splits inside; a class may well be called "train".
         if all(below.name.lower() in SPLITS for below in visible_folders(inner[0])):
@@ -225,7 +225,7 @@ def class_root(folder: Path) -> Path:
 def drawn_split(
     files: list[tuple[str, Path]], class_name: str, fraction: float, seed: int
 ) -> list[tuple[str, Path]]:
-    """Draws the test shapes of one class, whatever the other classes are."""
+    """Draw the test shapes of one class, whatever the other classes are."""
     class_seed = int.from_bytes(hashlib.sha256(class_name.encode()).digest()[:4])
     order = np.random.default_rng([seed, class_seed]).permutation(len(files))
     test = set(order[: round(fraction * len(files))].tolist())

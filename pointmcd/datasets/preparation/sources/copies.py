@@ -49,12 +49,8 @@ class CopiedSource(Source):
 
     def __init__(self, source: Source, settings: CopySettings, up: str, seed: int) -> None:
         self.source, self.settings, self.raw_up, self.seed = source, settings, up, seed
-        self.surfaces, self.normals, self.rig, self.up = (
-            source.surfaces,
-            source.normals,
-            source.rig,
-            source.up,
-        )
+        self.surfaces, self.normals = source.surfaces, source.normals
+        self.rig, self.up = source.rig, source.up
         self.class_names, self.part_names = source.class_names, source.part_names
         self.class_parts = source.class_parts
         train = [item for item in source.items if item.split == "train"]
@@ -75,7 +71,7 @@ class CopiedSource(Source):
         return transformed(shape, self.matrix(name, int(number), up))
 
     def matrix(self, name: str, number: int, up: str) -> NDArray[np.float64]:
-        """(3, 3) what a copy's coordinates are multiplied by: a turn about the up axis, then a stretch."""
+        """Return the matrix (3, 3) of a copy: a turn about the up axis, then a stretch."""
         # here, as `shape` imports the sources
         from pointmcd.datasets.preparation.shape import shape_seed
 

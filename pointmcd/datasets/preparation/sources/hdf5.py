@@ -50,7 +50,7 @@ def open_hdf5(path: Path, arrays: Mapping[str, tuple]) -> Iterator["h5py.File"]:
 
 
 def read_labels(path: Path, arrays: Mapping[str, tuple], classes: int) -> np.ndarray:
-    """(S,) int64, the ``label`` of each shape of a file, whose ``arrays`` are checked as by ``open_hdf5``.
+    """Return the ``label`` of each shape of a file, (S,) int64; ``open_hdf5`` checks ``arrays``.
 
     Raises:
         SourceError: as ``open_hdf5``, or a label is none of 0 to ``classes`` - 1.

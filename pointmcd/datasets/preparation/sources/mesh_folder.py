@@ -59,7 +59,7 @@ class MeshFolder(ClassFolders):
 
 
 def read_parts(path: Path) -> np.ndarray:
-    """(F,) int64 parts of a mesh's faces, from a text of one integer a face, none of them negative.
+    """Return (F,) int64 parts of a mesh's faces, from a text of one integer a face, none of them negative.
 
     Raises:
         MeshError: the file is missing or is no such text.

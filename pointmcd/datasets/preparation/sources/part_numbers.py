@@ -116,7 +116,7 @@ class PartNumbers:
 
 
 def _words(line: str, classes: Iterable[str]) -> tuple[str, str, str]:
-    """Category, number and name of a line; both names may hold blanks."""
+    """Return category, number and name of a line; both names may hold blanks."""
     for category in sorted(classes, key=len, reverse=True):
         if line.startswith(category) and line[len(category) :][:1].isspace():
             number, *name = line[len(category) :].split(None, 1)

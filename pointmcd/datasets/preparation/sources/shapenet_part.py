@@ -120,7 +120,7 @@ class ShapeNetPart(Source):
         self.items = [item for split in LISTS for item in self._stored(split)]
 
     def _categories(self) -> dict[str, str]:
-        """Synsets by names, as ``synsetoffset2category.txt`` has them."""
+        """Return synsets by names, as ``synsetoffset2category.txt`` has them."""
         path = self.root / CATEGORY_FILE
         rows = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
         if not rows or any(len(row) != 2 for row in rows):
@@ -139,7 +139,7 @@ class ShapeNetPart(Source):
         return Shape(points=points, normals=normals, point_parts=self.numbers.of(item.label, parts))
 
     def _read(self, item: Item) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Points, normals where there are some, and parts as the files number them."""
+        """Return points, normals where there are some, and parts as the files number them."""
         if self.first_form:
             points = read_rows(self.root / item.file, "x y z")
             labels = Path(item.file.replace("/points/", "/points_label/", 1)).with_suffix(".seg")
@@ -191,7 +191,7 @@ class ShapeNetPart(Source):
         return entries
 
     def _check_order(self) -> None:
-        """Refuses HDF5 files whose labels or parts are numbered otherwise, where they say how."""
+        """Refuse HDF5 files whose labels or parts are numbered otherwise, where they say how."""
         synsets = [synset for synset, _ in CATEGORIES.values()]
         path = self.root / "all_object_categories.txt"
         if path.is_file() and path.read_text("utf-8").split()[1::2] != synsets:
@@ -214,7 +214,7 @@ class ShapeNetPart(Source):
 
 
 def official_numbers(first: int | None = None) -> PartNumbers:
-    """ShapeNetPart's 50 parts; numbered 0 to 49 in the files, or in each category from ``first``."""
+    """Return ShapeNetPart's 50 parts; numbered 0 to 49 in the files, or in each category from ``first``."""
     parts, start = {}, 0
     for name, (_, count) in CATEGORIES.items():
         parts[name] = {(start if first is None else first) + part: str(part) for part in range(count)}

@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
 
 def walk(folder: Path) -> Iterator[Found]:
-    """All files beneath a folder. A link to a folder that it lies in is not followed.
+    """Return all files beneath a folder. A link to a folder that it lies in is not followed.
 
     Raises:
         SourceError: There is something that is neither a file nor a folder, and would never end.
@@ -52,12 +52,12 @@ def _walk(root: Path, within: Path, above: tuple[tuple[int, int], ...], linked: 
 
 
 def visible_folders(folder: Path) -> list[Path]:
-    """Subfolders, without hidden ones and without what macOS adds to archives."""
+    """Return subfolders, without hidden ones and without what macOS adds to archives."""
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
 def first_rank() -> bool:
-    """Whether this is the first of the processes that torchrun started, or the only one."""
+    """Return whether this is the first of the processes that torchrun started, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -37,7 +37,7 @@ CATEGORIES = {
 def generate(
     category: str, rng: np.random.Generator, yaw_deg: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws one shape of a category (a key of ``CATEGORIES``).
+    """Draw one shape of a category (a key of ``CATEGORIES``).
 
     Args:
         yaw_deg: the shape is turned about z by an angle drawn from [-yaw_deg, yaw_deg], in degrees.
@@ -52,7 +52,7 @@ def generate(
 
 
 def deform(vertices: np.ndarray, rng: np.random.Generator, yaw_deg: float) -> np.ndarray:
-    """Stretches, tapers, bends and turns a whole shape (V, 3); the up axis stays up."""
+    """Stretch, taper, bend and turn a whole shape (V, 3); the up axis stays up."""
     low, high = vertices.min(0), vertices.max(0)
     center, height = (low + high) / 2, high[2] - low[2]
     points = (vertices - center) * rng.uniform(0.87, 1.15, 3)

@@ -68,7 +68,7 @@ def _posts(
     section: np.ndarray,
     level: float | None,
 ) -> Iterator[Part]:
-    """Legs under ``tops`` (3 or 4, 2): straight, splayed or bowed, with stretchers at ``level`` if any."""
+    """Make legs under ``tops`` (3 or 4, 2): straight, splayed or bowed, with stretchers at ``level``."""
     outwards = np.sign(tops)
     splay, bow = rng.choice([(0, 0), (rng.uniform(0.05, 0.2), 0), (0, rng.uniform(-0.08, 0.08))])
     taper = (rng.uniform(0.5, 1.0), 1.0)

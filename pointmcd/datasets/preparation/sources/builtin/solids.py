@@ -43,7 +43,7 @@ def polygon(sides: int, turn: float = 0.0) -> np.ndarray:
 
 
 def lathe(profile: ArrayLike, section: np.ndarray) -> np.ndarray:
-    """Scales ``section`` (S, 2) along a ``profile`` (R, 2) of radius and height.
+    """Scale ``section`` (S, 2) along a ``profile`` (R, 2) of radius and height.
 
     A profile may turn round and come back lower, as the wall of a bowl does; radius 0 closes it to a point.
     """
@@ -80,7 +80,7 @@ def block(center: ArrayLike, size: ArrayLike, bevel: float = 0.0, roundness: flo
 def sweep(
     path: ArrayLike, section: np.ndarray, scale: ArrayLike = 1.0, side: ArrayLike = (1, 0, 0)
 ) -> np.ndarray:
-    """Carries ``section`` (S, 2) along ``path`` (R, 3): legs, rails, handles and spouts.
+    """Carry ``section`` (S, 2) along ``path`` (R, 3): legs, rails, handles and spouts.
 
     Args:
         scale: one factor, or (R,) factors along the path.
@@ -114,7 +114,7 @@ def bar(
 
 
 def bezier(control: ArrayLike, count: int = 12) -> np.ndarray:
-    """``count`` points of the Bezier curve of ``control`` points (K, D), both ends included."""
+    """Return ``count`` points of the Bezier curve of ``control`` points (K, D), both ends included."""
     points = np.asarray(control, float)[:, None]
     t = np.linspace(0, 1, count)[:, None]
     while len(points) > 1:  # de Casteljau

@@ -49,7 +49,7 @@ def desk(rng: np.random.Generator) -> Iterator[Part]:
 def _fronts(
     rng: np.random.Generator, center: np.ndarray, size: Size, columns: int, rows: int, part: str, handle: str
 ) -> Iterator[Part]:
-    """Drawers or doors on the -y face of a box, with gaps between them and a handle each.
+    """Make drawers or doors on the -y face of a box, with gaps between them and a handle each.
 
     Args:
         center: of the box, (3,).

@@ -62,7 +62,7 @@ def _tall(rng: np.random.Generator, height: float) -> np.ndarray:
 
 
 def _open(profile: np.ndarray, thickness: float) -> np.ndarray:
-    """Follows a profile up and comes back down inside, ``thickness`` away: a vessel that is open above."""
+    """Follow a profile up and come back down inside, ``thickness`` away: a vessel that is open above."""
     inner = profile[::-1] - (thickness, 0)
     inner[:, 1] = np.maximum(inner[:, 1], profile[0, 1] + thickness)
     return np.vstack([profile, inner])
