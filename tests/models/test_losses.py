@@ -1,11 +1,18 @@
 """Losses against their formulas."""
 
 import math
+from itertools import permutations
 
 import pytest
 import torch
 
-from pointmcd.models.losses import DISTANCES, descriptor_distance, smoothed_cross_entropy, soft_kl
+from pointmcd.models.losses import (
+    DISTANCES,
+    descriptor_distance,
+    earth_mover_distance,
+    smoothed_cross_entropy,
+    soft_kl,
+)
 
 
 def test_smoothed_cross_entropy_is_the_explicit_sum():
@@ -70,3 +77,18 @@ def test_weighted_kl_by_hand():
     assert soft_kl(student, teacher, weight=torch.zeros(2)) == 0
     half = 0.5 * soft_kl(student[:1], teacher[:1], 2.0) + 0.5 * soft_kl(student[1:], teacher[1:], 2.0)
     torch.testing.assert_close(soft_kl(student, teacher, 2.0), half)
+
+
+def test_earth_movers_take_the_best_of_all_assignments():
+    torch.manual_seed(0)
+    first, second = torch.randn(3, 5, 3).double(), torch.randn(3, 5, 3).double()
+    found = [
+        min((one - other[list(order)]).norm(dim=1).mean() for order in permutations(range(5)))
+        for one, other in zip(first, second, strict=True)
+    ]
+    torch.testing.assert_close(earth_mover_distance(first, second), torch.stack(found).mean())
+    assert torch.autograd.gradcheck(earth_mover_distance, (first.requires_grad_(), second.requires_grad_()))
+    same = earth_mover_distance(first, first.detach()[:, torch.randperm(5)])
+    same.backward()
+    assert same.item() == 0
+    assert first.grad.isfinite().all()

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from pointmcd.models.heads import (
     ClassificationHead,
     ClassifierEnhancementHead,
+    FeatureEnhancementHead,
     RelationalDistillationHead,
     SimilarityDistillationHead,
 )
 from pointmcd.models.heads.relations import angle_cosines, relative_distances
+from pointmcd.models.losses import earth_mover_distance
 from pointmcd.registry import MODELS
 
 
@@ -163,6 +165,47 @@ def test_gradients_of_both_sides_and_weights_that_are_not_its_own():
 
     inputs = torch.randn(3, 4).double().requires_grad_(), torch.randn(4, 5).double().requires_grad_()
     assert torch.autograd.gradcheck(loss, inputs)
+
+
+def enhancement(points=4):
+    head = FeatureEnhancementHead(3, 5, num_points=points, channels=6, loss_weight=2.0, generator_weight=3.0)
+    teacher = {"descriptor": torch.randn(2, 5).double()}
+    return head.double().eval(), teacher, {"points": torch.randn(2, 7, 3).double()}
+
+
+def test_one_generator_makes_points_of_both():
+    """Its own distance is from the first points of the shape, wherever augmentation has put them."""
+    head, teacher, batch = enhancement()
+    feats = torch.randn(2, 3).double()
+    made = head.generator(teacher["descriptor"])
+    of_points = head.generator(head.align(feats))
+    cloud = batch["points"][:, :4]
+    cloud = cloud - cloud.mean(1, keepdim=True)
+    cloud = cloud / cloud.norm(dim=2).amax(1)[:, None, None]
+    losses = head.loss({"global_feats": feats}, teacher, batch)
+    torch.testing.assert_close(losses["loss_generator"], 3 * earth_mover_distance(made, cloud))
+    torch.testing.assert_close(losses["loss_feature"], 2 * earth_mover_distance(of_points, made))
+    moved = {"points": 2 * batch["points"] + 1}
+    torch.testing.assert_close(head.loss({"global_feats": feats}, teacher, moved), losses)
+    same = {"points": torch.ones(2, 7, 3).double()}
+    assert head.loss({"global_feats": feats}, teacher, same)["loss_generator"].isfinite()
+    with pytest.raises(ValueError, match="makes 8 points, but the shapes have 7"):
+        FeatureEnhancementHead(3, 5, num_points=8).loss({"global_feats": feats}, teacher, batch)
+
+
+def test_the_student_moves_its_feature_and_not_the_generator():
+    head, teacher, batch = enhancement()
+    feats = torch.randn(2, 3).double().requires_grad_()
+
+    def loss(feats):
+        return head.loss({"global_feats": feats}, teacher, batch)["loss_feature"]
+
+    assert torch.autograd.gradcheck(loss, feats)
+    loss(feats).backward()
+    assert all(parameter.grad is None for parameter in head.generator.parameters())
+    assert all(parameter.grad is not None for parameter in head.align.parameters())
+    head.loss({"global_feats": feats.detach()}, teacher, batch)["loss_generator"].backward()
+    assert all(parameter.grad is not None for parameter in head.generator.parameters())
 
 
 def test_a_copied_model_shows_its_own_classifier():

@@ -9,6 +9,7 @@ from pointmcd.models.heads.distillation import (
     PointLogitDistillationHead,
     ViewDistillationHead,
 )
+from pointmcd.models.heads.feature_enhancement import FeatureEnhancementHead
 from pointmcd.models.heads.part_segmentation import PartSegmentationHead
 from pointmcd.models.heads.relations import RelationalDistillationHead, SimilarityDistillationHead
 from pointmcd.models.heads.text_alignment import EmbeddingHead, TextAlignmentHead
@@ -18,6 +19,7 @@ __all__ = [
     "ClassifierEnhancementHead",
     "DescriptorDistillationHead",
     "EmbeddingHead",
+    "FeatureEnhancementHead",
     "LogitDistillationHead",
     "PartSegmentationHead",
     "PointDistillationHead",

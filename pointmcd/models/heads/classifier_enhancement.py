@@ -17,8 +17,8 @@ class ClassifierEnhancementHead(nn.Module):
     of the points: PointCMT's classifier enhancement (section 3.3).
 
     As in its release the divergence has a gradient on both sides, so that the classifier learns from images
-    too; the rest of PointCMT, feature enhancement by a generator of points, is not here. The descriptor is
-    projected to the width of the classifier's input; the release has images and points of one width.
+    too; the rest of PointCMT is ``FeatureEnhancementHead``. The descriptor is projected to the width of the
+    classifier's input; the release has images and points of one width.
 
     Args:
         in_channels: C of the backbone; given by the model, of no use here.
