@@ -125,7 +125,7 @@ def model_folder(tmp_path_factory):
         "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
     }
     (folder / "open_clip_config.json").write_text(json.dumps(settings))
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     network = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder
@@ -149,6 +149,7 @@ def test_image_and_text_are_those_of_the_model(model_folder):
     assert text.weights_sha256 == model.weights_sha256()
     random = ImageTextModel(str(model_folder), "random")
     assert random.weights_sha256() != model.weights_sha256()
+    assert random.weights_sha256() == ImageTextModel(str(model_folder), "random").weights_sha256()
     assert not any(parameter.requires_grad for parameter in model.train().parameters())
     for templates in ([], ["a shape"], ["{} {}"]):
         with pytest.raises(ValueError, match=r"a template has one \{\}"):
@@ -174,6 +175,10 @@ def test_models_that_are_none(model_folder, tmp_path):
     settings["model_cfg"]["text_cfg"] = {"hf_model_name": "somebody/network"}
     (folder / "open_clip_config.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match="names a network outside the folder"):
+        ImageTextModel(str(folder))
+    settings["model_cfg"]["text_cfg"] = {"hf_tokenizer_name": "somebody/words", "width": 16, "heads": 2}
+    (folder / "open_clip_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=r"cannot be built \(.*\); (pip install|without a connection)"):
         ImageTextModel(str(folder))
     (folder / "open_clip_config.json").write_text("{}")
     with pytest.raises(ValueError, match="describes no text_cfg and vision_cfg"):

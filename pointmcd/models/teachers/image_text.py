@@ -31,7 +31,7 @@ TEMPLATES = (
     "a point cloud of a {}.",
 )
 """What is said of a name unless something else is given; written down once, and chosen on no data."""
-RANDOM = "random"
+RANDOM, HUB = "random", "hf-hub:"
 CONFIG, WEIGHTS = "open_clip_config.json", ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """Files of a model on the Hub, in a folder."""
 TEXTS_AT_A_TIME = 256
@@ -41,11 +41,12 @@ class ImageTextModel(nn.Module):
     """An image encoder and a text encoder with one space, never trained here.
 
     Args:
-        model: A name of open_clip's (``ViT-B-32-quickgelu``, ``ViT-B-16-SigLIP2`` ...), or a folder as the
-            Hub holds it: ``hf download timm/vit_base_patch32_clip_224.openai --local-dir FOLDER``.
+        model: A name of open_clip's (``ViT-B-32-quickgelu``, ``ViT-B-16-SigLIP2`` ...), a repository of the
+            Hub (``hf-hub:timm/vit_base_patch32_clip_224.openai``), or a folder that holds what it does:
+            ``hf download timm/vit_base_patch32_clip_224.openai --local-dir FOLDER``.
         weights: A ``.safetensors`` or ``.pth`` file with the weights as open_clip names them, a tag of
-            open_clip's (``openai``, ``laion2b_s34b_b79k``: a download), or ``random`` for a control. None
-            takes those that lie in the folder.
+            open_clip's (``openai``, ``laion2b_s34b_b79k``: a download), or ``random`` for a control, the same
+            each time. None takes those of the repository or the folder.
 
     Attributes:
         settings: What image embeddings depend on, plain values.
@@ -65,6 +66,8 @@ class ImageTextModel(nn.Module):
             _check_folder(folder)
             if weights is None:
                 weights = next((str(folder / one) for one in WEIGHTS if (folder / one).is_file()), None)
+        elif model.startswith(HUB):
+            weights = weights or HUB
         elif model not in (known := open_clip.list_models()):
             raise ValueError(
                 f"open_clip {open_clip.__version__} has no model {model!r} among its {len(known)}, and there "
@@ -77,8 +80,7 @@ class ImageTextModel(nn.Module):
             )
         source = model if folder is None else f"local-dir:{folder}"
         with _quiet():
-            self.network = _build(open_clip, source, weights)
-            self._tokenize = open_clip.get_tokenizer(source)
+            self.network, self._tokenize = _build(open_clip, source, weights)
         known_of_images = self.network.visual.preprocess_cfg
         size = known_of_images["size"]
         self.name = model if folder is None else folder.resolve().name
@@ -145,30 +147,37 @@ def import_open_clip() -> ModuleType:
     return open_clip
 
 
-def _build(open_clip: ModuleType, source: str, weights: str) -> nn.Module:
-    """Return the network with its weights; a file of them is read as data alone."""
-    from_hub = weights != RANDOM and not Path(weights).is_file()
-    if from_hub and weights not in open_clip.list_pretrained_tags_by_model(source):
+def _build(open_clip: ModuleType, source: str, weights: str) -> tuple[nn.Module, Any]:
+    """Return the network with its weights, and its tokenizer; a file of weights is read as data alone."""
+    fetched = weights != RANDOM and not Path(weights).is_file()
+    if fetched and weights not in (HUB, *open_clip.list_pretrained_tags_by_model(source)):
         raise ValueError(f"{weights} is neither a file of weights nor a tag of {source}")
     try:
-        with no_waiting_for_the_hub():
+        with no_waiting_for_the_hub(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             network = open_clip.create_model(
                 source,
-                pretrained=weights if from_hub else None,
-                load_weights=from_hub,
+                pretrained=weights if fetched and weights != HUB else None,
+                load_weights=fetched,
+                require_pretrained=fetched,
                 pretrained_text=False,
             )
+            tokenizer = open_clip.get_tokenizer(source)
     except Exception as error:  # of whatever library makes the connection, or builds of the settings
-        raise ValueError(
-            f"{source} cannot be built ({str(error).partition(chr(10))[0]}); without a connection give a "
-            "folder as the Hub holds it (hf download REPOSITORY --local-dir FOLDER)"
-        ) from error
-    if weights != RANDOM and not from_hub:
+        lacks = isinstance(error, ModuleNotFoundError)
+        remedy = (
+            f"pip install {error.name}"  # type: ignore[attr-defined]  # transformers, of SigLIP's tokenizers
+            if lacks
+            else "without a connection give a folder (hf download REPOSITORY --local-dir FOLDER)"
+        )
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{source} cannot be built ({reason}); {remedy}") from error
+    if weights != RANDOM and not fetched:
         state = read_state_dict(weights)
         if isinstance(network, open_clip.CustomTextCLIP):
             state = open_clip.model.convert_to_custom_text_state_dict(state)
         load_weights(network, state, f"the weights of {weights} do not fit {source}")
-    return network
+    return network, tokenizer
 
 
 def _check_folder(folder: Path) -> None:
