@@ -285,7 +285,7 @@ def test_only_parts_of_students_are_buildable():
     own = {name: part for name, part in MODELS.module_dict.items() if part.__module__.startswith("pointmcd.")}
     heads = {name for name, part in own.items() if _is_part(part, "head")}
     backbones = {name for name, part in own.items() if _is_part(part, "backbone")}
-    assert heads == {"ClassificationHead", "PartSegmentationHead"}
+    assert heads == {"ClassificationHead", "EmbeddingHead", "PartSegmentationHead"}
     assert backbones == {name for name, part in own.items() if issubclass(part, PointBackbone)}
 
 
