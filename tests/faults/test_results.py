@@ -60,7 +60,7 @@ def test_whole_ones_are_read(write, capsys):
     path = write("result.json", REPORT)
     assert read_result(path) == REPORT
     compare_runs.main(["--first", str(path), "--second", str(path)])
-    assert "2 shapes, 1 seeds" in capsys.readouterr().out
+    assert "2 shapes, 1 seed," in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
