@@ -114,6 +114,7 @@ class TeacherCache(ArrayCache):
         remedy = (
             "write it:\n"
             f"pointmcd cache-teacher --frozen mobilenetv2_100 --data {data_root} --name {name}\n"
+            f"or, for texts, pointmcd cache-teacher --image-text MODEL --data {data_root} --name {name}\n"
             f"or train a teacher, such as configs/teacher_{name}_*.py, first:\n"
             "pointmcd train TEACHER_CONFIG\n"
             f"pointmcd cache-teacher TEACHER_CONFIG CHECKPOINT --name {name} "

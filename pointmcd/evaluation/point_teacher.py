@@ -24,6 +24,7 @@ from pointmcd.evaluation.cross_fitting import (
 )
 from pointmcd.files import file_sha256
 from pointmcd.models import PointModel
+from pointmcd.models.heads import EmbeddingHead
 from pointmcd.progress import Progress
 
 STUDENT_KEYS = ("backbone.", "head.")
@@ -66,7 +67,7 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
     check_start(saved, checkpoint, prepared)
     stated = statement_of(saved)
     model = _student(saved, stated, checkpoint)
-    if model.head is None or model.dense:
+    if model.head is None or model.dense or isinstance(model.head, EmbeddingHead):
         raise ValueError(f"the student of {checkpoint} does not classify, and so has no logits")
     logits = {}
     with Progress() as progress:

@@ -31,7 +31,6 @@ class FeatureEnhancementHead(nn.Module):
         generator_weight: Weight of the distance of the generator's points from the shape's.
     """
 
-    projects = True
     with_batch = True
 
     def __init__(
