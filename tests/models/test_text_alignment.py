@@ -16,6 +16,7 @@ from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.datasets.text_vectors import TextVectors, read_text_vectors, write_text_vectors
 from pointmcd.engine import build_runner, load_config
 from pointmcd.models.heads import EmbeddingHead, TextAlignmentHead
+from pointmcd.registry import DATASETS, MODELS
 
 CLASSES = ["box", "cone", "cylinder", "torus"]
 
@@ -214,6 +215,18 @@ def test_from_an_image_text_model_to_names(model_folder, tiny_set, tmp_path, mon
     )
     assert config.model.head.teacher_channels == 12
     build_runner(config).train()
+    labelled = load_config(
+        "pointmcd_dgcnn_text_meshes",
+        {
+            "data_root": str(data),
+            "model.distill.0.text": "text.npy",
+            "train_dataloader.dataset.unlabelled": "rest",
+            "train_dataloader.dataset.num_points": 64,
+        },
+    )
+    batch = DATASETS.build(labelled.train_dataloader.dataset).__getitems__([0, 9, 23])
+    losses = MODELS.build(labelled.model)(mode="loss", **batch)
+    assert losses["loss_text"] > 0
     export_student(config, tmp_path / "work/epoch_1.pth", tmp_path / "student.pth")
     student = load_student(tmp_path / "student.pth", text="text.npy")
     shape = np.random.default_rng(0).normal(size=(100, 3))

@@ -147,6 +147,23 @@ def test_training_and_what_comes_of_it(parts_set, tmp_path, monkeypatch):
     assert (tmp_path / "tuned/finetune.json").is_file()
 
 
+def test_what_is_drawn_comes_nearer(parts_set):
+    config = tiny(parts_set, **{"train_dataloader.dataset.views": "all"})
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    batch = DATASETS.build(config.train_dataloader.dataset).__getitems__(range(4))
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    history = []
+    for _ in range(15):
+        losses = model(mode="loss", **batch)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        history.append(losses)
+    for name, loss in history[-1].items():
+        assert loss < 0.8 * history[0][name], name
+
+
 def test_what_lacks_is_named(parts_set):
     config = tiny(parts_set)
     model = MODELS.build(config.model)
