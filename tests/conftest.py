@@ -140,7 +140,7 @@ def forget_examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], No
     rigs = dict(RIGS)
 
     def forget() -> None:
-        for one in (registry.MODELS, registry.TRANSFORMS, registry.METRICS, registry.HOOKS, registry.SOURCES):
+        for one in (one for one in vars(registry).values() if isinstance(one, registry.Registry)):
             for name, part in list(one.module_dict.items()):
                 if part.__module__.startswith("my_"):
                     del one.module_dict[name]

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import Registry
 
+from pointmcd import registry
 from pointmcd.apis import load_student
 from pointmcd.commands import export_student, prepare_data, test, train
 from pointmcd.datasets.prepared_set import PreparedSet
@@ -60,6 +62,19 @@ def test_every_example_is_used(forget_examples):
     imports = load_config(EXAMPLES / "my_config.py", {"data_root": None}).custom_imports["imports"]
     named = {*imports, "my_source", "my_rig", "my_op", "my_config", "my_training"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == named
+
+
+def test_every_registry_has_an_example():
+    """But those of MMEngine's own machinery: wrappers of optimizers, processors of logs, functions."""
+    text = "".join(path.read_text() for path in EXAMPLES.glob("*.py"))
+    registries = {
+        name for name, one in vars(registry).items() if isinstance(one, Registry) and name.isupper()
+    }
+    without = {name for name in registries if f"@{name}.register_module" not in text}
+    assert without == {"OPTIM_WRAPPERS", "LOG_PROCESSORS", "FUNCTIONS"}
+    contributing = (EXAMPLES.parents[1] / "CONTRIBUTING.md").read_text()
+    named = {path.name for path in EXAMPLES.glob("*.py")} - {"my_training.py"}
+    assert {name for name in named if f"(docs/examples/{name})" not in contributing} == set()
 
 
 def test_the_losses_of_the_examples_reach_the_student(tmp_path, forget_examples):

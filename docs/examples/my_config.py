@@ -5,11 +5,13 @@ _base_ = "pointmcd_pointnet_builtin.py"  # a config that comes with pointmcd
 custom_imports = dict(
     imports=[
         "my_backbone",
+        "my_dataset",
         "my_head",
         "my_hook",
         "my_loss",
         "my_metric",
         "my_neck",
+        "my_sampler",
         "my_teacher",
         "my_transform",
     ]
@@ -29,7 +31,11 @@ model = dict(
     data_preprocessor=dict(transforms=[dict(type="Mirror", axis=0)]),
 )
 custom_hooks = [dict(type="StepCounter")]
-train_dataloader = dict(batch_size=4, dataset=dict(num_points=128, teacher=None))
+train_dataloader = dict(
+    batch_size=4,
+    sampler=dict(_delete_=True, type="RepeatedSampler", times=2),
+    dataset=dict(type="FewOfEach", per_class=2, num_points=128, teacher=None),
+)
 val_dataloader = dict(dataset=dict(num_points=128))
 val_evaluator = [dict(type="ClassificationMetric", num_classes=None), dict(type="Calibration")]
 test_dataloader = val_dataloader
