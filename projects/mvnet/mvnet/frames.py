@@ -93,6 +93,8 @@ def posed_frames(
     Raises:
         SourceError: A file is missing or not laid out as expected.
     """
+    if not folder.is_dir():
+        raise SourceError(f"there is no folder {folder}, which should be a scene")
     if (folder / "extrinsics").is_dir():
         yield _sunrgbd_frame(folder)
         return
