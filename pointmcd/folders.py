@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import resource
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -158,6 +159,13 @@ def open_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndar
     return array
 
 
+def allow_open_files() -> None:
+    """Let this process open as many files as it may: a memory map keeps its file open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def read_file(path: Path) -> bytes | None:
     """Read a small file; None where there is none, or something else (a pipe, a folder) of that name."""
     try:
@@ -166,13 +174,13 @@ def read_file(path: Path) -> bytes | None:
         return None
 
 
-def parse_object(text: bytes, path: Path, version: int) -> dict[str, Any]:
+def parse_object(text: bytes, path: Path, *versions: int) -> dict[str, Any]:
     """Parse what a JSON file holds, an object that states its ``format_version``.
 
     Args:
         text: What the file holds.
         path: The file, for messages.
-        version: The format that is read.
+        versions: The formats that are read.
 
     Raises:
         DamagedError: It is no such object, or of another version.
@@ -183,8 +191,9 @@ def parse_object(text: bytes, path: Path, version: int) -> dict[str, Any]:
         raise DamagedError(f"{path} is damaged ({error})") from None
     if not isinstance(values, dict):
         raise DamagedError(f"{path} is damaged (it is no JSON object)")
-    if (found := values.get("format_version")) != version:
-        raise DamagedError(f"{path.parent} has format {found}, this version of pointmcd reads {version}")
+    if (found := values.get("format_version")) not in versions:
+        read = " and ".join(map(str, versions))
+        raise DamagedError(f"{path.parent} has format {found}, this version of pointmcd reads {read}")
     return values
 
 

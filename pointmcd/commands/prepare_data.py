@@ -11,9 +11,12 @@ where the source has parts.
     pointmcd prepare scanobjectnn --source h5_files.zip --out data/scanobjectnn
     pointmcd prepare --imports my_module my-source --out data/mine
     pointmcd prepare --check data/my_set
+    pointmcd prepare mesh-folder --source path/to/meshes --out data/large --shard 3/64
+    pointmcd prepare --merge data/large
 
 An interrupted run goes on with the same command, and a set that is there stays whole until another replaces
-it. Under torchrun each rank takes its share.
+it. Under torchrun each rank takes its share. A large set is made of shards, each by a job of its own on any
+machine that sees the folder, and merged when all are there (docs/large_sets.md).
 
 Clouds are rendered as splats; --no-views leaves them points. Masks hold at most 31 views; denser sets are for
 images alone: --rig fibonacci180 --visibility none takes, on one core, 0.4 s and 240 kB a shape at 112 pixels,
@@ -28,6 +31,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +40,7 @@ import numpy as np
 
 from pointmcd.commands import common
 from pointmcd.datasets.array_cache import ArrayCache
+from pointmcd.datasets.manifest import how_to_merge
 from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.sources import source_class, source_names
 from pointmcd.datasets.preparation.sources.walk import NAMES_SHOWN
@@ -59,6 +64,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
         help="read all of a prepared set and of its caches, and compare hashes",
+    )
+    parser.add_argument(
+        "--merge", type=Path, metavar="FOLDER", help="make one set of the shards that lie in a folder"
     )
     common.add_imports(parser)
     names = source_names()
@@ -135,6 +143,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--copy-turn", type=float, metavar="DEG", help="turn copies about the up axis by up to so much (15)")
     add("--copy-stretch", type=float, metavar="FACTOR", help="stretch their axes by up to so much (1.5)")
     add("--seed", type=int, default=0, help="seed of the sampling, and of what the source draws (0)")
+    add("--shard", metavar="N/COUNT", help="prepare the N-th of COUNT shares alone, for --merge")
     add("--workers", type=int, help="processes; default: one a core; 0: in this one")
     add(
         "--shape-seconds",
@@ -158,8 +167,10 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make_request(args: argparse.Namespace) -> Request:
+def make_request(args: argparse.Namespace, typed: Sequence[str]) -> Request:
+    """Return what is asked for; ``typed`` are the arguments."""
     from pointmcd.datasets.preparation.request import DEFAULTS, Request
+    from pointmcd.datasets.preparation.shards import Shard
 
     if (args.azimuth is None) != (args.elevation is None):
         raise ValueError("--azimuth and --elevation go together")
@@ -174,9 +185,20 @@ def make_request(args: argparse.Namespace) -> Request:
         {name: getattr(args, name) for name in inspect.signature(source_class(args.kind)).parameters},
         views=not args.no_views,
         copies=make_copies(args),
+        shard=None if args.shard is None else Shard.of(args.shard, of_any_shard(typed)),
         rig=None if cameras is None else rig(cameras),
         **{name: getattr(args, name) for name in DEFAULTS if name != "rig" and hasattr(args, name)},
     )
+
+
+def of_any_shard(typed: Sequence[str]) -> str:
+    """Return the command that was typed, without the number of the shard and what else is of one run."""
+    words = [word for word in typed if word != "--overwrite"]
+    for place, word in enumerate(words):
+        if word.partition("=")[0] in ("--shar", "--shard"):
+            del words[place : place + (1 if "=" in word else 2)]
+            break
+    return common.next_step("prepare", *words)
 
 
 def make_copies(args: argparse.Namespace) -> CopySettings | None:
@@ -231,6 +253,10 @@ def report(result: Result, out: Path) -> None:
     if result.rejected:
         print(f"rejected: {len(result.rejected)}; {out}/manifest.json has the reasons")
     prepared = PreparedSet(out)
+    if shard := prepared.manifest.get("shard"):
+        root = out.parents[1]
+        print(f"It is shard {shard['number']} of {shard['count']}; with all of them: {how_to_merge(root)}")
+        return
     if prepared.manifest["source"] != "shapenet-core" and prepared.class_names != ["unlabelled"]:
         for remark in remarks(prepared):
             print(remark)
@@ -259,19 +285,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     import_modules(early.parse_known_args(argv)[0].imports)  # before the parser lists the sources
     parser = make_parser()
     args = parser.parse_args(argv)
-    if args.check is None and args.kind is None:
-        parser.error("name a source, or --check a prepared set")
+    if args.check is None and args.merge is None and args.kind is None:
+        parser.error("name a source, or --check a prepared set, or --merge its shards")
     if args.check is not None:
         check(args.check)
         return 0
+    if args.merge is not None:
+        from pointmcd.datasets.preparation.merge import merge
+
+        merged = merge(args.merge)
+        report(merged, args.merge)
+        return REJECTED if merged.rejected else 0
     from pointmcd.datasets.preparation.job import prepare
 
     workers = args.workers
     if workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    request = make_request(args, sys.argv[1:] if argv is None else argv)
     result = prepare(
-        make_request(args),
+        request,
         args.out,
         workers,
         args.overwrite,
@@ -280,5 +313,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if result is None:
         return 0
-    report(result, args.out)
+    report(result, args.out if request.shard is None else request.shard.folder(args.out))
     return REJECTED if result.rejected and "TORCHELASTIC_RUN_ID" not in os.environ else 0

@@ -60,15 +60,19 @@ class Images:
         size: tuple[int, int],
         decode: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        shapes, self.num_views = size
+        self._shapes, self.num_views = size
         self._decode, self._path = decode, bin_path(folder, kind)
-        self._offsets = open_array(offsets_path(folder, kind), "int64", (shapes * self.num_views + 1,))
+        count = self._shapes * self.num_views
+        self._offsets = open_array(offsets_path(folder, kind), "int64", (count + 1,))
         if not self._path.is_file():
             raise DamagedError(f"{self._path} is missing")
         bytes_there = self._path.stat().st_size
         if self._offsets[0] != 0 or self._offsets[-1] != bytes_there:
             raise DamagedError(f"{offsets_path(folder, kind)} is damaged: it does not fit {self._path.name}")
         self._data = np.memmap(self._path, np.uint8, "r") if bytes_there else np.empty(0, np.uint8)
+
+    def __len__(self) -> int:
+        return self._shapes
 
     @staticmethod
     def file_names(kind: str) -> list[str]:

@@ -15,21 +15,38 @@
 
 The digest is a SHA-256 over the manifest, which itself holds the SHA-256 of every file. Opening a set checks
 the manifest's digest, the files' sizes and the arrays' headers; ``verify`` reads the files as well.
+
+A large set may be made of shards, which lie in ``<root>/shards/NNNN``, each a set of this format; the
+manifest of the whole has their digests (``preparation/shards.py``). It is read as a set in one piece is.
 """
 
 import os
-import re
-import reprlib
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pointmcd.datasets.images import Images, decode_depth, decode_labels, decode_view
+from pointmcd.datasets.concatenated import ConcatenatedArray, ConcatenatedImages, concatenated
+from pointmcd.datasets.images import KINDS, Images, decode_depth, decode_labels, decode_view
+from pointmcd.datasets.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    SHARDED_VERSION,
+    SHARDS,
+    PreparedSetError,
+    check_values,
+    differing_keys,
+    how_to_make_shard,
+    how_to_merge,
+    how_to_prepare,
+    manifest_digest,
+    shard_name,
+)
 from pointmcd.files import read_json
 from pointmcd.folders import (
     DamagedError,
+    allow_open_files,
     check_hashes,
     check_name,
     check_sizes,
@@ -39,8 +56,6 @@ from pointmcd.folders import (
     read_file,
 )
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
 ARRAYS = {
     "points": ("float32", 3),
     "normals": ("float32", 3),
@@ -49,26 +64,13 @@ ARRAYS = {
     "visibility": ("uint32", None),
 }
 """Type of each array, and its third axis."""
-UPS = ("x", "y", "z")
-NORMALIZATIONS = ("bounding_box",)
-CROPS = re.compile(r"ball of [0-9.e+-]+ m")
-"""What is said in place of a normalization where points are crops of a scene, in meters (projects/mvnet)."""
-VISIBILITIES = ("ray", "depth", "hpr", "none")
-UNHASHED = ("digest", "request", "rejected", "made_with", "manifest_sha256")
-"""Manifest keys outside the digest: the same shapes from a folder and from an archive are the same set."""
-
-
-class PreparedSetError(ValueError):
-    """A prepared set is missing, damaged or of another format."""
-
-
-def manifest_digest(manifest: dict[str, Any]) -> str:
-    """Return the SHA-256 of what the shapes are, in hexadecimal."""
-    return digest_of(manifest, UNHASHED)
+Rows = np.ndarray | ConcatenatedArray
+"""Indexed by a row, or by a row and what is wanted of it."""
+Encoded = Images | ConcatenatedImages
 
 
 class PreparedSplit:
-    """The shapes of one split, memory-mapped as the set is opened.
+    """The shapes of one split, memory-mapped as the set is opened; of a set of shards they are those of all.
 
     Attributes:
         labels: (S,) int64.
@@ -79,11 +81,29 @@ class PreparedSplit:
         visibility: (S, P) uint32 bit masks, or None.
     """
 
+    labels: np.ndarray
+    points: Rows
+    normals: Rows | None
+    colors: Rows | None
+    parts: Rows | None
+    visibility: Rows | None
+    _views: Encoded | None
+    _part_views: Encoded | None
+    _depths: Encoded | None
+
     def __init__(self, prepared: "PreparedSet", name: str) -> None:
         self.prepared, self.name = prepared, check_name(name, "a split")
         self.folder = prepared.root / name
-        manifest = prepared.manifest
-        self._count = int(manifest["splits"][name])
+        self._count = int(prepared.manifest["splits"][name])
+        self._parts = [shard.split(name) for shard in prepared.shards if name in shard.splits]
+        if prepared.shards:
+            self._concatenate()
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        """Map the files of a set in one piece."""
+        prepared, name, manifest = self.prepared, self.name, self.prepared.manifest
         listed = {file.rpartition("/")[2] for file in manifest["files"] if file.startswith(f"{name}/")}
         needed = ["names.json", "labels.npy", "points.npy"]
         needed += ["visibility.npy"] * prepared.has_visibility
@@ -99,7 +119,7 @@ class PreparedSplit:
         self.labels = np.array(labels)
         if self._count and not 0 <= self.labels.min() <= self.labels.max() < len(prepared.class_names):
             raise DamagedError(f"{self.folder / 'labels.npy'} is damaged: there are no such classes")
-        found = {
+        found: dict[str, Rows] = {
             array: open_array(
                 self.folder / f"{array}.npy",
                 dtype,
@@ -118,11 +138,19 @@ class PreparedSplit:
             near, far = (float(manifest["depths"][end]) for end in ("near", "far"))
             self._depths = self._images("depths", partial(decode_depth, near=near, far=far))
 
+    def _concatenate(self) -> None:
+        """Put the rows of all shards behind one another."""
+        if sum(map(len, self._parts)) != self._count:
+            raise DamagedError(f"{self.prepared.root / MANIFEST} is damaged: it counts other shapes")
+        self.labels = np.concatenate([part.labels for part in self._parts])
+        for name in (*ARRAYS, *(f"_{kind}" for kind in KINDS)):
+            setattr(self, name, concatenated(name, [getattr(part, name) for part in self._parts]))
+
     def _images(self, kind: str, decode: Any) -> Images:
         return Images(self.folder, kind, (self._count, self.prepared.num_views), decode)
 
     def __reduce__(self) -> tuple:
-        return _reopened, (self.prepared.root, self.prepared.digest, self.name)
+        return PreparedSet.split, (self.prepared, self.name)
 
     def __len__(self) -> int:
         return self._count
@@ -130,6 +158,8 @@ class PreparedSplit:
     @cached_property
     def names(self) -> list[str]:
         """S names; read when first asked for."""
+        if self._parts:
+            return [name for part in self._parts for name in part.names]
         path = self.folder / "names.json"
         try:
             names = read_json(path)
@@ -141,7 +171,7 @@ class PreparedSplit:
         return [str(name) for name in names]
 
     @property
-    def views(self) -> Images:
+    def views(self) -> Encoded:
         """The rendered views."""
         if self._views is None:
             raise PreparedSetError(
@@ -151,7 +181,7 @@ class PreparedSplit:
         return self._views
 
     @property
-    def part_views(self) -> Images:
+    def part_views(self) -> Encoded:
         """The part of each pixel of the views, P for the background."""
         if self._part_views is None:
             raise PreparedSetError(
@@ -161,7 +191,7 @@ class PreparedSplit:
         return self._part_views
 
     @property
-    def depths(self) -> Images:
+    def depths(self) -> Encoded:
         """The depth of each pixel along the camera's axis, in bounding radii; inf for nothing."""
         if self._depths is None:
             raise PreparedSetError(
@@ -171,12 +201,12 @@ class PreparedSplit:
         return self._depths
 
 
-def _reopened(root: Path, digest: str, split: str | None = None) -> "PreparedSet | PreparedSplit":
+def _reopened(root: Path, digest: str) -> "PreparedSet":
     """Return what another process, such as a loader's worker, opens: the same set or none."""
     prepared = PreparedSet(root)
     if prepared.digest != digest:
         raise PreparedSetError(f"{root} was replaced by another set meanwhile; start again")
-    return prepared if split is None else prepared.split(split)
+    return prepared
 
 
 class PreparedSet:
@@ -187,17 +217,23 @@ class PreparedSet:
 
     Args:
         root: the folder, such as ``data/modelnet40``.
+        remedy: what makes it again, the end of every message; None for the usual.
+
+    Attributes:
+        shards: the sets that it is made of, in the order of their rows; none where it is in one piece.
 
     Raises:
-        PreparedSetError: it is missing, unfinished, damaged or of another format version.
+        PreparedSetError: it is missing, unfinished, damaged or of another format version, or a shard is.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | os.PathLike[str], remedy: str | None = None) -> None:
+        self.root, self._remedy = Path(root), remedy
+        self.shards: list[PreparedSet] = []
         self._text = self._manifest_text()
         self.manifest: dict[str, Any] = self._parse(self._text)
         try:
-            _check_values(self.manifest, self.root / MANIFEST)
+            check_values(self.manifest, self.root / MANIFEST)
+            self.shards = self._open_shards()
             check_sizes(self.root, self.manifest["files"])
             if not isinstance(self.manifest["splits"], dict) or not self.manifest["splits"]:
                 raise DamagedError(f"{self.root / MANIFEST} is damaged: it names no splits")
@@ -205,6 +241,8 @@ class PreparedSet:
         except DamagedError as error:
             self.check_unchanged()
             raise PreparedSetError(f"{error}.\n{self.remedy}") from None
+        except PreparedSetError:
+            raise  # a shard's own message
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             self.check_unchanged()
             raise PreparedSetError(
@@ -212,16 +250,38 @@ class PreparedSet:
             ) from None
         self.check_unchanged()
 
+    def _open_shards(self) -> list["PreparedSet"]:
+        """Open the shards that the manifest names, each the one that was merged."""
+        listed = self.manifest.get("shards") or []
+        if listed:
+            allow_open_files()
+        shards = []
+        for number, entry in enumerate(listed, 1):
+            folder = self.root / SHARDS / shard_name(number)
+            again = how_to_make_shard(self.manifest, number, len(listed), self.root)
+            shard = PreparedSet(folder, f"Make that shard again: {again}")
+            if shard.digest != entry["digest"] or differing_keys(shard.manifest, self.manifest):
+                raise PreparedSetError(
+                    f"{folder} was made anew since the shards were merged, and is another.\n"
+                    f"If it is right, merge them again: {how_to_merge(self.root)}\n"
+                    "Caches of teachers are of the shards before, and need to be written again."
+                )
+            shards.append(shard)
+        return shards
+
     def _manifest_text(self) -> bytes:
         text = read_file(self.root / MANIFEST)
-        if text is None:
-            raise PreparedSetError(_how_to_prepare(self.root))
-        return text
+        if text is not None:
+            return text
+        missing = f"{self.root} holds no prepared shapes (there is no {MANIFEST}).\n"
+        if self._remedy is None and not (self.root / SHARDS).is_dir():
+            raise PreparedSetError(missing + how_to_prepare(self.root))
+        raise PreparedSetError(missing + self.remedy)
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         path = self.root / MANIFEST
         try:
-            manifest = parse_object(text, path, FORMAT_VERSION)
+            manifest = parse_object(text, path, FORMAT_VERSION, SHARDED_VERSION)
         except DamagedError as error:
             raise PreparedSetError(f"{error}.\n{self.remedy}") from None
         stated = str(manifest.get("digest"))
@@ -249,6 +309,10 @@ class PreparedSet:
     @property
     def remedy(self) -> str:
         """The command that makes the set again."""
+        if self._remedy is not None:
+            return self._remedy
+        if (self.root / SHARDS).is_dir():
+            return f"Merge its shards: {how_to_merge(self.root)}"
         return f"Prepare it again: pointmcd prepare SOURCE --out {self.root} --overwrite"
 
     def __reduce__(self) -> tuple:
@@ -326,74 +390,9 @@ class PreparedSet:
         Raises:
             PreparedSetError: a file differs; the message names it and both hashes.
         """
+        for shard in self.shards:
+            shard.verify()
         try:
             check_hashes(self.root, self.manifest["files"])
         except DamagedError as error:
             raise PreparedSetError(f"{error}.\n{self.remedy}") from None
-
-
-def _check_values(manifest: dict[str, Any], path: Path) -> None:
-    """Refuse names that are none, sizes below 1 and settings that are not known; the digest tells damage, and
-    not who wrote the file.
-    """
-    classes, parts, of_classes = (manifest.get(key) for key in ("class_names", "part_names", "class_parts"))
-    points = manifest["points"]
-    faults = {
-        "class_names": not _are_names(classes) or len({*(classes or ())}) < len(classes or ()),
-        "part_names": parts is not None and not _are_names(parts),
-        "class_parts": of_classes is not None and not _are_parts(of_classes, classes, parts),
-        "copies": manifest.get("copies") is not None and not _are_copies(manifest),
-        "num_views": type(manifest["num_views"]) is not int or manifest["num_views"] < 0,
-        "points": type(points["num_points"]) is not int
-        or points["num_points"] < 1
-        or points.get("up", "z") not in UPS
-        or not _is_normalization(points.get("normalization", NORMALIZATIONS[0])),
-        "visibility": manifest["visibility"] not in VISIBILITIES,
-        "views": manifest["views"] is not None
-        and (type(manifest["views"]["size"]) is not int or manifest["views"]["size"] < 1),
-    }
-    if wrong := [key for key, is_wrong in faults.items() if is_wrong]:
-        raise DamagedError(f"{path} is damaged: its {wrong[0]} cannot be {reprlib.repr(manifest[wrong[0]])}")
-
-
-def _is_normalization(value: Any) -> bool:
-    return value in NORMALIZATIONS or (isinstance(value, str) and CROPS.fullmatch(value) is not None)
-
-
-def _are_copies(manifest: dict[str, Any]) -> bool:
-    of, splits = manifest["copies"]["of"], manifest["splits"]
-    known = isinstance(of, list) and len(of) == splits["copies"] and of == sorted(of)
-    return known and all(type(row) is int and 0 <= row < splits["train"] for row in of)
-
-
-def _are_names(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in values)
-
-
-def _are_parts(values: Any, classes: Any, parts: Any) -> bool:
-    """Return whether the parts of each class are among those that there are."""
-    return (
-        isinstance(values, list)
-        and len(values) == len(classes or ())
-        and all(isinstance(numbers, list) for numbers in values)
-        and all(
-            type(number) is int and 0 <= number < len(parts or ()) for numbers in values for number in numbers
-        )
-    )
-
-
-def _how_to_prepare(root: Path) -> str:
-    missing = f"{root} holds no prepared shapes (there is no {MANIFEST}).\n"
-    # Sources know their sets; whoever reads one that is there loads none of them.
-    from pointmcd.datasets.preparation.sources import source_class, source_names
-
-    for name in source_names():
-        if (words := source_class(name).how_to_prepare.get(root.name)) is not None:
-            return f"{missing}{words} --out {root}"
-    return (
-        f"{missing}From your meshes: pointmcd prepare mesh-folder --source path/to/meshes "
-        f"--out {root}\n"
-        f"From your point clouds: pointmcd prepare cloud-folder --source path/to/clouds "
-        f"--out {root}\n"
-        f"From built-in shapes: pointmcd prepare builtin --out {root}"
-    )

@@ -8,9 +8,8 @@ import torch
 from torch.utils.data import Dataset
 
 from pointmcd.batch import Batch
-from pointmcd.datasets.images import Images
 from pointmcd.datasets.label_choice import PARTS_OF_TRAIN, check_labels_seen, labelled_rows, rows_of_split
-from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_set import Encoded, PreparedSet, Rows
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import DATASETS, FUNCTIONS
 
@@ -236,13 +235,13 @@ def joined(parts: Sequence[Any], order: torch.Tensor) -> Batch:
     return cast(Batch, whole)
 
 
-def _tensor(array: np.ndarray | None, rows: np.ndarray, count: int) -> torch.Tensor:
+def _tensor(array: Rows | None, rows: np.ndarray, count: int) -> torch.Tensor:
     assert array is not None  # the dataset was refused where the set has none
     return torch.from_numpy(np.stack([array[row, :count] for row in rows]))
 
 
-def _images(images: Images, rows: np.ndarray, chosen: torch.Tensor) -> torch.Tensor:
-    """Return (B, v, H, W) or (B, v, H, W, 3): the images ``chosen`` (B, v) of each row."""
+def _images(images: Encoded, rows: np.ndarray, chosen: torch.Tensor) -> torch.Tensor:
+    """(B, v, H, W) or (B, v, H, W, 3): the images ``chosen`` (B, v) of each row."""
     read = [
         [images.read(int(row), view) for view in views]
         for row, views in zip(rows, chosen.tolist(), strict=True)

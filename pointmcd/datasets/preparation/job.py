@@ -14,16 +14,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pointmcd.datasets.manifest import MANIFEST, SHARDS
 from pointmcd.datasets.preparation.archive import check_source, is_archive, unpack
 from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.ranks import Ranks
-from pointmcd.datasets.preparation.request import PreparationError, Request
+from pointmcd.datasets.preparation.request import PreparationError, Request, differences
+from pointmcd.datasets.preparation.shards import Shard
 from pointmcd.datasets.preparation.sources import source_class
 from pointmcd.datasets.preparation.sources.base import check_contract
 from pointmcd.datasets.preparation.sources.copies import SPLIT, CopiedSource
 from pointmcd.datasets.preparation.workers import ShapeJob, prepare_each
 from pointmcd.datasets.preparation.writer import SplitWriter, seal
-from pointmcd.datasets.prepared_set import MANIFEST, PreparedSet
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.files import read_json, write_json
 from pointmcd.folders import replace_folder, sole_writer
 from pointmcd.progress import Progress
@@ -54,7 +56,7 @@ def prepare(
     Under torchrun each rank takes its share of the shapes, on a disk that all ranks share.
 
     Args:
-        out: of a link, what it points to.
+        out: of a link, what it points to. A shard comes to lie in its folder ``shards``.
         workers: processes (of each rank); 0 works in this one.
         overwrite: replace what is in ``out``, which stays until the new set is whole.
         limits: what one shape may take of a worker; None for the usual. Without workers there are none.
@@ -69,7 +71,9 @@ def prepare(
         SourceError: the source cannot be used.
     """
     ranks = Ranks.from_environment()
-    out = _resolved(out)
+    root = out = _resolved(out)
+    if request.shard is not None:
+        out = request.shard.folder(root)
     work = out.with_name(out.name + ".partial")
     ready = None
     with contextlib.ExitStack() as held:
@@ -77,6 +81,8 @@ def prepare(
             if request.path is not None:
                 check_source(request.path)
             record = request.record()
+            if request.shard is not None and not overwrite:
+                _check_beside(request.shard, root, record)
             ready = _finished(out, work, record, overwrite)
             if ready is None:
                 held.enter_context(sole_writer(work / "lock", out))
@@ -90,6 +96,10 @@ def prepare(
         source = source_class(request.source)(**options)
         check_contract(source)
         settings = request.settings(source)
+        about = {}
+        if request.shard is not None:
+            about = {"shard": request.shard.record(source.items)}
+            source.items = request.shard.share(source.items)
         if request.copies is not None:
             source = CopiedSource(source, request.copies, settings.points.up, settings.points.seed)
         job = ShapeJob(source, settings, work / "shapes", limits or Limits())
@@ -97,7 +107,7 @@ def prepare(
         ranks.wait()
         if not ranks.first:
             return None
-        result = _assemble(job, work / "set", record)
+        result = _assemble(job, work / "set", record, about, request.shard)
         replace_folder(work / "set", out)
         shutil.rmtree(work)
         return result
@@ -124,31 +134,33 @@ def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) ->
     if overwrite:
         return None
     manifest = PreparedSet(out).manifest
-    if differing := _differences(manifest.get("request", {}), record):
+    if differing := differences(manifest.get("request", {}), record):
         raise PreparationError(
             f"{out} was prepared with other settings:\n{differing}\n"
             "Choose another --out, or add --overwrite (the old set stays until the new one is whole)."
         )
-    if not (work / JOB).is_file() or not _differences(read_json(work / JOB), record):
+    if not (work / JOB).is_file() or not differences(read_json(work / JOB), record):
         shutil.rmtree(work, ignore_errors=True)  # a run that ended while it tidied up
     return Result(manifest["digest"], manifest["splits"], manifest.get("rejected", []), was_ready=True)
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Return a line for each key that differs; what earlier versions did not record counts as the same."""
-    lines = []
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) == new.get(key) or (key == "source_times" and key not in old):
+def _check_beside(shard: Shard, root: Path, record: dict[str, Any]) -> None:
+    """Refuse to make a shard beside those of another request, or in a set in one piece."""
+    if (root / MANIFEST).is_file() and SHARDS not in read_json(root / MANIFEST):
+        raise PreparationError(f"{root} is a prepared set in one piece; choose another --out")
+    own = {"shard": f"one of {shard.count}", "own_times": None}
+    for folder in sorted((root / SHARDS).glob("[0-9]*")):
+        file = folder / (JOB if folder.suffix else MANIFEST)
+        if folder == shard.folder(root) or not file.is_file():
             continue
-        values = f"{old.get(key)} there, {new.get(key)} asked for"
-        if key == "source_files":
-            values = "other files"
-        elif key == "source_times":
-            if old.get("source_files") != new.get("source_files"):
-                continue
-            values = "files were changed, or copied without their times (cp -p, rsync -t keep them)"
-        lines.append(f"  {key}: {values}")
-    return "\n".join(lines)
+        found = read_json(file)
+        other = found if folder.suffix else found.get("request", {})
+        count = other.get("shard", "").rpartition("/")[2]
+        if differing := differences(other | own | {"shard": f"one of {count}"}, record | own):
+            raise PreparationError(
+                f"{folder} belongs to another set:\n{differing}\n"
+                "Choose another --out; or make all shards anew, each with --overwrite."
+            )
 
 
 def _open_work_folder(
@@ -156,7 +168,7 @@ def _open_work_folder(
 ) -> None:
     """Make the folder of an unfinished job, or go on with the one that is there."""
     if (work / JOB).is_file():
-        differing = _differences(read_json(work / JOB), record)
+        differing = differences(read_json(work / JOB), record)
         if differing and not overwrite and any((work / "shapes").glob("*")):
             raise PreparationError(
                 f"{work} is the unfinished work of a run with other settings:\n{differing}\n"
@@ -189,8 +201,14 @@ def _prepare_share(job: ShapeJob, ranks: Ranks, workers: int) -> None:
             progress.advance(note=f"{rejected} rejected" if rejected else None)
 
 
-def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
-    """Put the shapes of all ranks together, in the order of the source."""
+def _assemble(
+    job: ShapeJob, target: Path, record: dict[str, Any], about: dict[str, Any], shard: Shard | None
+) -> Result:
+    """Put the shapes of all ranks together, in the order of the source.
+
+    Args:
+        about: what else the manifest says.
+    """
     items = job.source.items
     kept: dict[str, list[int]] = {item.split: [] for item in items}
     rejected = []
@@ -204,6 +222,8 @@ def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
     row_of = {index: row for row, index in enumerate(kept["train"])} if originals else {}
     if originals:  # no copy of a shape that was rejected
         kept[SPLIT] = [index for index in kept[SPLIT] if originals[index] in row_of]
+    if shard is not None and any(kept.values()):  # the other shards have some, or merging says that none has
+        kept = {split: rows for split, rows in kept.items() if rows}
     if lost := [split for split, rows in kept.items() if not rows]:
         shown = "\n".join(f"  {r['split']}/{r['name']}: {r['reason']}" for r in rejected[:10])
         raise PreparationError(f"no usable shape in the split {', '.join(lost)}; the first reasons:\n{shown}")
@@ -214,6 +234,9 @@ def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
             writer.add(job.read(row))
         writer.close()
     splits = {split: len(rows) for split, rows in kept.items()}
+    made_with = {name: version(name) for name in ("pointmcd", "trimesh", "embreex", "numpy", "torch")}
+    if shard is not None and shard.command is not None:
+        made_with["command"] = shard.command
     header = {
         "source": record["source"],
         "class_names": job.source.class_names,
@@ -221,9 +244,10 @@ def _assemble(job: ShapeJob, target: Path, record: dict[str, Any]) -> Result:
         "splits": splits,
         **job.settings.to_dict(),
         **({} if job.source.class_parts is None else {"class_parts": job.source.class_parts}),
-        **({"copies": {"of": [row_of[originals[index]] for index in kept[SPLIT]]}} if originals else {}),
+        **({"copies": {"of": [row_of[originals[row]] for row in kept[SPLIT]]}} if SPLIT in kept else {}),
+        **about,
         "rejected": rejected,
         "request": record,
-        "made_with": {name: version(name) for name in ("pointmcd", "trimesh", "embreex", "numpy", "torch")},
+        "made_with": made_with,
     }
     return Result(seal(target, header), splits, rejected)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pointmcd.datasets.preparation.archive import fingerprint
 from pointmcd.datasets.preparation.shape import PointSettings, Settings
+from pointmcd.datasets.preparation.shards import Shard
 from pointmcd.datasets.preparation.sources import Source, source_class
 from pointmcd.datasets.preparation.sources.copies import CopySettings
 from pointmcd.geometry import CameraRig, rig
@@ -34,6 +35,7 @@ class Request:
         options: the source's own arguments. The path ``source`` among them may be an archive.
         views: render views.
         copies: prepare copies of the training shapes too.
+        shard: prepare this share of the shapes alone.
         overrides: fields of ``PointSettings`` and ``Settings`` that are to be other than there. Where ``up``
             and ``rig`` are not among them the source decides; where ``visibility`` is not it is ``ray``, for
             clouds without normals ``hpr``, and without views ``none``: the test that comes nearest to ray
@@ -49,9 +51,11 @@ class Request:
         options: dict[str, Any],
         views: bool = True,
         copies: CopySettings | None = None,
+        shard: Shard | None = None,
         **overrides: Any,
     ) -> None:
         self.source, self.options, self.views, self.copies = source, options, views, copies
+        self.shard = shard
         if unknown := sorted(overrides.keys() - DEFAULTS.keys()):
             raise TypeError(f"no setting is called {', '.join(unknown)}; there are {', '.join(DEFAULTS)}")
         self._chosen = {name: value for name, value in overrides.items() if value is not None}
@@ -103,4 +107,23 @@ class Request:
             record["views"] = False
         if self.copies is not None:
             record["copies"] = self.copies.to_dict()
+        if self.shard is not None:
+            record["shard"] = str(self.shard)
         return record
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Return a line for each key that differs; what earlier versions did not record counts as the same."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) == new.get(key) or (key == "source_times" and key not in old):
+            continue
+        values = f"{old.get(key)} there, {new.get(key)} asked for"
+        if key == "source_files":
+            values = "other files"
+        elif key == "source_times":
+            if old.get("source_files") != new.get("source_files"):
+                continue
+            values = "files were changed, or copied without their times (cp -p, rsync -t keep them)"
+        lines.append(f"  {key}: {values}")
+    return "\n".join(lines)

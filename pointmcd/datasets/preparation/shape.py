@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from pointmcd.datasets.images import encode_depth, encode_labels, encode_view
+from pointmcd.datasets.manifest import NORMALIZATIONS, UPS, VISIBILITIES
 from pointmcd.datasets.preparation.sources.base import Shape
 from pointmcd.datasets.preparation.writer import EncodedShape
-from pointmcd.datasets.prepared_set import NORMALIZATIONS, UPS, VISIBILITIES
 from pointmcd.geometry import (
     CameraRig,
     MeshError,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pointmcd.datasets.images import ImagesWriter
-from pointmcd.datasets.prepared_set import FORMAT_VERSION, MANIFEST, PreparedSetError, manifest_digest
+from pointmcd.datasets.manifest import FORMAT_VERSION, MANIFEST, PreparedSetError, manifest_digest
 from pointmcd.files import write_json
 from pointmcd.folders import create_array, describe_files, digest_of
 
@@ -89,7 +89,23 @@ def seal(root: Path, header: dict[str, Any]) -> str:
         The digest of the set.
     """
     paths = [path for split in header["splits"] for path in sorted((root / split).iterdir())]
-    manifest = {"format_version": FORMAT_VERSION, **header, "files": describe_files(root, paths)}
+    return write_manifest(root, header, describe_files(root, paths))
+
+
+def write_manifest(
+    root: Path, header: dict[str, Any], files: dict[str, dict[str, Any]], version: int = FORMAT_VERSION
+) -> str:
+    """Write the manifest of a set whose files are there.
+
+    Args:
+        header: what it says beyond the files.
+        files: as ``describe_files`` gives them.
+        version: of the format.
+
+    Returns:
+        The digest of the set.
+    """
+    manifest = {"format_version": version, **header, "files": files}
     manifest["digest"] = manifest_digest(manifest)
     manifest["manifest_sha256"] = digest_of(manifest)
     write_json(root / MANIFEST, manifest)
