@@ -32,6 +32,7 @@ SOURCE_MODULES = [
     for name in (
         "mesh_folder",
         "cloud_folder",
+        "file_list",
         "modelnet40",
         "shapenet_part",
         "shapenet_core",

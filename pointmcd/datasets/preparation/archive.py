@@ -1,12 +1,13 @@
 """Archives of shapes: unpacked safely, and told apart from one another."""
 
+import contextlib
 import hashlib
 import lzma
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -28,13 +29,19 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def check_source(path: Path) -> None:
-    """Refuse a source that is neither a folder nor an archive that is read.
+def check_source(path: Path, lists: tuple[str, ...] = ()) -> None:
+    """Refuse a source that is neither a folder nor an archive that is read, or else no list.
+
+    Args:
+        path: the source.
+        lists: suffixes of what it needs to be instead, where it is a list of files.
 
     Raises:
         SourceError: It is neither; the message says what to do.
     """
-    if path.is_dir() or is_archive(path):
+    if lists and (path.suffix.lower() not in lists or not path.is_file()):
+        raise SourceError(f"{path} is no list of files ({', '.join(lists)})")
+    if lists or path.is_dir() or is_archive(path):
         return
     if not path.exists():
         raise SourceError(f"{path} is no folder, and no archive: there is nothing of that name")
@@ -58,6 +65,21 @@ def fingerprint(path: Path) -> dict[str, str]:
     sizes = sorted((f.path.as_posix(), f.status.st_size) for f in found if not f.linked)
     times = sorted((f.path.as_posix(), f.status.st_size, f.status.st_mtime_ns) for f in found)
     return {"source_files": _sha256_of(sizes), "source_times": _sha256_of(times)}
+
+
+def fingerprint_of_list(path: Path, files: Iterable[Path]) -> dict[str, str]:
+    """Tells whether a list of files changed, or one of these files.
+
+    Returns:
+        ``source_files``, the SHA-256 of the list; ``own_times``, that of the files' names, sizes and when
+        they were changed.
+    """
+    found = []
+    for file in files:
+        with contextlib.suppress(OSError):  # a file that is missing is rejected
+            status = file.stat()
+            found.append((file.name, status.st_size, status.st_mtime_ns))
+    return {"source_files": file_sha256(path), "own_times": _sha256_of(found)}
 
 
 def _sha256_of(listing: list[tuple]) -> str:

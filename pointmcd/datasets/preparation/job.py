@@ -79,7 +79,7 @@ def prepare(
     with contextlib.ExitStack() as held:
         if ranks.first:
             if request.path is not None:
-                check_source(request.path)
+                check_source(request.path, source_class(request.source).lists)
             record = request.record()
             if request.shard is not None and not overwrite:
                 _check_beside(request.shard, root, record)
@@ -93,12 +93,13 @@ def prepare(
         options = dict(request.options)
         if request.path is not None and is_archive(request.path):
             options["source"] = work / "source"
-        source = source_class(request.source)(**options)
+        known = source_class(request.source)
+        source = request.listed if known.lists else known(**options)
         check_contract(source)
         settings = request.settings(source)
-        about = {}
+        said: dict[str, Any] = {}
         if request.shard is not None:
-            about = {"shard": request.shard.record(source.items)}
+            said = {"shard": request.shard.record(source.items)}
             source.items = request.shard.share(source.items)
         if request.copies is not None:
             source = CopiedSource(source, request.copies, settings.points.up, settings.points.seed)
@@ -107,7 +108,7 @@ def prepare(
         ranks.wait()
         if not ranks.first:
             return None
-        result = _assemble(job, work / "set", record, about, request.shard)
+        result = _assemble(job, work / "set", record, request.shard, said)
         replace_folder(work / "set", out)
         shutil.rmtree(work)
         return result
@@ -202,12 +203,14 @@ def _prepare_share(job: ShapeJob, ranks: Ranks, workers: int) -> None:
 
 
 def _assemble(
-    job: ShapeJob, target: Path, record: dict[str, Any], about: dict[str, Any], shard: Shard | None
+    job: ShapeJob, target: Path, record: dict[str, Any], shard: Shard | None, said: dict[str, Any]
 ) -> Result:
     """Put the shapes of all ranks together, in the order of the source.
 
     Args:
-        about: what else the manifest says.
+        record: what was asked for.
+        shard: which one it is, or None for all shapes.
+        said: what the manifest says of the shard.
     """
     items = job.source.items
     kept: dict[str, list[int]] = {item.split: [] for item in items}
@@ -245,7 +248,7 @@ def _assemble(
         **job.settings.to_dict(),
         **({} if job.source.class_parts is None else {"class_parts": job.source.class_parts}),
         **({"copies": {"of": [row_of[originals[row]] for row in kept[SPLIT]]}} if SPLIT in kept else {}),
-        **about,
+        **said,
         "rejected": rejected,
         "request": record,
         "made_with": made_with,

@@ -52,9 +52,13 @@ def merge(root: Path) -> Result:
                 f"{len(missing)} of the {count} shards of {root} are missing or not finished: {shown}.\n"
                 f"The first is made by: {how_to_make_shard(known, missing[0], count, root, again=False)}"
             )
+        if max(found) > count:
+            raise PreparationError(
+                f"{found[max(found)]} is none of the {count} shards of {root}; take it away"
+            )
         shards = []
         for number, folder in found.items():
-            again = f"Make that shard again: {how_to_make_shard(known, min(number, count), count, root)}"
+            again = f"Make that shard again: {how_to_make_shard(known, number, count, root)}"
             shards.append(PreparedSet(folder, again))
             if fault := _fault(shards[-1].manifest, shards[0].manifest, number):
                 raise PreparationError(f"{folder} {fault}\n{again}")
@@ -82,10 +86,14 @@ def _first_known(root: Path, folders: list[Path]) -> dict[str, Any]:
 def _fault(manifest: dict[str, Any], first: dict[str, Any], number: int) -> str | None:
     """Return why a shard cannot be merged with the first one, or None."""
     about, of_first = manifest.get("shard"), first.get("shard") or {}
+    if not isinstance(about, dict):
+        return "is no shard: it was prepared without --shard"
+    if about.get("number") != number:
+        return f"is number {about.get('number')} of the shards, by its manifest"
     if lines := differences(_common(manifest), _common(first)):
         return f"is a shard of another request than {shard_name(1)}:\n{lines}"
     if about != of_first | {"number": number}:
-        return f"is a shard of another source than {shard_name(1)}, or not number {number} of as many"
+        return f"is of another source than {shard_name(1)}, or one of another number of shards"
     if keys := differing_keys(manifest, first):
         return f"differs from {shard_name(1)} in {', '.join(keys)}"
     for split in manifest["splits"].keys() & first["splits"].keys():

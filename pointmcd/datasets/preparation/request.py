@@ -1,10 +1,11 @@
 """What a user asks the preparation for."""
 
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pointmcd.datasets.preparation.archive import fingerprint
+from pointmcd.datasets.preparation.archive import fingerprint, fingerprint_of_list
 from pointmcd.datasets.preparation.shape import PointSettings, Settings
 from pointmcd.datasets.preparation.shards import Shard
 from pointmcd.datasets.preparation.sources import Source, source_class
@@ -70,6 +71,20 @@ class Request:
         """Those that are asked for, or the source's."""
         return self._chosen.get("rig") or rig(source_class(self.source).rig)
 
+    @cached_property
+    def listed(self) -> Source:
+        """The source, of one that is a list of files."""
+        return source_class(self.source)(**self.options)
+
+    def _files(self) -> dict[str, Any]:
+        """Return what tells whether the source changed; of a list a shard looks at its own files alone."""
+        if self.path is None:
+            return {"source_files": None}
+        if not source_class(self.source).lists:
+            return fingerprint(self.path)
+        items = self.listed.items if self.shard is None else self.shard.share(self.listed.items)
+        return fingerprint_of_list(self.path, (self.listed.root / item.file for item in items))
+
     def settings(self, source: Source) -> Settings:
         """Return the settings with what ``source`` decides filled in."""
         chosen = {"up": source.up} | self._chosen
@@ -90,8 +105,12 @@ class Request:
         asked = DEFAULTS | SOURCE_DECIDES | self._chosen
         record = {
             "source": self.source,
-            **({"source_files": None} if self.path is None else fingerprint(self.path)),
-            **{key: value for key, value in self.options.items() if key != "source" and value is not False},
+            **self._files(),
+            **{
+                key: value
+                for key, value in self.options.items()
+                if value is not False and not isinstance(value, Path)
+            },
             "points": asked["num_points"],
             **{name: asked[name] for name in ("up", "seed")},
             "rig": self.cameras.to_dict(),
@@ -121,6 +140,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
         values = f"{old.get(key)} there, {new.get(key)} asked for"
         if key == "source_files":
             values = "other files"
+        elif key == "own_times":
+            values = "files were changed, or copied without their times (cp -p, rsync -t keep them)"
         elif key == "source_times":
             if old.get("source_files") != new.get("source_files"):
                 continue

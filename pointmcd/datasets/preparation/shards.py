@@ -31,7 +31,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise ValueError(f"there is no shard {self}; count from 1/{self.count} on")
+            raise ValueError(f"there is no shard {self}: they are numbered from 1 to {self.count}")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"

@@ -83,6 +83,8 @@ class Source(ABC):
         up: The axis that points up in the raw data, unless the user says otherwise.
         how_to_prepare: What to do for a set that configs name, by the name of its folder: words that end with
             the command, to which ``--out FOLDER`` is added.
+        lists: Suffixes of the file that ``source`` is, where it is a list of files, no folder and no archive.
+        root: What ``Item.file`` is relative to; needed of lists.
     """
 
     items: list[Item]
@@ -94,6 +96,8 @@ class Source(ABC):
     rig: str = "circle12"
     up: str = "z"
     how_to_prepare: ClassVar[Mapping[str, str]] = {}
+    lists: ClassVar[tuple[str, ...]] = ()
+    root: Path
 
     @staticmethod  # noqa: B027 - a source may have none
     def add_arguments(parser: argparse.ArgumentParser) -> None:

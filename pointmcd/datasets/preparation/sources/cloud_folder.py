@@ -54,12 +54,31 @@ class CloudFolder(ClassFolders):
         without: Sequence[str] | None = None,
     ) -> None:
         super().__init__(source, test_fraction, seed, unlabelled)
+        self.find_columns(columns, separator, part_column, without, parts=not unlabelled)
+
+    def find_columns(
+        self,
+        columns: str | None,
+        separator: str | None,
+        part_column: str | None,
+        without: Sequence[str] | None,
+        parts: bool,
+    ) -> None:
+        """Find out what the first cloud that can be read has, which all need to have.
+
+        Args:
+            columns: As the constructor, like the next three.
+            separator: ...
+            part_column: ...
+            without: ...
+            parts: Whether parts are wanted.
+        """
         try:
             self.columns = CloudColumns.of(columns, separator, part_column)
         except ValueError as error:
             raise SourceError(str(error)) from None
         self.wanted = [kind for kind in EXTRAS if kind not in (without or ())]
-        if unlabelled:
+        if not parts:
             self.wanted = [kind for kind in self.wanted if kind != "parts"]
         self.first, cloud = self._first()
         found = [] if cloud is None else [k for k in self.wanted if getattr(cloud, k) is not None]
@@ -74,6 +93,11 @@ class CloudFolder(ClassFolders):
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         ClassFolders.add_arguments(parser)
+        CloudFolder.add_columns(parser)
+
+    @staticmethod
+    def add_columns(parser: argparse.ArgumentParser) -> None:
+        """Declare what says how text is read."""
         add = parser.add_argument
         add(
             "--columns",
