@@ -3,7 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -84,6 +87,21 @@ def from_plain(value: Any) -> Any:
             return HistoryBuffer(value["history_buffer"], value["counts"], value["max_length"])
         return {key: from_plain(child) for key, child in value.items()}
     return value
+
+
+@contextmanager
+def torchvision_unopened() -> Iterator[None]:
+    """Let MMEngine ask torchvision for its version without importing it, which takes a second."""
+    stand_in = None
+    if "torchvision" not in sys.modules and find_spec("torchvision") is not None:
+        stand_in = ModuleType("torchvision")
+        stand_in.__version__ = version("torchvision")  # type: ignore[attr-defined]
+        sys.modules["torchvision"] = stand_in
+    try:
+        yield
+    finally:
+        if stand_in is not None and sys.modules.get("torchvision") is stand_in:
+            del sys.modules["torchvision"]
 
 
 def mend_torchvision() -> None:

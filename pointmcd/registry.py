@@ -26,6 +26,7 @@ HOOKS = _child(_root.HOOKS, "pointmcd.engine.hooks", "pointmcd.engine.console")
 LOG_PROCESSORS = _child(_root.LOG_PROCESSORS, "pointmcd.engine.console")
 METRICS = _child(_root.METRICS, "pointmcd.evaluation.metrics")
 OPTIM_WRAPPERS = _child(_root.OPTIM_WRAPPERS, "pointmcd.compat")
+VISUALIZERS = _child(_root.VISUALIZERS, "pointmcd.engine.visualizer")
 
 SOURCE_MODULES = [
     f"pointmcd.datasets.preparation.sources.{name}"

@@ -22,6 +22,7 @@ REGISTRIES: list[Registry] = [
     registry.LOG_PROCESSORS,
     registry.METRICS,
     registry.OPTIM_WRAPPERS,
+    registry.VISUALIZERS,
     registry.FUNCTIONS,
     *registry.OTHERS,
 ]

@@ -22,7 +22,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from pointmcd.checkpoint import load_weights, read_checkpoint, write_checkpoint
-from pointmcd.compat import from_plain, mend_torchvision, to_plain
+from pointmcd.compat import from_plain, to_plain, torchvision_unopened
 from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
@@ -50,7 +50,6 @@ def build_runner(config: Config, training: bool = True) -> "Runner":
         ValueError: A training lacks what it needs, its batch size does not divide by the number of
             processes, a component refuses an argument, or another training is at work in the work dir.
     """
-    mend_torchvision()  # the Runner imports it
     needed = ("train_dataloader", "train_cfg", "optim_wrapper")
     if training and (lacking := [name for name in needed if config.get(name) is None]):
         raise ValueError(
@@ -88,6 +87,10 @@ class Runner(mmengine.runner.Runner):
             number += 1
             self._timestamp = f"{stamp}_{number}"
         self._timestamps.add(self._timestamp)
+
+    def _log_env(self, env_cfg: dict) -> None:
+        with torchvision_unopened():
+            super()._log_env(env_cfg)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger; where its file cannot be written the run ends, instead of a traceback a line.

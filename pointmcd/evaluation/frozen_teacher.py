@@ -77,6 +77,8 @@ def trunk_features(root: str | Path, trunk: FrozenTrunk | ImageTextModel, track:
     def compute(split: str) -> Iterator[torch.Tensor]:
         dataset = PreparedShapes(str(root), split, num_points=1, views="all")
         loader = DataLoader(dataset, batch_size=BATCH, collate_fn=whole_batch)
+        if isinstance(trunk, FrozenTrunk):
+            trunk.hasten()
         trunk.to(device)
         for batch in track(loader, description=f"{trunk.settings['trunk']}, {split}"):
             yield trunk(batch["views"].to(device))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import read_state_dict
+from pointmcd.models.teachers.folding import fold_norms
 from pointmcd.models.teachers.normalization import OF_TIMM, seen_by, statistics, trained_size
 from pointmcd.models.teachers.trunks import build_trunk, load_trunk
 
@@ -29,6 +30,7 @@ class FrozenTrunk(nn.Module):
         random_weights: Go without weights: a control, which shows what the weights are worth.
         levels: The network's stages (ViT: blocks), from 0 or, below 0, from the last one, that are wanted
             rather than pooled features; what lies above them is cut off, and is not needed of ``checkpoint``.
+        precision: ``float32`` or ``bfloat16``, of what ``hasten`` makes of the network.
 
     Attributes:
         levels: In rising order; None where there are pooled features.
@@ -51,6 +53,7 @@ class FrozenTrunk(nn.Module):
         normalization: str = OF_TIMM,
         random_weights: bool = False,
         levels: Sequence[int] | None = None,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
         pretrained = checkpoint is None and not random_weights
@@ -75,8 +78,11 @@ class FrozenTrunk(nn.Module):
             "std": [float(value) for value in std],
             "random_weights": random_weights,
         } | ({} if self.levels is None else {"levels": self.levels})
+        if precision != "float32":  # earlier versions had no other
+            self.settings["precision"] = precision
         self.requires_grad_(False).eval()
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
+        self._digest = ""
 
     @property
     def out_channels(self) -> int:
@@ -86,6 +92,20 @@ class FrozenTrunk(nn.Module):
     def train(self, mode: bool = True) -> "FrozenTrunk":
         """Keep the network in eval mode."""
         return super().train(False)
+
+    def hasten(self) -> None:
+        """Fold batch norms into convolutions, and take the weights in bfloat16 where ``precision`` says so.
+
+        In float32 features stay the same but for rounding. In bfloat16 those of MobileNetV2 (1249 shapes of
+        12 views of 112 pixels) change by 12 % of their norm, the mean over a shape's views and the maximum by
+        9 %. Afterwards the weights are no longer those of a checkpoint.
+        """
+        if self._digest:
+            return
+        self._digest = self.weights_sha256()
+        fold_norms(self.network)
+        if self.settings.get("precision") == "bfloat16":
+            self.network.bfloat16()
 
     def images(self, views: Tensor) -> Tensor:
         """Return views (B, v, 3, H, H), uint8 or floats in 0..1, as B * v images that the network takes."""
@@ -102,7 +122,7 @@ class FrozenTrunk(nn.Module):
     @torch.no_grad()
     def forward(self, views: Tensor) -> Tensor:
         """Return pooled features (B, v, C) of views (B, v, 3, H, H), uint8 or floats in 0..1."""
-        return self.network(self.images(views)).unflatten(0, views.shape[:2])
+        return self.network(self.images(views)).float().unflatten(0, views.shape[:2])
 
     @torch.no_grad()
     def feature_maps(self, images: Tensor) -> list[Tensor]:
@@ -112,8 +132,8 @@ class FrozenTrunk(nn.Module):
         )
 
     def weights_sha256(self) -> str:
-        """Return the SHA-256 over the network's weights, in hexadecimal."""
-        return state_sha256(self.network)
+        """Return the SHA-256 over the network's weights as they were loaded, in hexadecimal."""
+        return self._digest or state_sha256(self.network)
 
 
 def state_sha256(network: nn.Module) -> str:

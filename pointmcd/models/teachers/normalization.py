@@ -76,9 +76,12 @@ def seen_by(
         input_size: Side, or 0 to leave the images as they are.
         enlarge_only: Leave images that are larger.
     """
-    images = in_unit_range(images, next(network.parameters()).dtype)
+    dtype = next(network.parameters()).dtype
+    images = in_unit_range(
+        images, torch.promote_types(dtype, torch.float32)
+    )  # bfloat16 is too coarse for pixels
     square = (input_size, input_size)
     if input_size and images.shape[-2:] != square and not (enlarge_only and images.shape[-1] > input_size):
         images = F.interpolate(images, square, mode="bilinear", antialias=True)
     shift, scale = (images.new_tensor(values).view(3, 1, 1) for values in (mean, std))
-    return ((images - shift) / scale).contiguous(memory_format=torch.channels_last)
+    return ((images - shift) / scale).to(dtype, memory_format=torch.channels_last)
