@@ -13,8 +13,8 @@ MANIFEST = "manifest.json"
 SHARDS = "shards"
 UPS = ("x", "y", "z")
 NORMALIZATIONS = ("bounding_box",)
-CROPS = re.compile(r"ball of [0-9.e+-]+ m")
-"""What is said in place of a normalization where points are crops of a scene, in meters (projects/mvnet)."""
+OF_SCENES = re.compile(r"ball of [0-9.e+-]+ m|metres")
+"""What is said in place of a normalization of crops of scenes and of whole ones (projects/mvnet)."""
 VISIBILITIES = ("ray", "depth", "hpr", "none")
 UNHASHED = ("digest", "request", "rejected", "made_with", "manifest_sha256")
 """Manifest keys outside the digest: the same shapes from a folder and from an archive are the same set."""
@@ -94,7 +94,7 @@ def check_values(manifest: dict[str, Any], path: Path) -> None:
 
 
 def _is_normalization(value: Any) -> bool:
-    return value in NORMALIZATIONS or (isinstance(value, str) and CROPS.fullmatch(value) is not None)
+    return value in NORMALIZATIONS or (isinstance(value, str) and OF_SCENES.fullmatch(value) is not None)
 
 
 def _are_shards(manifest: dict[str, Any]) -> bool:

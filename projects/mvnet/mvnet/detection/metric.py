@@ -1,0 +1,159 @@
+"""Average precision of boxes, as VoteNet evaluates (Qi et al., ICCV 2019, section 5; PASCAL VOC's rule)."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pointmcd.datasets.prepared_shapes import PreparedShapes
+from pointmcd.evaluation.metrics import Metric, Rows
+from pointmcd.registry import METRICS
+from projects.mvnet.mvnet.boxes import box_iou
+
+OVERLAPS = (0.25, 0.5)
+
+
+class SceneResult(NamedTuple):
+    """What was found in a scene, D boxes, and what there is, K boxes."""
+
+    boxes: np.ndarray  # (D, 6)
+    scores: np.ndarray  # (D,)
+    classes: np.ndarray  # (D,)
+    true_boxes: np.ndarray  # (K, 6)
+    true_classes: np.ndarray  # (K,)
+
+
+def hits(boxes: np.ndarray, scores: np.ndarray, truth: np.ndarray, overlap: float) -> np.ndarray:
+    """Which of the boxes found in one scene are right; all are of one class.
+
+    From the highest score down, a box is right if its overlap with the true box that it overlaps most is
+    above ``overlap`` and no box before it had that one.
+
+    Args:
+        boxes: (D, 6).
+        scores: (D,); of equal ones the first comes first.
+        truth: (K, 6).
+        overlap: Intersection over union, exclusive.
+
+    Returns:
+        (D,) bool.
+    """
+    right = np.zeros(len(boxes), bool)
+    if not len(truth):
+        return right
+    iou = box_iou(boxes, truth)
+    nearest, taken = iou.argmax(axis=1), np.zeros(len(truth), bool)
+    for row in np.argsort(-scores, kind="stable"):
+        if iou[row, nearest[row]] > overlap and not taken[nearest[row]]:
+            right[row] = taken[nearest[row]] = True
+    return right
+
+
+def average_precision(right: np.ndarray, scores: np.ndarray, count: int) -> float:
+    """Area under the precision over the recall, where precision is the highest at that recall or above.
+
+    Args:
+        right: (D,) bool, which of all boxes found are right.
+        scores: (D,); of equal ones the first comes first.
+        count: Of the true boxes, at least 1.
+
+    Returns:
+        In [0, 1]; at every recall that is reached, not at eleven points.
+    """
+    right = right[np.argsort(-scores, kind="stable")]
+    precision = right.cumsum() / np.arange(1, len(right) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[right].sum() / count)
+
+
+class ClassResult(NamedTuple):
+    """What an evaluation says of one class; the figures have a place for each of ``OVERLAPS``."""
+
+    label: int
+    objects: int
+    precision: list[float]  # average precision, percent
+    recall: list[float]  # of all that was found, whatever its score; percent
+
+
+def by_class(results: Sequence[SceneResult]) -> list[ClassResult]:
+    """Return the figures of every class that has a true box in one of the scenes."""
+    truth = np.concatenate([scene.true_classes for scene in results])
+    found = []
+    for label in np.unique(truth):
+        scores = np.concatenate([scene.scores[scene.classes == label] for scene in results])
+        count, precision, recall = int((truth == label).sum()), [], []
+        for overlap in OVERLAPS:
+            right = np.concatenate(
+                [
+                    hits(
+                        scene.boxes[scene.classes == label],
+                        scene.scores[scene.classes == label],
+                        scene.true_boxes[scene.true_classes == label],
+                        overlap,
+                    )
+                    for scene in results
+                ]
+            )
+            precision.append(100 * average_precision(right, scores, count))
+            recall.append(100 * float(right.sum()) / count)
+        found.append(ClassResult(int(label), count, precision, recall))
+    return found
+
+
+@METRICS.register_module()
+class BoxMetric(Metric):
+    """AP25 and AP50, and recall, in percent: the mean over the classes that the split has objects of.
+
+    Attributes:
+        classes: The last evaluation by class.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes: list[ClassResult] = []
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep what was found in each scene and what there is.
+
+        Raises:
+            ValueError: The true boxes were not loaded.
+        """
+        for sample in data_samples:
+            if "true_boxes" not in sample:
+                raise ValueError("the true boxes are not in the batch: the dataset must be ScenesWithBoxes")
+            self.results.append(SceneResult(*(sample[name] for name in SAMPLE)))
+
+    def compute_metrics(self, results: list[SceneResult]) -> dict[str, float]:
+        """Average once all ranks have reported.
+
+        Raises:
+            ValueError: No scene has a box.
+        """
+        self.classes = by_class([SceneResult(*row) for row in results])  # MMEngine makes plain tuples of them
+        if not self.classes:
+            raise ValueError("none of the scenes has a box: there is nothing to find")
+        figures = {}
+        for name, field in (("ap", "precision"), ("recall", "recall")):
+            for place, overlap in enumerate(OVERLAPS):
+                values = [getattr(one, field)[place] for one in self.classes]
+                figures[f"{name}{100 * overlap:.0f}"] = float(np.mean(values))
+        return figures
+
+    def details(self, dataset: PreparedShapes) -> dict[str, Any]:
+        """``classes``: objects, AP and recall of each."""
+        names = dataset.metainfo["box_classes"]
+        return {"classes": [{"name": names[one.label], **one._asdict()} for one in self.classes]}
+
+    def table(self, dataset: PreparedShapes) -> Rows:
+        """Return a row for each class."""
+        names = dataset.metainfo["box_classes"]
+        rows = [
+            (names[one.label], str(one.objects), *(f"{value:.1f}" for value in (*one.precision, *one.recall)))
+            for one in self.classes
+        ]
+        columns = ("class", ">objects", ">AP25", ">AP50", ">recall 25", ">recall 50")
+        return Rows("Boxes by class, %", columns, rows)
+
+
+SAMPLE = ("boxes", "box_scores", "box_classes", "true_boxes", "true_classes")
+"""Keys of a prediction, in the order of ``SceneResult``."""

@@ -1,0 +1,433 @@
+"""Boxes found by votes: losses and figures by hand-made scenes and plain twins, and the way from rooms."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.registry import DATASETS, MODELS, TRANSFORMS
+from projects.mvnet.mvnet.boxes import SceneBoxes, box_around, write_boxes
+from projects.mvnet.mvnet.detection import BoxMetric, ScenesWithBoxes
+from projects.mvnet.mvnet.detection.losses import assign, center_loss, objectness_loss, vote_loss
+from projects.mvnet.mvnet.detection.metric import average_precision, hits
+from projects.mvnet.mvnet.detection.rooms import FREE, furnished_room
+from projects.mvnet.mvnet.detection.scene_set import prepare_scenes_with_boxes, spread_points
+from projects.mvnet.mvnet.detection.suppression import points_inside, suppress
+from projects.mvnet.mvnet.room import WALL
+from projects.mvnet.mvnet.scenes import SCANNET20
+from projects.mvnet.tools import compare_detection, make_rooms, prepare_detection
+
+SRUNET = {
+    "type": "SRUNet",
+    "voxel_size": 0.1,
+    "stem_channels": 8,
+    "channels": (8, 16),
+    "blocks": (1, 1),
+    "decoder_channels": (16, 16),
+    "decoder_blocks": (1, 1),
+    "out_channels": 16,
+}
+POINTNET2 = {
+    "type": "PointNet2Seg",
+    "num_points": (32, 8),
+    "scales": (
+        ({"radius": 0.3, "k": 8, "channels": (8, 16)},),
+        ({"radius": 0.6, "k": 8, "channels": (16, 16)},),
+    ),
+    "channels": (16, 16),
+    "propagation": ((16,), (16,), (16,)),
+}
+
+
+def detector(backbone, **head):
+    torch.manual_seed(0)
+    given = {"type": "VoteHead", "object_classes": 20, "num_proposals": 16, "k": 8, "channels": 32, **head}
+    return MODELS.build({"type": "VoteNet", "backbone": backbone, "num_seeds": 96, "head": given})
+
+
+@pytest.fixture(scope="module")
+def room_set(tmp_path_factory):
+    """Three furnished rooms, rendered and prepared by the tools, 256 points each."""
+    root = tmp_path_factory.mktemp("furnished")
+    make_rooms.main(["--furnished", "--out", f"{root}/raw", "--train", "2", "--test", "1", "--frames", "6"])
+    prepare_detection.main(f"--source {root}/raw --out {root}/set --points 256 --every 1 --stride 4".split())
+    return root / "set"
+
+
+# Figures
+
+
+def plain_iou(a, b):
+    shared = math.prod(
+        max(
+            0.0, min(a[i] + a[i + 3] / 2, b[i] + b[i + 3] / 2) - max(a[i] - a[i + 3] / 2, b[i] - b[i + 3] / 2)
+        )
+        for i in range(3)
+    )
+    return shared / (math.prod(a[3:]) + math.prod(b[3:]) - shared)
+
+
+def plain_figure(scenes, label, overlap):
+    """AP of one class: all detections in one list by score, then the area under the highest precision at each
+    recall or above, summed recall step by recall step.
+    """
+    truth = [
+        [box for box, c in zip(s["true_boxes"], s["true_classes"], strict=True) if c == label] for s in scenes
+    ]
+    found = [
+        (-score, number, box)
+        for number, s in enumerate(scenes)
+        for box, score, c in zip(s["boxes"], s["box_scores"], s["box_classes"], strict=True)
+        if c == label
+    ]
+    taken, right, points = set(), 0, []
+    for place, (_, number, box) in enumerate(sorted(found, key=lambda row: row[:2]), 1):
+        ious = [plain_iou(box, other) for other in truth[number]]
+        if ious and max(ious) > overlap and (number, ious.index(max(ious))) not in taken:
+            taken.add((number, ious.index(max(ious))))
+            right += 1
+        points.append((right, right / place))
+    total = sum(map(len, truth))
+    area = sum(max([p for r, p in points if r >= step], default=0.0) for step in range(1, total + 1))
+    return 100 * area / total
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_the_metric_agrees_with_a_plain_twin(seed):
+    draw = np.random.default_rng(seed)
+    scenes = []
+    for _ in range(3):
+        truth = np.hstack([draw.uniform(0, 1.5, (4, 3)), draw.uniform(0.5, 1, (4, 3))])
+        boxes = np.vstack([truth + draw.normal(0, 0.08, truth.shape)] * 2 + [truth[:2] + 0.3])
+        scenes.append(
+            {
+                "boxes": boxes,
+                "box_scores": draw.permutation(len(boxes)) / 10 + draw.uniform(0, 0.05),
+                "box_classes": draw.integers(0, 3, len(boxes)),
+                "true_boxes": truth,
+                "true_classes": draw.integers(0, 2, 4),
+            }
+        )
+    metric = BoxMetric()
+    metric.process(None, scenes)
+    found = metric.compute_metrics(metric.results)
+    there = np.unique(np.concatenate([scene["true_classes"] for scene in scenes]))
+    for name, overlap in (("ap25", 0.25), ("ap50", 0.5)):
+        assert found[name] == pytest.approx(np.mean([plain_figure(scenes, c, overlap) for c in there]))
+
+
+def test_average_precision_by_hand():
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    right = np.array([True, False, True, False, True])
+    # recalls 1/4, 2/4, 3/4 are reached at precisions 1, 2/3, 3/5; the fourth object is never found
+    assert average_precision(right, scores, 4) == pytest.approx((1 + 2 / 3 + 3 / 5) / 4)
+    # a precision that rises again counts from below: 1/2, then 2/3 -> 2/3 and 2/3
+    assert average_precision(np.array([False, True, True]), scores[:3], 2) == pytest.approx(2 / 3)
+    shuffled = np.array([4, 2, 0, 3, 1])
+    assert average_precision(right[shuffled], scores[shuffled], 4) == pytest.approx((1 + 2 / 3 + 3 / 5) / 4)
+    assert average_precision(np.zeros(0, bool), np.zeros(0), 3) == 0
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=12), st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_average_precision_beside_that_of_sklearn(right, missed):
+    """sklearn takes the precision where it is: never above ours, and the same where it only falls."""
+    right = np.array([True, *right])
+    scores = -np.arange(len(right), dtype=float)
+    count = int(right.sum())
+    theirs = average_precision_score(right, scores) * count / (count + missed)
+    ours = average_precision(right, scores, count + missed)
+    assert ours >= theirs - 1e-12
+    precision = (right.cumsum() / np.arange(1, len(right) + 1))[right]
+    if (np.diff(precision) <= 0).all():
+        assert ours == pytest.approx(theirs)
+
+
+def test_a_second_box_on_one_object_is_wrong():
+    truth = np.array([[0, 0, 0, 1, 1, 1], [5, 0, 0, 1, 1, 1.0]])
+    boxes = np.array([[0, 0, 0, 1, 1, 1], [0.1, 0, 0, 1, 1, 1], [5, 0, 0, 1, 1, 1.0], [9, 0, 0, 1, 1, 1]])
+    assert hits(boxes, np.array([0.5, 0.9, 0.4, 0.8]), truth, 0.25).tolist() == [False, True, True, False]
+    half = np.array([[0, 0, 0.25, 1, 1, 0.5]])
+    assert not hits(half, np.ones(1), truth[:1], 0.5).any()  # an overlap of exactly a half is not above it
+    assert hits(half, np.ones(1), truth[:1], 0.49).all()
+    assert not hits(boxes, np.ones(4), truth[:0], 0.25).any()
+
+
+def test_suppression_is_within_a_class():
+    boxes = np.array([[0, 0, 0, 1, 1, 1], [0.1, 0, 0, 1, 1, 1], [0.2, 0, 0, 1, 1, 1], [3, 0, 0, 1, 1, 1.0]])
+    scores, classes = np.array([0.5, 0.9, 0.7, 0.1]), np.array([2, 2, 1, 2])
+    assert suppress(boxes, scores, classes, 0.25).tolist() == [1, 2, 3]
+    assert suppress(boxes, scores, classes, 0.9).tolist() == [1, 2, 0, 3]
+    points = np.array([[0.5, 0, 0], [0.51, 0, 0], [3, 0.2, -0.5]])
+    assert points_inside(points, boxes[[0, 3]]).tolist() == [1, 1]
+
+
+# Losses
+
+
+def test_losses_of_a_scene_by_hand():
+    """Two boxes, one within the other's reach, and one that is padding and lies where the seeds are."""
+    boxes = torch.tensor([[[0, 0, 0, 2, 2, 2], [1, 0, 0, 1, 1, 1], [5, 5, 5, 9, 9, 9.0]]])
+    there = torch.tensor([[True, True, False]])
+    seeds = torch.tensor([[[-0.9, 0, 0], [0.8, 0, 0], [5, 5, 5], [0, 0, 1.005]]])
+    votes = torch.tensor([[[0.1, 0.2, -0.3], [0.9, 0, 0], [0, 0, 0], [0, 0, 0.5]]])
+    # The first is off by 0.6 in all; the second lies in both, and is off by 0.1 from (1, 0, 0); the third is
+    # in none; the fourth is a margin above the first box, off by 0.5.
+    assert vote_loss(seeds, votes, boxes, there, 0.01) == pytest.approx((0.6 + 0.1 + 0.5) / 3)
+    assert vote_loss(seeds, votes, boxes, there, 0.0) == pytest.approx((0.6 + 0.1) / 2)
+    clusters = torch.tensor([[[0, 0.2, 0], [0.5, 0, 0], [1.1, 0, 0], [5, 5, 5.0]]])
+    objectness, nearest = assign(clusters, boxes, there)
+    assert objectness.tolist() == [[1, -1, 1, 0]]
+    assert nearest[0, [0, 2]].tolist() == [0, 1]
+    logits = torch.tensor([[[0, 0], [9, -9], [0, 0], [0, math.log(3)]]])
+    # 0.8 ln 2 twice, 0.2 ln 4 once, over the three that count
+    expected = (0.8 * math.log(2) * 2 + 0.2 * math.log(4)) / 3
+    assert objectness_loss(logits, objectness) == pytest.approx(expected)
+    centers = torch.tensor([[[0, 0.1, 0], [7, 7, 7], [1, 0, 0.2], [5, 5, 5.0]]])
+    # both objects are met and meet at squares 0.01 and 0.04
+    assert center_loss(centers, boxes, there, objectness == 1) == pytest.approx(0.025 + 0.025)
+
+
+def test_the_head_is_right_where_it_should_be():
+    """What a head says that is right has losses near 0, and comes back as the true boxes with AP 100."""
+    head = MODELS.build(
+        {"type": "VoteHead", "in_channels": 1, "local_channels": 4, "object_classes": 3, "num_proposals": 4}
+    )
+    boxes = torch.tensor([[[0, 0, 0.5, 1, 1, 1], [3, 0, 0.4, 2, 1, 0.8], [0, 0, 0, 0, 0, 0]]])
+    classes = torch.tensor([[2, 0, -1]])
+    found = {
+        "seeds": torch.tensor([[[0.4, 0, 0.5], [3.5, 0, 0.4], [9, 9, 9]]]),
+        "votes": torch.tensor([[[0, 0, 0.5], [3, 0, 0.4], [1, 1, 1]]]),
+        "clusters": torch.tensor([[[0, 0, 0.5], [3, 0, 0.4], [9, 9, 9], [3.1, 0, 0.4]]]),
+        "objectness": torch.tensor([[[-20, 20], [-20, 20], [20, -20], [-19, 19]]]).float(),
+        "centers": torch.tensor([[[0, 0, 0.5], [3, 0, 0.4], [9, 9, 9], [3, 0, 0.4]]]),
+        "log_sizes": torch.tensor([[[1, 1, 1], [2, 1, 0.8], [1, 1, 1], [2, 1, 0.8]]]).log(),
+        "class_logits": 30 * torch.eye(3)[torch.tensor([[2, 0, 1, 0]])],
+    }
+    points = torch.cat([boxes[:, :2, :3].repeat(1, 8, 1), torch.full((1, 1, 3), 9.0)], 1)
+    batch = {"points": points, "boxes": boxes, "box_classes": classes, "index": torch.tensor([7])}
+    assert all(0 <= loss < 1e-6 for loss in head.loss(found, batch).values())
+    (row,) = head.predict(found, batch)
+    assert row["index"] == 7
+    best = row["box_scores"] > 0.5
+    assert best.sum() == 2  # one is no object, and the double is suppressed
+    np.testing.assert_allclose(row["boxes"][best], boxes[0, :2].numpy(), atol=1e-6)
+    assert row["box_classes"][best].tolist() == [2, 0]
+    metric = BoxMetric()
+    metric.process(None, [row])
+    assert metric.compute_metrics(metric.results) == dict.fromkeys(
+        ("ap25", "ap50", "recall25", "recall50"), 100
+    )
+    wrong = {**found, "log_sizes": found["log_sizes"] + 1, "class_logits": -found["class_logits"]}
+    losses = head.loss(wrong, batch)
+    assert losses["loss_size"] == pytest.approx(0.5)  # smooth L1 of 1
+    assert losses["loss_semantic"] == pytest.approx(0.1 * (30 + math.log(2)), rel=1e-4)
+    with pytest.raises(ValueError, match="weights has votes"):
+        MODELS.build(
+            {"type": "VoteHead", "in_channels": 1, "local_channels": 4, "object_classes": 3}
+            | {"weights": {"votes": 1}}
+        )
+
+
+def test_a_scene_without_boxes_teaches_what_is_none():
+    head = MODELS.build(
+        {"type": "VoteHead", "in_channels": 1, "local_channels": 4, "object_classes": 3, "num_proposals": 4}
+    )
+    torch.manual_seed(0)
+    found = head(torch.randn(2, 8, 3), torch.randn(2, 8, 4), torch.rand(2, 8, 1))
+    losses = head.loss(found, {"boxes": torch.zeros(2, 1, 6), "box_classes": torch.full((2, 1), -1)})
+    assert losses["loss_objectness"] > 0
+    assert all(losses[f"loss_{name}"] == 0 for name in ("vote", "center", "size", "semantic"))
+    sum(losses.values()).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
+
+
+# Network
+
+
+@pytest.mark.parametrize("backbone", [SRUNET, POINTNET2], ids=lambda config: config["type"])
+def test_shapes_and_gradients(backbone, room_set):
+    model = detector(backbone)
+    batch = DATASETS.build(
+        {"type": "ScenesWithBoxes", "data_root": str(room_set), "split": "train", "num_points": 256}
+    ).__getitems__([0, 1])
+    features = model(mode="tensor", **batch)
+    shapes = {"votes": (2, 96, 3), "clusters": (2, 16, 3), "centers": (2, 16, 3), "class_logits": (2, 16, 20)}
+    assert {name: tuple(features[name].shape) for name in shapes} == shapes
+    apart = (features["seeds"].unsqueeze(2) - batch["points"].unsqueeze(1)).abs().sum(-1)
+    assert apart.amin(-1).max() == 0  # seeds are points, in metres
+    # all proposals are objects, so that every loss has something to say
+    batch["boxes"] = torch.cat([features["clusters"].detach(), torch.ones(2, 16, 3)], -1)
+    batch["box_classes"] = torch.arange(16).repeat(2, 1)
+    sum(model(mode="loss", **batch).values()).backward()
+    idle = {name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()}
+    unused = {"backbone.fusion"} if backbone is SRUNET else set()  # its decoder does not read the whole
+    assert {name.rsplit(".", 2)[0] for name in idle} <= unused
+
+
+def test_the_unit_is_that_of_the_backbone(room_set):
+    batch = ScenesWithBoxes(str(room_set), "test", num_points=256)[0]
+    model = detector(POINTNET2).eval()
+    plain = model.student_features(batch["points"])
+    model.unit = 2.0
+    halved = model.student_features(2 * batch["points"])
+    torch.testing.assert_close(halved["local_feats"], plain["local_feats"])
+    torch.testing.assert_close(halved["seeds"], 2 * plain["seeds"])
+
+
+def test_height_is_above_the_floor_wherever_that_is(room_set):
+    batch = ScenesWithBoxes(str(room_set), "test", num_points=256)[0]
+    model = detector(SRUNET).eval()
+    found = [model.student_features(batch["points"] + torch.tensor([0, 0, 0.2 * step])) for step in (0, 2)]
+    torch.testing.assert_close(found[1]["votes"], found[0]["votes"] + torch.tensor([0, 0, 0.4]))
+
+
+def test_overfits_a_room(room_set):
+    """Forty steps on one room bring the votes nearer to the centres, so that every loss has its objects."""
+    model = detector(POINTNET2, weights={"semantic": 1.0}, near=0.6, far=0.9)
+    batch = ScenesWithBoxes(str(room_set), "train", num_points=256)[0]
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    votes = []
+    for _ in range(40):
+        losses = model(mode="loss", **batch)
+        votes.append(losses["loss_vote"].item())
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    assert np.mean(votes[-3:]) < 0.6 * np.mean(votes[:3])
+    assert all(losses[f"loss_{name}"] > 0 for name in ("objectness", "center", "size", "semantic"))
+
+
+# Scenes
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_furniture_stands_apart_and_in_its_boxes(seed):
+    room, boxes = furnished_room(seed)
+    again, _ = furnished_room(seed)
+    assert room == again
+    pieces = [box for box in room if box.label not in (1, 2)]
+    names = list(SCANNET20)
+    low, high = boxes.boxes[:, :3] - boxes.boxes[:, 3:] / 2, boxes.boxes[:, :3] + boxes.boxes[:, 3:] / 2
+    filled = [[] for _ in boxes.boxes]
+    for piece in pieces:
+        corners = np.array(
+            [np.array(piece.center) + np.array(s) * piece.size / 2 for s in product((-1, 1), repeat=3)]
+        )
+        holds = ((corners >= low[:, None] - 1e-5) & (corners <= high[:, None] + 1e-5)).all((1, 2))
+        (owner,) = np.flatnonzero(holds)
+        assert names[boxes.classes[owner]] == piece.label
+        filled[owner].append(corners)
+    for box, corners in zip(boxes.boxes, filled, strict=True):  # smallest boxes around their pieces
+        np.testing.assert_allclose(box_around(np.concatenate(corners)), box, atol=1e-5)
+    assert low[:, 2] == pytest.approx(0, abs=1e-6)
+    walls = [np.abs(box.center) - np.array(box.size) / 2 for box in room if box.label == WALL]
+    assert (np.abs(boxes.boxes[:, :2]) + boxes.boxes[:, 3:5] / 2 <= np.max(walls, 0)[:2] + 1e-5).all()
+    for one, other in product(range(len(low)), repeat=2):
+        if one != other:
+            assert (low[one, :2] > high[other, :2]).any() or (low[other, :2] > high[one, :2]).any()
+    assert ((low[:, :2] >= FREE).any(1) | (high[:, :2] <= -FREE).any(1)).all()
+
+
+def test_the_set_holds_whole_scenes_in_metres(room_set):
+    prepared = PreparedSet(room_set)
+    prepared.verify()
+    assert prepared.manifest["points"]["normalization"] == "metres"
+    dataset = ScenesWithBoxes(str(room_set), "train", num_points=256)
+    assert dataset.metainfo["box_classes"][2] == "cabinet"
+    batch = dataset.__getitems__([1, 0])
+    for row, number in enumerate((1, 0)):
+        _, truth = furnished_room(number)
+        there = batch["box_classes"][row] >= 0
+        rows = [
+            next(r for r, box in enumerate(truth.boxes) if np.array_equal(box, found))
+            for found in batch["boxes"][row][there].numpy()
+        ]
+        assert batch["box_classes"][row][there].tolist() == truth.classes[rows].tolist()
+        assert (batch["boxes"][row][~there] == 0).all()
+        points = batch["points"][row].numpy()
+        assert np.ptp(points[:, 2]) > 1
+        # furniture is seen: most boxes hold points, and all of them lie within the walls
+        assert (points_inside(points, truth.boxes + np.array([0, 0, 0, 0.02, 0.02, 0.02])) > 0).mean() > 0.7
+
+
+def test_what_nobody_saw_is_left_out_and_what_lacks_is_named(room_set, tmp_path):
+    raw = room_set.with_name("raw")
+    for number in (0, 2):
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        (tmp_path / f"raw/room{number}").symlink_to(raw / f"room000{number}")
+    folder = tmp_path / "raw/room1"
+    folder.mkdir()
+    for path in (raw / "room0001").iterdir():
+        (folder / path.name).symlink_to(path)
+    scenes = {"train": ["room0", "room1"], "test": ["room2"]}
+    (folder / "boxes.npz").unlink()
+    with pytest.raises(SourceError, match=r"room1 has no boxes\.npz"):
+        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
+    write_boxes(folder / "boxes.npz", SceneBoxes(np.ones((1, 6), np.float32), np.array([20])))
+    with pytest.raises(SourceError, match="there are 20 classes"):
+        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
+    assert not (tmp_path / "set").exists()
+    far = np.array([[50, 0, 0, 1, 1, 1], [0, 0, 0, 9, 9, 9]], np.float32)
+    write_boxes(folder / "boxes.npz", SceneBoxes(far, np.array([3, 4])))
+    counts = prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
+    assert counts["train"][0] == 2
+    assert counts["train"][2] >= 1
+    kept = ScenesWithBoxes(str(tmp_path / "set"), "train", num_points=64).boxes[1]
+    assert kept.classes.tolist() == [4]
+    with pytest.raises(SourceError, match="it is left as it is"):
+        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64)
+
+
+def test_a_few_points_repeat():
+    points = np.arange(15, dtype=np.float32).reshape(5, 3)
+    assert {tuple(p) for p in spread_points(points, 8, "few")} == {tuple(p) for p in points}
+    many = np.random.default_rng(0).uniform(size=(100, 3)).astype(np.float32)
+    assert np.array_equal(spread_points(many, 8, "many"), spread_points(many, 8, "many"))
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_boxes_move_with_their_points(seed):
+    """The box around moved points is the moved box."""
+    torch.manual_seed(seed)
+    points = torch.randn(3, 20, 3)
+    boxes = torch.from_numpy(np.stack([box_around(cloud) for cloud in points.numpy()]))[:, None]
+    moved = TRANSFORMS.build({"type": "MoveScene"})({"points": points, "boxes": boxes})
+    for cloud, box, before in zip(moved["points"], moved["boxes"], boxes, strict=True):
+        np.testing.assert_allclose(box_around(cloud.numpy()), box[0], atol=1e-5)
+        assert 0.9 <= (box[0, 5] / before[0, 5]) <= 1.1
+    # up stays up: heights keep their order
+    assert torch.equal(moved["points"][..., 2].argsort(1), points[..., 2].argsort(1))
+
+
+def test_scratch_and_pretrained_are_compared(room_set, tmp_path, capsys):
+    config = "projects/mvnet/configs/detection_srunet_rooms.py"
+    small = {**SRUNET, "type": None}
+    options = [f"model.backbone.{key}={value}" for key, value in small.items() if value is not None]
+    options += [f"data_root={room_set}", "model.num_seeds=64", "model.head.num_proposals=8"]
+    options += ["train_dataloader.batch_size=2", "train_cfg.max_epochs=1"]
+    options += [f"{loader}_dataloader.dataset.num_points=256" for loader in ("train", "val", "test")]
+    words = [config, "--seeds", "0", "--out", str(tmp_path / "runs")]
+    torch.manual_seed(3)
+    given = MODELS.build(SRUNET)
+    state = {f"backbone.{key}": value for key, value in given.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "start.pth")
+    words += ["--pretrained", str(tmp_path / "start.pth"), "--cfg-options", *options]
+    compare_detection.main(words)
+    shown = capsys.readouterr().out
+    assert "AP50" in shown
+    assert "pretrained" in shown
+    before = (tmp_path / "runs/scratch_s0/result.json").stat().st_mtime_ns
+    compare_detection.main(words)
+    assert (tmp_path / "runs/scratch_s0/result.json").stat().st_mtime_ns == before
+    with pytest.raises(SystemExit, match="another cfg_options"):
+        compare_detection.main([*words, "train_cfg.max_epochs=2"])
