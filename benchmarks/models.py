@@ -1,42 +1,132 @@
 #!/usr/bin/env python
-"""Parameters and speed of the classification backbones: CPU time of one thread, least of 3 rounds.
+"""Parameters, FLOPs, and clouds a second of every student, backbone and head; see --help.
 
-Floating-point operations are not in the table: torch's counter misses products inside fused operators.
+FLOPs are those of the forward pass of one cloud as it is computed here, two for a product and its sum: linear
+layers, convolutions and attention, not the search for neighbours, norms or activations. Clouds a second are
+by CPU time of one thread, the best round. Each is measured for a second, two rounds at least.
 """
 
+import argparse
+import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from pointmcd.models import backbones
+from pointmcd.models import PointModel
+from pointmcd.models.backbones import PointBackbone
+from pointmcd.registry import MODELS
 
-NAMES = ("PointNet", "DGCNN", "PointNet2", "PointNet2MSG", "PointNeXt", "PointTransformer", "CurveNet")
-BATCH, POINTS, ROUNDS = 4, 1024, 3
+TASKS = {"classification": 1024, "parts": 2048}
+"""Points of a cloud."""
+CLASSES, CATEGORIES, PARTS = 40, 16, 50
+SECONDS, FEWEST_ROUNDS = 1.0, 2
+POINTNET2_PARTS = {"use_global": False, "category_channels": 0, "channels": (128,), "negative_slope": 0.0}
+PART_HEADS: dict[str, dict[str, Any]] = {
+    "PointNet": {"category_channels": 0, "channels": (512, 256, 128), "dropout": 0.0, "negative_slope": 0.0},
+    "PointNet2Seg": POINTNET2_PARTS,
+    "PointNet2SegMSG": POINTNET2_PARTS,
+}
+"""What the configs give these students; the others have the head's defaults."""
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, default=4, help="clouds (default 4)")
+    parser.add_argument("--only", default="", help="students with this in their name")
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    points = torch.nn.functional.normalize(torch.randn(BATCH, POINTS, 3), dim=-1)
-    print("| backbone | parameters | training samples/s | inference samples/s |\n|---|---|---|---|")
-    for name in NAMES:
-        network = getattr(backbones, name)()
-        count = sum(weight.numel() for weight in network.parameters())
-        rates = [rate(network.train(training), points) for training in (True, False)]
-        print(f"| {name} | {count / 1e6:.2f} M | {rates[0]:.1f} | {rates[1]:.1f} |", flush=True)
+    for task, points in TASKS.items():
+        print(f"\n{task}: {args.batch} clouds of {points} points\n")
+        print("| student | parameters | GFLOPs | training clouds/s | inference clouds/s |")
+        print("|---|---|---|---|---|")
+        for name in students(task):
+            if args.only in name:
+                print(f"{name} ...", file=sys.stderr, flush=True)
+                torch.manual_seed(0)
+                print(row(name, task, args.batch), flush=True)
 
 
-def rate(network: torch.nn.Module, points: torch.Tensor) -> float:
-    """Clouds a second: forward, and backward in training mode."""
-    least = float("inf")
-    for _ in range(ROUNDS):
+def students(task: str) -> Iterator[str]:
+    """Yield the names of the registered backbones of a task."""
+    for name, kind in sorted(MODELS.module_dict.items()):
+        if isinstance(kind, type) and issubclass(kind, PointBackbone):
+            for_parts = "Seg" in name
+            if for_parts == (task == "parts") or name == "PointNet":
+                yield name
+
+
+def build(name: str, task: str, **options: Any) -> PointModel:
+    """Make the student of a task; ``options`` are the backbone's."""
+    head: dict[str, Any] = {"type": "ClassificationHead", "num_classes": CLASSES}
+    if task == "parts":
+        head = {"type": "PartSegmentationHead", "num_classes": CATEGORIES, "num_parts": PARTS}
+        head |= PART_HEADS.get(name, {})
+    return PointModel({"type": name, **options}, head)
+
+
+def clouds(task: str, batch: int) -> dict[str, Tensor]:
+    """Return points on a sphere, with labels."""
+    points = torch.nn.functional.normalize(torch.randn(batch, TASKS[task], 3), dim=-1)
+    data = {"points": points, "label": torch.arange(batch) % CATEGORIES}
+    if task == "parts":
+        data["parts"] = torch.randint(0, PARTS, (batch, TASKS[task]))
+    return data
+
+
+def row(name: str, task: str, batch: int) -> str:
+    model, data = build(name, task), clouds(task, batch)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    rates = [batch / least_seconds(model.train(training), data) for training in (True, False)]
+    return (
+        f"| {name} | {parameters / 1e6:.2f} M | {flops(model, clouds(task, 1)) / 1e9:.2f} "
+        f"| {rates[0]:.1f} | {rates[1]:.1f} |"
+    )
+
+
+def flops(model: PointModel, data: dict[str, Tensor]) -> int:
+    """Return the FLOPs of a forward pass in eval mode."""
+    counter = FlopCounterMode(
+        display=False,
+        custom_mapping={  # what torch's counter cannot see into, or has no formula for
+            torch.ops.pointmcd.linear_pool: linear_pool_flops,
+            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+        },
+    )
+    with counter, torch.no_grad():
+        model.eval()(**data)
+    return counter.get_total_flops()
+
+
+def linear_pool_flops(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """Return those of ``x @ weight.T``, x (B, M, I) and weight (O, I)."""
+    return 2 * x[0] * x[1] * weight[0] * weight[1]
+
+
+def attention_flops(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any
+) -> int:
+    """Return those of both products of attention."""
+    return sdpa_flop_count(query, key, value)
+
+
+def least_seconds(model: PointModel, data: dict[str, Tensor]) -> float:
+    """Return the CPU seconds of a forward pass, in training mode with its losses and the backward pass."""
+    passed: list[float] = []
+    while len(passed) < FEWEST_ROUNDS or sum(passed) < SECONDS:
         start = time.process_time()
-        with torch.set_grad_enabled(network.training):
-            features = network(points)["point_feats"]
-            if network.training:
-                features.amax(1).sum().backward()
-        least = min(least, time.process_time() - start)
-    return len(points) / least
+        with torch.set_grad_enabled(model.training):
+            if model.training:
+                torch.stack(list(model(mode="loss", **data).values())).sum().backward()
+            else:
+                model(**data)
+        passed.append(time.process_time() - start)
+    return min(passed)
 
 
 if __name__ == "__main__":

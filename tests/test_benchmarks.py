@@ -1,4 +1,4 @@
-"""The official paths that ratios are taken to compute what our operations do."""
+"""The official paths that ratios are taken to compute what our operations do, and FLOPs are counted right."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from pointmcd import ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import cases
+import models
 import official
 
 
@@ -69,3 +70,30 @@ def test_set_abstraction_is_as_accurate_as_the_official_path():
         for backend in ops.available("cpu"):
             with ops.use_backend(backend):
                 assert (net(points)["point_feats"] - exact).norm() < 1.3 * theirs
+
+
+def test_flops_of_pointnet_and_dgcnn_by_hand():
+    """Products of widths; the last layers, and those of the T-Nets, are in fused operators."""
+    head = 1024 * 512 + 512 * models.CLASSES
+    first_tnet = 3 * 64 + 64 * 64 + 64 * 256
+    feature_tnet = 64 * 64 + 64 * 64 + 64 * 256
+    a_point = first_tnet + 3 * 3 + 3 * 64 + feature_tnet + 64 * 64 + 64 * 128 + 128 * 1024
+    a_cloud = 2 * (256 * 64 + 64 * 64) + 64 * 3 * 3 + 64 * 64 * 64
+    assert a_point == 188_809
+    assert counted("PointNet", tnet_reg_weight=0) == 2 * (1024 * a_point + a_cloud + head)
+
+    # an edge's layer acts on the points, once for each half of its weight
+    a_point = 2 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 256) + (64 + 64 + 128 + 256) * 1024
+    assert counted("DGCNN") == 2 * (1024 * a_point + head)
+
+
+def test_flops_of_attention_by_hand():
+    """What a second block adds: four square matrices, an MLP of eight, and two products of tokens."""
+    tokens, width = 17, 192
+    block = tokens * 12 * width**2 + 2 * tokens**2 * width
+    one, two = (counted("PointTransformer", size="tiny", num_patches=16, depth=depth) for depth in (1, 2))
+    assert two - one == 2 * block
+
+
+def counted(name: str, **options: object) -> int:
+    return models.flops(models.build(name, "classification", **options), models.clouds("classification", 1))
