@@ -7,9 +7,10 @@ by CPU time of one thread, the best round. Each is measured for a second, two ro
 """
 
 import argparse
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from pointmcd.registry import MODELS
 TASKS = {"classification": 1024, "parts": 2048}
 """Points of a cloud."""
 CLASSES, CATEGORIES, PARTS = 40, 16, 50
+Shape = tuple[int, ...]
 SECONDS, FEWEST_ROUNDS = 1.0, 2
 POINTNET2_PARTS = {"use_global": False, "category_channels": 0, "channels": (128,), "negative_slope": 0.0}
 PART_HEADS: dict[str, dict[str, Any]] = {
@@ -91,28 +93,33 @@ def row(name: str, task: str, batch: int) -> str:
 
 def flops(model: PointModel, data: dict[str, Tensor]) -> int:
     """Return the FLOPs of a forward pass in eval mode."""
-    counter = FlopCounterMode(
-        display=False,
-        custom_mapping={  # what torch's counter cannot see into, or has no formula for
-            torch.ops.pointmcd.linear_pool: linear_pool_flops,
-            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
-        },
-    )
+    counter = FlopCounterMode(display=False, custom_mapping=formulas())
     with counter, torch.no_grad():
         model.eval()(**data)
     return counter.get_total_flops()
 
 
-def linear_pool_flops(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
-    """Return those of ``x @ weight.T``, x (B, M, I) and weight (O, I)."""
-    return 2 * x[0] * x[1] * weight[0] * weight[1]
+def formulas() -> dict[Any, Callable[..., int]]:
+    """Return the FLOPs, by the shapes of their arguments, of operators that torch's counter does not know."""
 
+    def linear_pool(x: Shape, weight: Shape, *_: Any, **__: Any) -> int:
+        return 2 * math.prod(x) * weight[0]
 
-def attention_flops(
-    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any
-) -> int:
-    """Return those of both products of attention."""
-    return sdpa_flop_count(query, key, value)
+    def act_linear(
+        x: Shape, scale: Shape, shift: Shape, slope: float, weight: Shape, *_: Any, **__: Any
+    ) -> int:
+        return 2 * math.prod(x) * weight[0]
+
+    def attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    known = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
+    ours = {"linear_pool": linear_pool, "act_linear": act_linear}
+    return known | {
+        getattr(torch.ops.pointmcd, name): formula
+        for name, formula in ours.items()
+        if hasattr(torch.ops.pointmcd, name)
+    }
 
 
 def least_seconds(model: PointModel, data: dict[str, Tensor]) -> float:

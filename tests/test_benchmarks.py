@@ -72,7 +72,7 @@ def test_set_abstraction_is_as_accurate_as_the_official_path():
                 assert (net(points)["point_feats"] - exact).norm() < 1.3 * theirs
 
 
-def test_flops_of_pointnet_and_dgcnn_by_hand():
+def test_flops_by_hand():
     """Products of widths; the last layers, and those of the T-Nets, are in fused operators."""
     head = 1024 * 512 + 512 * models.CLASSES
     first_tnet = 3 * 64 + 64 * 64 + 64 * 256
@@ -85,6 +85,11 @@ def test_flops_of_pointnet_and_dgcnn_by_hand():
     # an edge's layer acts on the points, once for each half of its weight
     a_point = 2 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 256) + (64 + 64 + 128 + 256) * 1024
     assert counted("DGCNN") == 2 * (1024 * a_point + head)
+
+    # of a set abstraction's first layer the products with coordinates are of the members of a group
+    members = 512 * 32 * (3 * 64 + 64 * 64 + 64 * 128) + 128 * 64 * (3 * 128 + 128 * 128 + 128 * 256)
+    points = 512 * 128 * 128 + 128 * (259 * 256 + 256 * 512 + 512 * 1024)
+    assert counted("PointNet2") == 2 * (members + points + head)
 
 
 def test_flops_of_attention_by_hand():
