@@ -113,8 +113,10 @@ def formulas() -> dict[Any, Callable[..., int]]:
     def attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
         return sdpa_flop_count(query, key, value)
 
-    known = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
-    ours = {"linear_pool": linear_pool, "act_linear": act_linear}
+    known: dict[Any, Callable[..., int]] = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention
+    }
+    ours: dict[str, Callable[..., int]] = {"linear_pool": linear_pool, "act_linear": act_linear}
     return known | {
         getattr(torch.ops.pointmcd, name): formula
         for name, formula in ours.items()
