@@ -125,7 +125,10 @@ class PreparedShapes(Dataset):
     def _check(self, root: str) -> None:
         stored = self.prepared.num_points
         if not 1 <= self.num_points <= stored:
-            raise ValueError(f"num_points is {self.num_points}, but {root} holds {stored} points a shape")
+            raise ValueError(
+                f"num_points is {self.num_points}, but {root} holds {stored} points a shape: give each "
+                f"dataset num_points from 1 to {stored}, or more points by pointmcd prepare --points"
+            )
         lacking = [
             name
             for name, wanted, there in (

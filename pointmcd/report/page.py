@@ -185,7 +185,7 @@ def _by_class(prepared: PreparedSet, labels: np.ndarray, run: Run | None) -> lis
         members = np.flatnonzero(labels == label)
         row: dict[str, Any] = {"label": int(label), "shapes": len(members)}
         if run is not None:
-            row["value"] = _spread(interval(run.scores[members]))
+            row["value"] = _spread(interval(run.scores[members], ious=run.segments))
         rows.append(row)
     return rows
 

@@ -77,7 +77,7 @@ class Run:
         found = {}
         for metric, by_class in MEANS:
             if isinstance(self.report.get(metric), int | float):
-                found[metric] = interval(self.scores, self.labels if by_class else None)
+                found[metric] = interval(self.scores, self.labels if by_class else None, ious=self.segments)
         return found
 
 
@@ -114,7 +114,7 @@ def _read(path: Path) -> Run:
     return run
 
 
-def interval(scores: np.ndarray, labels: np.ndarray | None = None) -> Difference:
+def interval(scores: np.ndarray, labels: np.ndarray | None = None, *, ious: bool) -> Difference:
     """Return the mean of scores (S,) in percent, with its 95 % interval over the luck of the shapes.
 
     Of rights and wrongs it is Wilson's, which holds for a few shapes too, else a bootstrap.
@@ -122,8 +122,9 @@ def interval(scores: np.ndarray, labels: np.ndarray | None = None) -> Difference
     Args:
         scores: In [0, 1].
         labels: (S,), for the mean over classes of the mean over their shapes.
+        ious: They are IoUs, which no binomial law holds for, even where all are 0 or 1.
     """
-    if labels is None and np.isin(scores, (0, 1)).all():
+    if labels is None and not ious:
         return Difference(100 * float(scores.mean()), *wilson_interval(int(scores.sum()), len(scores)))
     return paired_difference(np.zeros((1, len(scores))), scores[None], labels, samples=DRAWS)
 

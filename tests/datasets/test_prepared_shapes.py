@@ -68,7 +68,7 @@ def test_a_loader_passes_batches_through(taught_set, workers):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_points": 129}, "num_points is 129, but .* holds 128"),
+        ({"num_points": 129}, "num_points is 129, but .* holds 128 .* from 1 to 128, or .* prepare --points"),
         ({"views": 5}, "views is 5, but .* holds 4"),
         ({"parts": True}, "was prepared without parts"),
         ({"split": "tset"}, "has no split 'tset'"),

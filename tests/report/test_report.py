@@ -89,6 +89,15 @@ def test_parts(segmented, parts_set, tmp_path):
     assert len({found["colors"][str(part)] for part in own}) == len(own)
 
 
+def test_ious_that_are_all_one_are_no_shares(segmented, parts_set, tmp_path):
+    path = segmented / "test_epoch_1.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"ious": [1.0] * 6}))
+    report([str(segmented), "--data", str(parts_set), "--out", str(tmp_path / "page.html")])
+    found = content(tmp_path / "page.html")
+    rows = [*found["figures"][0]["values"].values(), *(row["value"] for row in found["by_class"])]
+    assert rows == [[100, 100, 100]] * len(rows)
+
+
 def test_a_page_without_room_shows_fewer(tiny_set, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report_page, "MOST_BYTES", report_page.PLOTLY + 30_000)
     report([str(tiny_set), "--split", "train", "--out", str(tmp_path / "set.html")])
