@@ -2,7 +2,7 @@
 
 import bisect
 import itertools
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,48 +11,67 @@ from pointmcd.datasets.images import Images
 from pointmcd.folders import DamagedError
 
 
-class _Places:
-    """Which part each row is in."""
+class _Concatenated:
+    """Parts of known lengths, each opened when a row of it is first read.
 
-    def __init__(self, parts: Sequence[Sized]) -> None:
-        self._first = [0, *itertools.accumulate(map(len, parts))]
-        self.total = self._first[-1]
+    Args:
+        lengths: rows of each.
+        openers: return them.
+    """
 
-    def of(self, row: int) -> tuple[int, int]:
-        """Return the part of a row, and its row there."""
-        if not -self.total <= row < self.total:
-            raise IndexError(f"row {row} of {self.total}")
-        row %= self.total
-        part = bisect.bisect_right(self._first, row) - 1
-        return part, row - self._first[part]
+    def __init__(self, lengths: Sequence[int], openers: Sequence[Callable[[], Any]]) -> None:
+        self._first = [0, *itertools.accumulate(lengths)]
+        self._openers = list(openers)
+        self._opened: list[Any] = [None] * len(self._openers)
+
+    def __len__(self) -> int:
+        return self._first[-1]
+
+    def _part(self, number: int) -> Any:
+        if self._opened[number] is None:
+            self._opened[number] = self._open(number)
+        return self._opened[number]
+
+    def _open(self, number: int) -> Any:
+        return self._openers[number]()
+
+    def _place(self, row: int) -> tuple[Any, int]:
+        """Return the part that a row is in, and its row there."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        row %= len(self)
+        number = bisect.bisect_right(self._first, row) - 1
+        return self._part(number), row - self._first[number]
 
 
-class ConcatenatedArray:
+class ConcatenatedArray(_Concatenated):
     """Arrays (S_i, ...) as one of (sum of S_i, ...).
 
     A row, ``array[3]`` or ``array[3, :1024]``, is a view into its part; more rows are copied. As a whole it
-    is copied by ``np.asarray``.
+    is copied by ``np.asarray``. The first is opened at once, each of the others when a row of it is read.
 
     Args:
-        parts: of one type, equal but for the first axis.
+        lengths: S_i.
+        openers: return the arrays, of one type and equal but for the first axis.
     """
 
-    def __init__(self, parts: Sequence[np.ndarray]) -> None:
-        self._parts = list(parts)
-        self._places = _Places(parts)
-        if len({(part.dtype, part.shape[1:]) for part in parts}) > 1:
-            raise DamagedError("the shards hold arrays of several types")
-        self.dtype = parts[0].dtype
-        self.shape = (self._places.total, *parts[0].shape[1:])
+    def __init__(self, lengths: Sequence[int], openers: Sequence[Callable[[], np.ndarray]]) -> None:
+        super().__init__(lengths, openers)
+        first = self._opened[0] = openers[0]()
+        self.dtype = first.dtype
+        self.shape = (len(self), *first.shape[1:])
 
-    def __len__(self) -> int:
-        return self._places.total
+    def _open(self, number: int) -> np.ndarray:
+        part = super()._open(number)
+        if (part.dtype, part.shape[1:]) != (self.dtype, self.shape[1:]):
+            raise DamagedError(f"the shards hold arrays of several types, {self.dtype} and {part.dtype}")
+        return part
 
     def __getitem__(self, key: Any) -> np.ndarray:
         first, *rest = key if isinstance(key, tuple) else (key,)
         if isinstance(first, int | np.integer):
-            part, row = self._places.of(int(first))
-            return self._parts[part][(row, *rest)]
+            part, row = self._place(int(first))
+            return part[(row, *rest)]
         rows = np.arange(len(self))[first]
         found = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for place, row in enumerate(rows):
@@ -60,39 +79,31 @@ class ConcatenatedArray:
         return found[(slice(None), *rest)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.concatenate(self._parts).astype(dtype or self.dtype, copy=False)
+        whole = np.concatenate([self._part(number) for number in range(len(self._openers))])
+        return whole.astype(dtype or self.dtype, copy=False)
 
 
-class ConcatenatedImages:
+class ConcatenatedImages(_Concatenated):
     """``Images`` of several splits as those of one.
 
     Args:
-        parts: of as many views a shape.
+        lengths: shapes of each.
+        openers: return the ``Images``, of as many views a shape.
+        num_views: V, how many these are.
     """
 
-    def __init__(self, parts: Sequence[Images]) -> None:
-        self._parts, self._places = list(parts), _Places(parts)
-        self.num_views = parts[0].num_views
+    def __init__(
+        self, lengths: Sequence[int], openers: Sequence[Callable[[], Images]], num_views: int
+    ) -> None:
+        super().__init__(lengths, openers)
+        self.num_views = num_views
 
     def encoded(self, shape: int, view: int) -> np.ndarray:
         """As ``Images.encoded``."""
-        part, row = self._places.of(shape)
-        return self._parts[part].encoded(row, view)
+        part, row = self._place(shape)
+        return part.encoded(row, view)
 
     def read(self, shape: int, view: int) -> np.ndarray:
         """As ``Images.read``."""
-        part, row = self._places.of(shape)
-        return self._parts[part].read(row, view)
-
-
-def concatenated(what: str, parts: Sequence[Any]) -> ConcatenatedArray | ConcatenatedImages | None:
-    """Return arrays or ``Images`` as one; None where all of them are None.
-
-    Raises:
-        DamagedError: some are None, or other arrays than the first.
-    """
-    if all(part is None for part in parts):
-        return None
-    if any(part is None for part in parts):
-        raise DamagedError(f"some of the shards have {what}, and others have none")
-    return ConcatenatedImages(parts) if isinstance(parts[0], Images) else ConcatenatedArray(parts)
+        part, row = self._place(shape)
+        return part.read(row, view)

@@ -1,6 +1,7 @@
 """The images of a prepared set: views, label images and depth images, encoded as PNG one after the other."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,7 @@ class Images:
         return self._shapes
 
     @staticmethod
+    @cache  # opening a set of a hundred shards asks for them 600 times
     def file_names(kind: str) -> list[str]:
         """Return the files of one kind."""
         return [path(Path(), kind).name for path in (bin_path, offsets_path)]

@@ -14,21 +14,21 @@
                    depths.bin, depth_offsets.npy          the depth of each pixel   | asked for
 
 The digest is a SHA-256 over the manifest, which itself holds the SHA-256 of every file. Opening a set checks
-the manifest's digest, the files' sizes and the arrays' headers; ``verify`` reads the files as well.
+the manifest's digest, the files' sizes and the arrays' headers (of shards, these are checked when an array is
+first read); ``verify`` reads the files as well.
 
 A large set may be made of shards, which lie in ``<root>/shards/NNNN``, each a set of this format; the
 manifest of the whole has their digests (``preparation/shards.py``). It is read as a set in one piece is.
 """
 
 import os
-from functools import cached_property, partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pointmcd.datasets.concatenated import ConcatenatedArray, ConcatenatedImages, concatenated
-from pointmcd.datasets.images import KINDS, Images, decode_depth, decode_labels, decode_view
 from pointmcd.datasets.manifest import (
     FORMAT_VERSION,
     MANIFEST,
@@ -43,162 +43,16 @@ from pointmcd.datasets.manifest import (
     manifest_digest,
     shard_name,
 )
-from pointmcd.files import read_json
+from pointmcd.datasets.prepared_split import PreparedSplit
 from pointmcd.folders import (
     DamagedError,
     allow_open_files,
     check_hashes,
-    check_name,
     check_sizes,
     digest_of,
-    open_array,
     parse_object,
     read_file,
 )
-
-ARRAYS = {
-    "points": ("float32", 3),
-    "normals": ("float32", 3),
-    "colors": ("uint8", 3),
-    "parts": ("u", None),
-    "visibility": ("uint32", None),
-}
-"""Type of each array, and its third axis."""
-Rows = np.ndarray | ConcatenatedArray
-"""Indexed by a row, or by a row and what is wanted of it."""
-Encoded = Images | ConcatenatedImages
-
-
-class PreparedSplit:
-    """The shapes of one split, memory-mapped as the set is opened; of a set of shards they are those of all.
-
-    Attributes:
-        labels: (S,) int64.
-        points: (S, P, 3) float32, every prefix along P a sample of the whole shape.
-        normals: (S, P, 3) float32 unit normals, or None.
-        colors: (S, P, 3) uint8, or None.
-        parts: (S, P) uint16 indices into the set's part names, or None.
-        visibility: (S, P) uint32 bit masks, or None.
-    """
-
-    labels: np.ndarray
-    points: Rows
-    normals: Rows | None
-    colors: Rows | None
-    parts: Rows | None
-    visibility: Rows | None
-    _views: Encoded | None
-    _part_views: Encoded | None
-    _depths: Encoded | None
-
-    def __init__(self, prepared: "PreparedSet", name: str) -> None:
-        self.prepared, self.name = prepared, check_name(name, "a split")
-        self.folder = prepared.root / name
-        self._count = int(prepared.manifest["splits"][name])
-        self._parts = [shard.split(name) for shard in prepared.shards if name in shard.splits]
-        if prepared.shards:
-            self._concatenate()
-        else:
-            self._open()
-
-    def _open(self) -> None:
-        """Map the files of a set in one piece."""
-        prepared, name, manifest = self.prepared, self.name, self.prepared.manifest
-        listed = {file.rpartition("/")[2] for file in manifest["files"] if file.startswith(f"{name}/")}
-        needed = ["names.json", "labels.npy", "points.npy"]
-        needed += ["visibility.npy"] * prepared.has_visibility
-        for kind, there in (
-            ("views", prepared.has_views),
-            ("part_views", prepared.has_part_views),
-            ("depths", prepared.has_depths),
-        ):
-            needed += Images.file_names(kind) * there
-        if lacking := [file for file in needed if file not in listed]:
-            raise DamagedError(f"{prepared.root / MANIFEST} lists no {name}/{lacking[0]}")
-        labels = open_array(self.folder / "labels.npy", "int64", (self._count,))
-        self.labels = np.array(labels)
-        if self._count and not 0 <= self.labels.min() <= self.labels.max() < len(prepared.class_names):
-            raise DamagedError(f"{self.folder / 'labels.npy'} is damaged: there are no such classes")
-        found: dict[str, Rows] = {
-            array: open_array(
-                self.folder / f"{array}.npy",
-                dtype,
-                (self._count, prepared.num_points, *([] if width is None else [width])),
-            )
-            for array, (dtype, width) in ARRAYS.items()
-            if f"{array}.npy" in listed
-        }
-        self.points = found["points"]
-        self.normals, self.colors, self.parts = (found.get(kind) for kind in ("normals", "colors", "parts"))
-        self.visibility = found.get("visibility")
-        self._views = self._images("views", decode_view) if prepared.has_views else None
-        self._part_views = self._images("part_views", decode_labels) if prepared.has_part_views else None
-        self._depths = None
-        if prepared.has_depths:
-            near, far = (float(manifest["depths"][end]) for end in ("near", "far"))
-            self._depths = self._images("depths", partial(decode_depth, near=near, far=far))
-
-    def _concatenate(self) -> None:
-        """Put the rows of all shards behind one another."""
-        if sum(map(len, self._parts)) != self._count:
-            raise DamagedError(f"{self.prepared.root / MANIFEST} is damaged: it counts other shapes")
-        self.labels = np.concatenate([part.labels for part in self._parts])
-        for name in (*ARRAYS, *(f"_{kind}" for kind in KINDS)):
-            setattr(self, name, concatenated(name, [getattr(part, name) for part in self._parts]))
-
-    def _images(self, kind: str, decode: Any) -> Images:
-        return Images(self.folder, kind, (self._count, self.prepared.num_views), decode)
-
-    def __reduce__(self) -> tuple:
-        return PreparedSet.split, (self.prepared, self.name)
-
-    def __len__(self) -> int:
-        return self._count
-
-    @cached_property
-    def names(self) -> list[str]:
-        """S names; read when first asked for."""
-        if self._parts:
-            return [name for part in self._parts for name in part.names]
-        path = self.folder / "names.json"
-        try:
-            names = read_json(path)
-        except (OSError, ValueError) as error:
-            names = error
-        self.prepared.check_unchanged()
-        if not isinstance(names, list) or len(names) != len(self):
-            raise PreparedSetError(f"{path} is damaged: it needs {len(self)} names.\n{self.prepared.remedy}")
-        return [str(name) for name in names]
-
-    @property
-    def views(self) -> Encoded:
-        """The rendered views."""
-        if self._views is None:
-            raise PreparedSetError(
-                f"{self.prepared.root} has no view images: it was prepared from points alone.\n"
-                f"Teachers and distillation need views. {self.prepared.remedy}"
-            )
-        return self._views
-
-    @property
-    def part_views(self) -> Encoded:
-        """The part of each pixel of the views, P for the background."""
-        if self._part_views is None:
-            raise PreparedSetError(
-                f"{self.prepared.root} has no label images: they are made of sources that have parts.\n"
-                f"{self.prepared.remedy}"
-            )
-        return self._part_views
-
-    @property
-    def depths(self) -> Encoded:
-        """The depth of each pixel along the camera's axis, in bounding radii; inf for nothing."""
-        if self._depths is None:
-            raise PreparedSetError(
-                f"{self.prepared.root} has no depth images; they are made with --depths.\n"
-                f"{self.prepared.remedy}"
-            )
-        return self._depths
 
 
 def _reopened(root: Path, digest: str) -> "PreparedSet":
@@ -213,11 +67,13 @@ class PreparedSet:
     """A prepared set, opened for reading.
 
     All of its arrays are mapped at once. Where the folder is replaced afterwards, an opened set stays what it
-    was, and other processes that would open it stop.
+    was, and other processes that would open it stop. Of a set of shards, each array of a shard is mapped when
+    a row of it is first read, and reading stops where the shard was replaced by another before.
 
     Args:
         root: the folder, such as ``data/modelnet40``.
         remedy: what makes it again, the end of every message; None for the usual.
+        at_once: map all arrays; else each when it is first read.
 
     Attributes:
         shards: the sets that it is made of, in the order of their rows; none where it is in one piece.
@@ -226,8 +82,8 @@ class PreparedSet:
         PreparedSetError: it is missing, unfinished, damaged or of another format version, or a shard is.
     """
 
-    def __init__(self, root: str | os.PathLike[str], remedy: str | None = None) -> None:
-        self.root, self._remedy = Path(root), remedy
+    def __init__(self, root: str | os.PathLike[str], remedy: str | None = None, at_once: bool = True) -> None:
+        self.root, self._remedy, self._at_once = Path(root), remedy, at_once
         self.shards: list[PreparedSet] = []
         self._text = self._manifest_text()
         self.manifest: dict[str, Any] = self._parse(self._text)
@@ -238,11 +94,14 @@ class PreparedSet:
             if not isinstance(self.manifest["splits"], dict) or not self.manifest["splits"]:
                 raise DamagedError(f"{self.root / MANIFEST} is damaged: it names no splits")
             self._splits = {name: PreparedSplit(self, name) for name in self.manifest["splits"]}
+            if at_once and not self.shards:
+                for split in self._splits.values():
+                    split.map_all()
         except DamagedError as error:
             self.check_unchanged()
             raise PreparedSetError(f"{error}.\n{self.remedy}") from None
         except PreparedSetError:
-            raise  # a shard's own message
+            raise  # a shard's own message, or an array's
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             self.check_unchanged()
             raise PreparedSetError(
@@ -259,7 +118,7 @@ class PreparedSet:
         for number, entry in enumerate(listed, 1):
             folder = self.root / SHARDS / shard_name(number)
             again = how_to_make_shard(self.manifest, number, len(listed), self.root)
-            shard = PreparedSet(folder, f"Make that shard again: {again}")
+            shard = PreparedSet(folder, f"Make that shard again: {again}", at_once=False)
             if shard.digest != entry["digest"] or differing_keys(shard.manifest, self.manifest):
                 raise PreparedSetError(
                     f"{folder} was made anew since the shards were merged, and is another.\n"
@@ -284,13 +143,15 @@ class PreparedSet:
             manifest = parse_object(text, path, FORMAT_VERSION, SHARDED_VERSION)
         except DamagedError as error:
             raise PreparedSetError(f"{error}.\n{self.remedy}") from None
+        whole = manifest.get("manifest_sha256")  # of sets before this was recorded, nothing is known
+        if whole == digest_of(manifest, ("manifest_sha256",)):
+            return manifest
         stated = str(manifest.get("digest"))
         if (actual := manifest_digest(manifest)) != stated:
             raise PreparedSetError(
                 f"{path} was changed: its digest is {actual[:16]}, it states {stated[:16]}.\n{self.remedy}"
             )
-        whole = manifest.get("manifest_sha256")  # of sets before this was recorded, nothing is known
-        if whole is not None and whole != digest_of(manifest, ("manifest_sha256",)):
+        if whole is not None:
             raise PreparedSetError(
                 f"{path} was changed, in what it says of how the set was made.\n{self.remedy}"
             )
@@ -305,6 +166,21 @@ class PreparedSet:
         text = self._manifest_text()
         if text != self._text and self._parse(text)["digest"] != self.digest:
             raise PreparedSetError(f"{self.root} was replaced by another set meanwhile; start again")
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Refuse a file that is damaged, or of another set that took this one's place.
+
+        Raises:
+            PreparedSetError: it is.
+        """
+        try:
+            yield
+        except DamagedError as error:
+            self.check_unchanged()
+            raise PreparedSetError(f"{error}.\n{self.remedy}") from None
+        if not self._at_once:  # else once, when all are mapped
+            self.check_unchanged()
 
     @property
     def remedy(self) -> str:
@@ -369,6 +245,10 @@ class PreparedSet:
     @property
     def has_depths(self) -> bool:
         return self.manifest.get("depths") is not None
+
+    def has_images(self, kind: str) -> bool:
+        """Whether there are images of a kind (``images.KINDS``)."""
+        return {"views": self.has_views, "part_views": self.has_part_views, "depths": self.has_depths}[kind]
 
     @property
     def has_visibility(self) -> bool:

@@ -9,7 +9,8 @@ from torch.utils.data import Dataset
 
 from pointmcd.batch import Batch
 from pointmcd.datasets.label_choice import PARTS_OF_TRAIN, check_labels_seen, labelled_rows, rows_of_split
-from pointmcd.datasets.prepared_set import Encoded, PreparedSet, Rows
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.datasets.prepared_split import Encoded, Rows
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.registry import DATASETS, FUNCTIONS
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pointmcd.apis.student import Student
-from pointmcd.datasets.prepared_set import PreparedSplit
+from pointmcd.datasets.prepared_split import PreparedSplit
 from pointmcd.evaluation.corruptions import CORRUPTIONS, generator
 from pointmcd.geometry import normalize
 from pointmcd.ops import farthest_point_sample

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pointmcd.apis.student import Student
-from pointmcd.datasets.prepared_set import PreparedSplit
+from pointmcd.datasets.prepared_split import PreparedSplit
 from pointmcd.datasets.text_vectors import TextVectors
 from pointmcd.evaluation.classification import accuracies, confusion_matrix
 from pointmcd.evaluation.robustness import predictions

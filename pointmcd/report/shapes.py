@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pointmcd.datasets.prepared_set import PreparedSplit
+from pointmcd.datasets.prepared_split import PreparedSplit
 from pointmcd.geometry import CameraRig
 
 MOST_POINTS = 1024

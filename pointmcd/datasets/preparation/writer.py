@@ -18,7 +18,7 @@ class EncodedShape:
     """One shape as it goes to disk.
 
     Attributes:
-        arrays: some of ``prepared_set.ARRAYS``, without the leading shape axis.
+        arrays: some of ``prepared_split.ARRAYS``, without the leading shape axis.
         images: the encoded images of its V views, by kind (``images.KINDS``); empty where it has none.
     """
 

@@ -16,8 +16,9 @@ from pointmcd.datasets.images import KINDS
 from pointmcd.datasets.manifest import MANIFEST, manifest_digest
 from pointmcd.datasets.preparation.shards import Shard
 from pointmcd.datasets.preparation.sources import Item, SourceError
-from pointmcd.datasets.prepared_set import ARRAYS, PreparedSet, PreparedSetError
+from pointmcd.datasets.prepared_set import PreparedSet, PreparedSetError
 from pointmcd.datasets.prepared_shapes import PreparedShapes
+from pointmcd.datasets.prepared_split import ARRAYS
 from pointmcd.datasets.teacher_cache import TeacherCache, TeacherCacheWriter
 
 ASKED = shlex.split(
@@ -177,6 +178,38 @@ def test_a_missing_or_damaged_shard_is_named_on_opening(root):
         PreparedSet(root)
     assert prepare(root, 3) == 0
     assert PreparedSet(root).digest == digest
+
+
+def test_arrays_of_shards_are_mapped_when_they_are_read_and_only_of_the_set_that_was_opened(root):
+    def mapped() -> set[str]:
+        """Files of the set that this process holds open."""
+        return {line.rpartition("/set/")[2] for line in maps.read_text().splitlines() if str(root) in line}
+
+    maps = Path("/proc/self/maps")
+    split = PreparedSet(root).split("train")
+    assert mapped() == set()
+    assert split.points[0].any()
+    assert mapped() == {"shards/0001/train/points.npy"}
+    assert split.points[7].any()
+    assert mapped() == {f"shards/000{number}/train/points.npy" for number in (1, 4)}
+    assert prepare(root, 2, "--overwrite") == 0
+    assert split.points[2].any()  # the same shapes
+    assert prepare(root, 3, "--overwrite", "--seed", "1") == 0
+    for read in (lambda: split.points[4], lambda: split.views.read(4, 0), lambda: split.labels):
+        with pytest.raises(PreparedSetError, match="0003 was replaced by another set meanwhile; start again"):
+            read()
+
+
+def test_an_array_that_lies_of_itself_is_named_with_its_shard(root):
+    points = root / "shards/0003/train/points.npy"
+    data = points.read_bytes()
+    points.write_bytes(data.replace(b"<f4", b"<i4", 1))  # of the same size
+    split = PreparedSet(root).split("train")
+    with pytest.raises(
+        PreparedSetError, match=r"0003/train/points.npy is damaged[\s\S]*--shard 3/4 --overwrite$"
+    ):
+        np.asarray(split.points)
+    assert "0003/train/points.npy is damaged" in refused(merge, root)
 
 
 def test_a_changed_byte_is_found_by_check(root):
