@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointmcd.commands.common import add_imports, make_parser, plain_errors
-from pointmcd.datasets.prepared_set import MANIFEST
+from pointmcd.datasets.manifest import MANIFEST, SHARDS, is_in_one_piece
 from pointmcd.evaluation.statistics import counted
 from pointmcd.files import check_writable
 
@@ -76,7 +76,8 @@ def check(args: argparse.Namespace) -> None:
     if args.embeddings is not None and args.embeddings.suffix != ".npy":
         raise ValueError(f"embeddings are saved as .npy, not as {args.embeddings}")
     for given in args.inputs:
-        if Path(given, MANIFEST).is_file() and any(Path(given).glob("*/points.npy")):
+        folder = Path(given)
+        if (folder / MANIFEST).is_file() and (is_in_one_piece(folder) or (folder / SHARDS).is_dir()):
             raise ValueError(
                 f"{given} is a prepared set, not a folder of shapes; pointmcd test CONFIG CHECKPOINT "
                 f"--cfg-options data_root={given} tests on it"

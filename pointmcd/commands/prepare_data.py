@@ -247,7 +247,7 @@ def remarks(prepared: PreparedSet) -> Iterator[str]:
 
 
 def report(result: Result, out: Path) -> None:
-    counts = ", ".join(f"{count} {split}" for split, count in result.splits.items())
+    counts = ", ".join(f"{count} {split}" for split, count in result.splits.items()) or "0"
     state = "was already prepared with these settings; nothing was done" if result.was_ready else "is ready"
     print(f"{out} {state}: {counts} shapes, digest {result.digest[:16]}")
     if result.rejected:

@@ -37,6 +37,11 @@ def shard_name(number: int) -> str:
     return f"{number:04d}"
 
 
+def is_in_one_piece(root: Path) -> bool:
+    """Return whether a folder holds shapes of its own, and not only shards; its manifest may be damaged."""
+    return next(root.glob("*/labels.npy"), None) is not None
+
+
 def how_to_make_shard(
     manifest: dict[str, Any], number: int | str, count: int, root: Path, again: bool = True
 ) -> str:

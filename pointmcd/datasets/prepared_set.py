@@ -85,13 +85,15 @@ class PreparedSet:
     def __init__(self, root: str | os.PathLike[str], remedy: str | None = None, at_once: bool = True) -> None:
         self.root, self._remedy, self._at_once = Path(root), remedy, at_once
         self.shards: list[PreparedSet] = []
+        self.manifest: dict[str, Any] = {}
         self._text = self._manifest_text()
-        self.manifest: dict[str, Any] = self._parse(self._text)
+        self.manifest = self._parse(self._text)
         try:
             check_values(self.manifest, self.root / MANIFEST)
             self.shards = self._open_shards()
             check_sizes(self.root, self.manifest["files"])
-            if not isinstance(self.manifest["splits"], dict) or not self.manifest["splits"]:
+            splits, is_shard = self.manifest["splits"], "shard" in self.manifest
+            if not isinstance(splits, dict) or not (splits or is_shard):  # a shard may have lost all shapes
                 raise DamagedError(f"{self.root / MANIFEST} is damaged: it names no splits")
             self._splits = {name: PreparedSplit(self, name) for name in self.manifest["splits"]}
             if at_once and not self.shards:
@@ -189,6 +191,10 @@ class PreparedSet:
             return self._remedy
         if (self.root / SHARDS).is_dir():
             return f"Merge its shards: {how_to_merge(self.root)}"
+        if self.root.parent.name == SHARDS:
+            root, shard = self.root.parent.parent, self.manifest.get("shard") or {}
+            number, count = shard.get("number", self.root.name), shard.get("count", "COUNT")
+            return f"Make that shard again: {how_to_make_shard(self.manifest, number, count, root)}"
         return f"Prepare it again: pointmcd prepare SOURCE --out {self.root} --overwrite"
 
     def __reduce__(self) -> tuple:

@@ -14,14 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pointmcd.datasets.manifest import MANIFEST, SHARDS
+from pointmcd.datasets.manifest import MANIFEST, SHARDS, is_in_one_piece
 from pointmcd.datasets.preparation.archive import check_source, is_archive, unpack
 from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.ranks import Ranks
 from pointmcd.datasets.preparation.request import PreparationError, Request, differences
 from pointmcd.datasets.preparation.shards import Shard
 from pointmcd.datasets.preparation.sources import source_class
-from pointmcd.datasets.preparation.sources.base import check_contract
+from pointmcd.datasets.preparation.sources.base import SourceError, check_contract
 from pointmcd.datasets.preparation.sources.copies import SPLIT, CopiedSource
 from pointmcd.datasets.preparation.workers import ShapeJob, prepare_each
 from pointmcd.datasets.preparation.writer import SplitWriter, seal
@@ -83,7 +83,8 @@ def prepare(
             record = request.record()
             if request.shard is not None and not overwrite:
                 _check_beside(request.shard, root, record)
-            ready = _finished(out, work, record, overwrite)
+            remedy = None if request.shard is None else "The same command with --overwrite makes it again."
+            ready = _finished(out, work, record, overwrite, remedy)
             if ready is None:
                 held.enter_context(sole_writer(work / "lock", out))
                 _open_work_folder(request.path, work, record, overwrite, any_archive_size)
@@ -100,7 +101,12 @@ def prepare(
         said: dict[str, Any] = {}
         if request.shard is not None:
             said = {"shard": request.shard.record(source.items)}
-            source.items = request.shard.share(source.items)
+            try:
+                source.items = request.shard.share(source.items)
+            except SourceError:
+                if ranks.first:  # what is left would be in the way of fewer shards
+                    shutil.rmtree(work)
+                raise
         if request.copies is not None:
             source = CopiedSource(source, request.copies, settings.points.up, settings.points.seed)
         job = ShapeJob(source, settings, work / "shapes", limits or Limits())
@@ -124,7 +130,9 @@ def _resolved(out: Path) -> Path:
     return out
 
 
-def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) -> Result | None:
+def _finished(
+    out: Path, work: Path, record: dict[str, Any], overwrite: bool, remedy: str | None
+) -> Result | None:
     """Return the result of an earlier run of the same request, where there is one."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
@@ -134,7 +142,7 @@ def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) ->
         )
     if overwrite:
         return None
-    manifest = PreparedSet(out).manifest
+    manifest = PreparedSet(out, remedy).manifest
     if differing := differences(manifest.get("request", {}), record):
         raise PreparationError(
             f"{out} was prepared with other settings:\n{differing}\n"
@@ -147,16 +155,19 @@ def _finished(out: Path, work: Path, record: dict[str, Any], overwrite: bool) ->
 
 def _check_beside(shard: Shard, root: Path, record: dict[str, Any]) -> None:
     """Refuse to make a shard beside those of another request, or in a set in one piece."""
-    if (root / MANIFEST).is_file() and SHARDS not in read_json(root / MANIFEST):
+    if is_in_one_piece(root):
         raise PreparationError(f"{root} is a prepared set in one piece; choose another --out")
     own = {"shard": f"one of {shard.count}", "own_times": None}
     for folder in sorted((root / SHARDS).glob("[0-9]*")):
         file = folder / (JOB if folder.suffix else MANIFEST)
         if folder == shard.folder(root) or not file.is_file():
             continue
-        found = read_json(file)
-        other = found if folder.suffix else found.get("request", {})
-        count = other.get("shard", "").rpartition("/")[2]
+        try:
+            found = read_json(file)
+            other = found if folder.suffix else found["request"]
+            count = other["shard"].rpartition("/")[2]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # it is damaged, or no shard, which merging says
         if differing := differences(other | own | {"shard": f"one of {count}"}, record | own):
             raise PreparationError(
                 f"{folder} belongs to another set:\n{differing}\n"
@@ -225,7 +236,7 @@ def _assemble(
     row_of = {index: row for row, index in enumerate(kept["train"])} if originals else {}
     if originals:  # no copy of a shape that was rejected
         kept[SPLIT] = [index for index in kept[SPLIT] if originals[index] in row_of]
-    if shard is not None and any(kept.values()):  # the other shards have some, or merging says that none has
+    if shard is not None:  # the other shards have some, or merging says that none has
         kept = {split: rows for split, rows in kept.items() if rows}
     if lost := [split for split, rows in kept.items() if not rows]:
         shown = "\n".join(f"  {r['split']}/{r['name']}: {r['reason']}" for r in rejected[:10])

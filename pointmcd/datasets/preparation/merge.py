@@ -12,6 +12,7 @@ from pointmcd.datasets.manifest import (
     UNHASHED,
     differing_keys,
     how_to_make_shard,
+    is_in_one_piece,
     shard_name,
 )
 from pointmcd.datasets.preparation.job import Result
@@ -41,7 +42,7 @@ def merge(root: Path) -> Result:
             f"{root} holds no finished shards to merge. Each is made by a command of its own:\n"
             f"pointmcd prepare SOURCE --out {root} --shard 1/8"
         )
-    if (root / MANIFEST).is_file() and "shards" not in read_json(root / MANIFEST):
+    if is_in_one_piece(root):
         raise PreparationError(f"{root} is a set in one piece; its folder {SHARDS} is none of it")
     with sole_writer(root / SHARDS / "lock", root):
         known = _first_known(root, list(found.values()))
@@ -56,11 +57,12 @@ def merge(root: Path) -> Result:
             raise PreparationError(
                 f"{found[max(found)]} is none of the {count} shards of {root}; take it away"
             )
-        shards = []
+        shards: list[PreparedSet] = []
+        arrays: dict[str, list[str]] = {}  # of each split, as the first shard of which it is has them
         for number, folder in found.items():
             again = f"Make that shard again: {how_to_make_shard(known, number, count, root)}"
             shards.append(PreparedSet(folder, again))
-            if fault := _fault(shards[-1].manifest, shards[0].manifest, number):
+            if fault := _fault(shards[-1].manifest, shards[0].manifest, number, arrays):
                 raise PreparationError(f"{folder} {fault}\n{again}")
         _check_names(shards)
         header = _header([shard.manifest for shard in shards])
@@ -83,8 +85,10 @@ def _first_known(root: Path, folders: list[Path]) -> dict[str, Any]:
     )
 
 
-def _fault(manifest: dict[str, Any], first: dict[str, Any], number: int) -> str | None:
-    """Return why a shard cannot be merged with the first one, or None."""
+def _fault(
+    manifest: dict[str, Any], first: dict[str, Any], number: int, arrays: dict[str, list[str]]
+) -> str | None:
+    """Return why a shard cannot be merged with those before it, or None; ``arrays`` gains its splits."""
     about, of_first = manifest.get("shard"), first.get("shard") or {}
     if not isinstance(about, dict):
         return "is no shard: it was prepared without --shard"
@@ -96,9 +100,9 @@ def _fault(manifest: dict[str, Any], first: dict[str, Any], number: int) -> str 
         return f"is of another source than {shard_name(1)}, or one of another number of shards"
     if keys := differing_keys(manifest, first):
         return f"differs from {shard_name(1)} in {', '.join(keys)}"
-    for split in manifest["splits"].keys() & first["splits"].keys():
-        if _files(manifest, split) != _files(first, split):
-            return f"has other arrays than {shard_name(1)}"
+    for split in manifest["splits"]:
+        if arrays.setdefault(split, _files(manifest, split)) != _files(manifest, split):
+            return f"has other arrays in {split} than the shards before it"
     for split, total in of_first["source_shapes"].items():
         rejected = sum(one["split"] == split for one in manifest["rejected"])
         there = manifest["splits"].get(split, 0) + rejected

@@ -31,7 +31,8 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise ValueError(f"there is no shard {self}: they are numbered from 1 to {self.count}")
+            numbered = f": they are numbered from 1 to {self.count}" if self.count else ""
+            raise ValueError(f"there is no shard {self}{numbered}; the third of eight is 3/8")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
@@ -60,7 +61,7 @@ class Shard:
         """Return its share of each split of a source.
 
         Raises:
-            SourceError: it has none.
+            SourceError: it has none; that would be said by each of the shards that are too many.
         """
         splits: dict[str, list[Item]] = {}
         for item in items:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointmcd.commands import prepare_data
+from pointmcd.commands import predict, prepare_data
 from pointmcd.datasets.images import KINDS
 from pointmcd.datasets.manifest import MANIFEST, manifest_digest
 from pointmcd.datasets.preparation.shards import Shard
@@ -134,8 +134,9 @@ def test_shares_are_all_of_the_shapes_once_and_in_order():
     for wrong in ("0/8", "9/8"):
         with pytest.raises(ValueError, match="numbered from 1 to 8"):
             Shard.of(wrong)
-    with pytest.raises(ValueError, match="the third of eight is 3/8"):
-        Shard.of("3")
+    for wrong in ("3", "3/0", "-1/8", "3/8/9"):
+        with pytest.raises(ValueError, match="the third of eight is 3/8"):
+            Shard.of(wrong)
 
 
 def test_merging_names_what_is_missing_and_the_command_that_makes_it(root):
@@ -254,7 +255,7 @@ def test_folders_that_are_not_the_shards_of_one_set(root, whole, tmp_path):
     assert "in one piece" in refused(merge, there)
 
 
-@pytest.mark.parametrize("change", ["fewer", "twice", "source", "classes"])
+@pytest.mark.parametrize("change", ["fewer", "twice", "source", "classes", "arrays"])
 def test_shards_that_lie_are_refused(root, change):
     path = root / "shards/0002" / MANIFEST
     manifest = json.loads(path.read_text())
@@ -273,8 +274,12 @@ def test_shards_that_lie_are_refused(root, change):
         manifest["files"]["train/names.json"]["bytes"] = names.stat().st_size
     elif change == "source":
         manifest["shard"]["source_sha256"] = "0" * 64
-    else:
+    elif change == "classes":
         manifest["class_names"] = ["lamp", "sofa"]
+    else:  # of a split that the first shard has none of
+        path = root / "shards/0004" / MANIFEST
+        manifest = json.loads(path.read_text())
+        del manifest["files"]["test/normals.npy"]
     rewrite(path, manifest)
     said = refused(merge, root)
     expected = {
@@ -282,6 +287,7 @@ def test_shards_that_lie_are_refused(root, change):
         "twice": "both hold train/",
         "source": "is of another source",
         "classes": "differs from 0001 in class_names",
+        "arrays": "0004 has other arrays in test than the shards before it",
     }
     assert expected[change] in said
 
@@ -289,6 +295,10 @@ def test_shards_that_lie_are_refused(root, change):
 def rewrite(path: Path, manifest: dict) -> None:
     manifest = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
     path.write_text(json.dumps(manifest | {"digest": manifest_digest(manifest)}))
+
+
+def test_a_set_of_shards_is_no_folder_of_shapes(root):
+    assert "is a prepared set, not a folder of shapes" in refused(predict.main, ["student.pth", str(root)])
 
 
 def test_two_writers_of_one_shard_and_two_that_merge(root):
@@ -300,6 +310,51 @@ def test_two_writers_of_one_shard_and_two_that_merge(root):
             assert "another run is at work in" in refused(action)
     assert prepare(root, 2) == 0
     assert merge(root) == 0
+
+
+def test_a_shard_of_which_no_shape_is_usable_is_no_obstacle(tiny_meshes, tmp_path):
+    source = shutil.copytree(tiny_meshes, tmp_path / "meshes")
+    rows = [f"box/train/bad{n}.off,box" for n in range(2)]
+    for row in rows:
+        (source / row.partition(",")[0]).write_text("OFF\n")
+    kept = sorted(source.glob("*/train/*.off"))[-4:]
+    rows += [f"{path.relative_to(source)},{path.parts[-3]}" for path in kept]
+    listed = source / "list.csv"
+    listed.write_text("\n".join(["path, label", *sorted(rows)]))
+    out = tmp_path / "set"
+    asked = ["mesh-list", "--source", str(listed), "--no-views", "--points", "16", "--workers", "0"]
+    codes = [prepare_data.main([*asked, "--out", str(out), "--shard", f"{n}/3"]) for n in (1, 2, 3)]
+    assert codes == [3, 0, 0]
+    assert PreparedSet(out / "shards/0001").splits == []
+    assert prepare_data.main(["--merge", str(out)]) == 3
+    prepared = PreparedSet(out)
+    assert prepared.manifest["splits"] == {"train": 4}
+    assert len(prepared.manifest["rejected"]) == 2
+    assert len(np.asarray(prepared.split("train").points)) == 4
+
+
+def test_too_many_shards_leave_nothing_in_the_way_of_fewer(tmp_path):
+    asked = [*ASKED, "--out", str(tmp_path / "set"), "--shard"]
+    assert "make fewer shards" in refused(prepare_data.main, [*asked, "99/100"])
+    assert prepare_data.main([*asked, "4/4"]) == 0
+
+
+def test_damaged_manifests_are_named_and_the_command_said_helps(root):
+    """Of a shard, of the one beside it, and of the whole set."""
+    digest = PreparedSet(root).digest
+    damaged = root / "shards/0002" / MANIFEST
+    for text in ("{", "[]", "{}", '{"request": 3}'):
+        damaged.write_text(text)
+        assert "--shard 2/4 --overwrite" in refused(merge, root)
+        assert "--overwrite" in refused(prepare, root, 2)
+        assert "shards/0002" in refused(prepare_data.main, ["--check", str(damaged.parent)])
+        assert prepare(root, 1, "--overwrite") == 0
+    assert prepare(root, 2, "--overwrite") == 0
+    for text in ("{", "[]", "{}"):
+        (root / MANIFEST).write_text(text)
+        assert "prepare --merge" in refused(prepare_data.main, ["--check", str(root)])
+        assert merge(root) == 0
+        assert PreparedSet(root).digest == digest
 
 
 def test_rejected_shapes_are_counted_and_listed(tiny_meshes, tmp_path):

@@ -3,6 +3,8 @@
 import argparse
 import csv
 import json
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
@@ -80,6 +82,11 @@ class FileList(Source):
         if test_fraction is not None:
             chosen = _drawn(chosen, test_fraction, seed, source)
         self.items = [Item(row.name, labels[row.label], row.split, row.path) for row in chosen]
+        twice = Counter((row.split, row.path, row.name) for row in chosen).most_common(1)
+        if twice and twice[0][1] > 1:
+            raise SourceError(
+                f"{source} lists {twice[0][0][1]} twice in {twice[0][0][0]}; take one of the rows out"
+            )
         refuse_same_names(self.items)
         self.items.sort(key=lambda item: (SPLITS.index(item.split), item.label, item.name))
 
@@ -161,7 +168,9 @@ def read_rows(source: Path) -> list[Row]:
             found = json.loads(source.read_text("utf-8-sig"))
         else:
             with open(source, encoding="utf-8-sig", newline="") as file:
-                found = list(csv.DictReader(file, strict=True))
+                reader = csv.DictReader(file, strict=True, skipinitialspace=True)
+                reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+                found = list(reader)
     except (ValueError, RecursionError, csv.Error) as error:
         raise SourceError(f"{source} cannot be read: {error}") from None
     if not isinstance(found, list) or not found:
@@ -179,13 +188,25 @@ def _row(values: Any, number: int, source: Path) -> Row:
     if odd := [key for key, value in given.items() if not isinstance(value, str | int | None)]:
         raise SourceError(f"{where}: its {odd[0]} is {given[odd[0]]!r}, which is no text")
     path, label, split, name = ("" if value is None else str(value).strip() for value in given.values())
+    if not _is_text(f"{path}{label}{name}"):
+        raise SourceError(
+            f"{where}: {path!r} holds a character, here or in its label or name, that is no text"
+        )
     inner = PurePosixPath(path)
     if inner.is_absolute() or ".." in inner.parts:
-        raise SourceError(f"{where}: {path} is not within a folder that --root can name")
+        raise SourceError(
+            f"{where}: {path} leaves the folder of the list; write paths from a folder that holds all files, "
+            "without .., and name it by --root"
+        )
     split = split or "train"
     if split not in SPLITS:
         raise SourceError(f"{where}: the split is {split!r}; there are {', '.join(SPLITS)}")
     return Row(inner.as_posix(), label, split, name or inner.with_suffix("").as_posix())
+
+
+def _is_text(text: str) -> bool:
+    """Whether it holds no control characters and no halves of characters."""
+    return text.isprintable() or all(unicodedata.category(letter) not in ("Cc", "Cs") for letter in text)
 
 
 def _drawn(rows: list[Row], fraction: float, seed: int, source: Path) -> list[Row]:
