@@ -136,13 +136,19 @@ def _check_classes(run: Run | None, count: int) -> None:
     given = count if run.probabilities is None else run.probabilities.shape[1]
     if least < 0 or most >= count or given != count:
         raise ValueError(f"{run.path} predicts other classes than the {count} of the set")
+    if run.probabilities is not None:
+        lowest, highest = run.probabilities.min(), run.probabilities.max()
+        if not (lowest >= 0 and highest <= 1 + 1e-4):  # NaN is neither
+            raise ValueError(
+                f"{run.path}: its probabilities are not between 0 and 1; test the checkpoint again"
+            )
 
 
 def _quality(run: Run) -> np.ndarray:
     """Return (S,) how well each shape went: the probability of its class, whether it is right, or its IoU."""
     if run.probabilities is None:
         return run.scores
-    of_truth = np.nan_to_num(np.take_along_axis(run.probabilities, run.labels[:, None], 1)[:, 0])
+    of_truth = np.take_along_axis(run.probabilities, run.labels[:, None], 1)[:, 0]
     return (run.scores + of_truth) / 2  # right ones before wrong ones, whatever the probabilities
 
 
@@ -156,7 +162,7 @@ def _said_of(run: Run, place: int, num_points: int) -> dict[str, Any]:
     assert run.predictions is not None
     found = {"predicted": int(run.predictions[place])}
     if run.probabilities is not None:
-        row = np.nan_to_num(run.probabilities[place])
+        row = run.probabilities[place]
         best = np.argsort(-row, kind="stable")[:5]
         found["top"] = [[int(label), _rounded(row[label])] for label in best]
         found["of_truth"] = _rounded(row[run.labels[place]])

@@ -132,6 +132,15 @@ def test_what_cannot_be_reported_is_named(classified, parts_set, tmp_path):
     ):
         (classified / "test_epoch_3.json").write_text(json.dumps(saved | change))
         assert message in refusal(classified)
+    (classified / "test_epoch_3.json").write_text(json.dumps(saved))
+    place = classified / "test_epoch_3_scores.npy"
+    kept = np.load(place)
+    for value in (1e30, np.nan, -0.1):
+        scores = kept.copy()
+        scores[2, 1] = value
+        np.save(place, scores)
+        assert "its probabilities are not between 0 and 1" in refusal(classified)
+    np.save(place, kept)
     assert sorted(path.name for path in classified.iterdir()) == before
 
 
