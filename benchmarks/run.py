@@ -3,8 +3,8 @@
 
 The variants of a case run in turn, round after round, in one process; a ratio is the median over the
 rounds of official time by ours. On the CPU: CPU time (user and system) of one thread. On CUDA: wall time
-between two waits. The huge pages that ``pointmcd`` has torch ask for are left out, so that both sides have
-torch's defaults.
+between two waits. The huge pages that ``pointmcd`` has torch ask for are left out: both sides
+have torch's defaults.
 """
 
 import argparse

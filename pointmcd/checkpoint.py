@@ -16,7 +16,7 @@ ZIP, ZIP_END = b"PK\x03\x04", b"PK\x05\x06"
 ZIP_END_SIZE = 22  # of the record that ends an archive without a comment, whose last two bytes are its length
 HASH_MARK = b"pointmcd sha256 "
 HASH_SIZE = len(HASH_MARK) + 64
-NOT_PLAIN = "it is no whole file of tensors and plain values alone"
+NOT_PLAIN = "it is incomplete, or holds more than tensors and plain values"
 MOST_TIMES = 10
 """How much more than it has bytes a file may hold in values, each counted as often as it is reached."""
 
@@ -77,7 +77,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         unfolded = _unfolded_size(saved, {})
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, "its values hold themselves, or are nested without end") from error
+        raise _damaged(path, "its values contain themselves, or are nested too deeply") from error
     if unfolded > MOST_TIMES * Path(path).stat().st_size:
         raise _damaged(path, "its values repeat each other without end")
     return saved
@@ -90,9 +90,9 @@ def check_tensors(state: Any) -> None:
         ValueError: It is none, or claims more than is stored, or a value is NaN or infinite.
     """
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise ValueError("its state_dict is no dict of tensors by their names")
+        raise ValueError("its state_dict is not a dict of named tensors")
     if strange := [key for key, value in state.items() if not _is_plain_tensor(value)]:
-        raise ValueError(f"its state_dict holds what is no plain tensor: {_some(strange)}")
+        raise ValueError(f"its state_dict holds something other than plain tensors: {_some(strange)}")
     # a tensor can repeat one stored number without end, and would take its whole size when it is copied
     stored = {
         value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()
@@ -168,21 +168,20 @@ def _check_hash(path: Path) -> None:
                 digest.update(block)
                 left -= len(block)
             if end[len(HASH_MARK) :] != digest.hexdigest().encode():
-                raise ValueError("its bytes are not those that were written (SHA-256)")
+                raise ValueError("its bytes have changed since it was written (SHA-256)")
             return
     if is_zip:
         if end[-ZIP_END_SIZE:][:4] != ZIP_END:
-            raise ValueError("its end is missing, or not as it was written")
+            raise ValueError("its end is missing or was changed")
         with zipfile.ZipFile(path) as archive:
             if (entry := archive.testzip()) is not None:
-                raise ValueError(f"{entry} in it is not as it was written (CRC-32)")
+                raise ValueError(f"{entry} in it has changed since it was written (CRC-32)")
 
 
 def _unfolded_size(value: Any, known: dict[int, int]) -> int:
     """Return how many values there are, in time that those cost which are stored.
 
-    A list can name another ten times, which names a third ten times: whoever walks such a file would not
-    come to an end.
+    A list can name another ten times, which names a third ten times: whoever walks such a file never ends.
     """
     if not isinstance(value, dict | list | tuple):
         return 1
@@ -192,7 +191,7 @@ def _unfolded_size(value: Any, known: dict[int, int]) -> int:
         size = 1 + sum(_unfolded_size(child, known) for child in children)
         known[id(value)] = size
     elif size == -1:
-        raise ValueError("a value holds itself")
+        raise ValueError("a value contains itself")
     return size
 
 

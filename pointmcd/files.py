@@ -78,14 +78,14 @@ def _opened(path: str | os.PathLike[str]) -> tuple[Path, Path, int]:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """Refuse what is there and is no file: reading a pipe or a device may never end.
+    """Refuse what is there and is not a file: reading a pipe or a device may never end.
 
     Raises:
         ValueError: It is a folder, a pipe, a socket or a device.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         kind = "a folder" if os.path.isdir(path) else "a pipe or a device"
-        raise ValueError(f"{path} is {kind}, and no file")
+        raise ValueError(f"{path} is {kind}, not a file")
 
 
 def _is_ours(path: Path, descriptor: int) -> bool:
@@ -122,7 +122,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no file, or no JSON; the text names it.
+        ValueError: It is not a file, or not JSON; the text names it.
     """
     check_regular(path)
     try:
@@ -135,7 +135,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
-        ValueError: It is no file.
+        ValueError: It is not a file.
     """
     check_regular(path)
     with open(path, "rb") as file:

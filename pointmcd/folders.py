@@ -57,7 +57,7 @@ class Lock:
             free = True
         if not free:
             self._file.close()
-            raise BusyError(f"another run is at work in {what}; wait for it, or end it")
+            raise BusyError(f"another run is using {what}; wait for it, or end it")
 
     def release(self) -> None:
         """Remove the file and give the lock back."""
@@ -154,7 +154,7 @@ def open_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndar
     if not fits or (of_type.kind != "u" if dtype == "u" else of_type != np.dtype(dtype)):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise DamagedError(
-            f"{path} is damaged: it holds {of_type} {actual}, expected is "
+            f"{path} is damaged: it holds {of_type} {actual}, expected "
             f"{'unsigned integers' if dtype == 'u' else dtype} ({wanted})"
         )
     return array
@@ -191,7 +191,7 @@ def parse_object(text: bytes, path: Path, *versions: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged ({error})") from None
     if not isinstance(values, dict):
-        raise DamagedError(f"{path} is damaged (it is no JSON object)")
+        raise DamagedError(f"{path} is damaged (it is not a JSON object)")
     if (found := values.get("format_version")) not in versions:
         read = " and ".join(map(str, versions))
         raise DamagedError(f"{path.parent} has format {found}, this version of pointmcd reads {read}")
@@ -199,7 +199,7 @@ def parse_object(text: bytes, path: Path, *versions: int) -> dict[str, Any]:
 
 
 def check_name(name: str, what: str) -> str:
-    """Refuse a name that is no name of a folder, or of a hidden one.
+    """Refuse a name that is not a name of a folder, or of a hidden one.
 
     Raises:
         ValueError: It is empty, begins with a dot or holds a slash.
@@ -216,7 +216,7 @@ def digest_of(values: Mapping[str, Any], without: tuple[str, ...] = ()) -> str:
 
 
 def describe_files(folder: Path, files: Iterator[Path] | list[Path]) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of files, by their paths within ``folder``."""
+    """Return the size and SHA-256 of files, by their paths within ``folder``."""
     return {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in files
@@ -262,6 +262,5 @@ def check_hashes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, entry in files.items():
         if (actual := file_sha256(folder / name)) != entry["sha256"]:
             raise DamagedError(
-                f"{folder / name} was changed: its SHA-256 is {actual[:16]}, recorded is "
-                f"{entry['sha256'][:16]}"
+                f"{folder / name} was changed: its SHA-256 is {actual[:16]}, expected {entry['sha256'][:16]}"
             )

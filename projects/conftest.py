@@ -11,7 +11,7 @@ from tests.conftest import parts_set, shared, taught_set, tiny_meshes, tiny_set 
 
 @pytest.fixture(scope="session")
 def cached_set(parts_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
-    """A copy of ``parts_set`` with maps of a random network under the names that configs use."""
+    """Return a copy of ``parts_set`` with maps of a random network under the names that configs use."""
     from projects.mvnet.mvnet import ImageNetwork
     from projects.mvnet.mvnet.map_cache import write_maps
 

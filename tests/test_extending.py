@@ -46,7 +46,7 @@ def test_own_components_are_prepared_train_are_tested_exported_and_loaded(tmp_pa
     export_student.main([str(config), str(checkpoint), str(student), *options])
 
     forget_examples()
-    with pytest.raises(ValueError, match=r"'PointMLP', which is no part of pointmcd; .*imports=\["):
+    with pytest.raises(ValueError, match=r"'PointMLP', which is not part of pointmcd; .*imports=\["):
         load_student(student)
     with pytest.raises(
         ValueError, match="module my_backbon cannot be imported: No module named 'my_backbon'"
@@ -163,12 +163,12 @@ def test_a_plain_module_is_no_backbone(arguments):
     MODELS.register_module("own_plain", force=True, module=torch.nn.Linear)
     try:
         with pytest.raises(
-            ValueError, match=r"^the backbone own_plain is no PointBackbone; derive it from .*$"
+            ValueError, match=r"^the backbone own_plain is not a PointBackbone; derive it from .*$"
         ):
             PointModel({"type": "own_plain", **arguments})
     finally:
         del MODELS.module_dict["own_plain"]
-    with pytest.raises(ValueError, match="the backbone is None, needs a type"):
+    with pytest.raises(ValueError, match="the backbone is None, must be a type"):
         PointModel(None)
 
 
@@ -224,10 +224,10 @@ class DropsPoints(Own):
         (NoFusion, "the backbone NoFusion has no self.fusion that is a"),
         (PlainFusion, "the backbone PlainFusion has no self.fusion that is a"),
         (NoEncode, "the backbone NoEncode lacks encode"),
-        (GivesTensor, "GivesTensor.encode returns a Tensor, needs a dict"),
+        (GivesTensor, "GivesTensor.encode returns a Tensor, must be a dict"),
         (GivesHiddenAlone, "GivesHiddenAlone.encode returns no point_index and no losses"),
-        (ChannelsFirst, r"ChannelsFirst.encode returns hidden of shape \(2, 3, 6\), needs \(2, 6, 3\)"),
-        (DropsPoints, r"DropsPoints.encode returns hidden of shape \(2, 3, 3\), needs \(2, 6, 3\)"),
+        (ChannelsFirst, r"ChannelsFirst.encode returns hidden of shape \(2, 3, 6\), must be \(2, 6, 3\)"),
+        (DropsPoints, r"DropsPoints.encode returns hidden of shape \(2, 3, 3\), must be \(2, 6, 3\)"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

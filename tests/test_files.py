@@ -68,10 +68,10 @@ def test_what_is_no_file_is_neither_waited_for_nor_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for read in (read_json, file_sha256):
         for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
-            with pytest.raises(ValueError, match=f"{path} is a (folder|pipe or a device), and no file"):
+            with pytest.raises(ValueError, match=f"{path} is a (folder|pipe or a device), not a file"):
                 read(path)
     for path in (tmp_path / "pipe", "/dev/null"):
-        with pytest.raises(ValueError, match="is a pipe or a device, and no file"):
+        with pytest.raises(ValueError, match="is a pipe or a device, not a file"):
             write_json(path, {})
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

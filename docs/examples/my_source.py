@@ -13,7 +13,7 @@ class Balls(Source):
     """Balls that were pressed flat, and balls that were drawn out.
 
     Args:
-        count: Shapes a class and split.
+        count: Shapes per class and split.
         seed: Seeds how far.
     """
 

@@ -28,13 +28,12 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
     """Write the student of a checkpoint, without teacher, neck and distillation heads.
 
     The file holds tensors and plain values only: ``state_dict`` (which loads strictly into the
-    ``baseline_*`` config), ``model`` (that config's model), ``class_names``, ``num_points``,
-    ``points``, the settings by which the training set's points were prepared (up axis, normalisation,
-    sampling seed), and ``rotation``, how shapes were turned in training; of a student that sees normals or
-    colours, ``inputs``; of a student that segments, also
-    ``part_names`` and ``class_parts``; of one that is aligned with texts, ``aligned_to``, the SHA-256 of the
-    image-text model's weights. A student that was trained without a head is exported without: it
-    embeds shapes.
+    ``baseline_*`` config), ``model`` (that config's model), ``class_names``, ``num_points``, ``points``,
+    the settings by which the training set's points were prepared (up axis, normalisation, sampling seed),
+    and ``rotation``, how shapes were turned in training; of a student that sees normals or colours,
+    ``inputs``; of a student that segments, also ``part_names`` and ``class_parts``; of one that is
+    aligned with texts, ``aligned_to``, the SHA-256 of the image-text model's weights. A student trained
+    without a head embeds shapes.
 
     Args:
         config: The complete config of the training (``pointmcd.engine.load_config``).
@@ -45,7 +44,7 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         What was written.
 
     Raises:
-        ValueError: The config's model is no student, or the checkpoint is damaged, or was trained with
+        ValueError: The config's model is not a student, or the checkpoint is damaged, or was trained with
             another network, other classes or points that were prepared in another way.
     """
     if config.model.get("backbone") is None:
@@ -80,7 +79,7 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         check_student(exported)
     except ValueError as error:
         raise ValueError(
-            f"{checkpoint} and this config make no student; give the config that the checkpoint was trained "
+            f"{checkpoint} does not fit this config; give the config that the checkpoint was trained "
             f"with: {error}"
         ) from error
     write_checkpoint(out, exported)

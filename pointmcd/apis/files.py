@@ -69,7 +69,7 @@ def files_of_folder(folder: Path) -> dict[str, Path]:
 
 
 def is_companion(path: Path) -> bool:
-    """Whether a file is a mesh's: its materials, textures or labels."""
+    """Return whether a file belongs to a mesh: its materials, textures or labels."""
     return path.suffix.lower() in MeshFolder.companions
 
 
@@ -97,7 +97,7 @@ def load_shape(
     if not path.is_file():
         raise MeshError(f"there is no file {path}")
     if not is_shape(path):
-        raise MeshError(f"{path} is none of {', '.join(SHAPE_SUFFIXES)}")
+        raise MeshError(f"{path} is not a supported file ({', '.join(SHAPE_SUFFIXES)})")
     try:
         if kind not in MESH_SUFFIXES or is_cloud(path):
             cloud = load_cloud(path, columns, inputs)

@@ -129,7 +129,9 @@ def _label(student: Student, category: str | None, path: Path) -> int | None:
 def _load(student: Student, columns: CloudColumns, label: int | None, file: Path, name: str) -> Shape:
     if student.part_names and label is None:
         known = ", ".join(student.class_names)
-        raise MeshError(f"its category is not known: give --category, or a folder of its name ({known})")
+        raise MeshError(
+            f"its category is unknown: give --category, or put it in a folder named after it ({known})"
+        )
     try:
         return load_shape(file, student.inputs, columns)
     except MeshError as error:
@@ -180,7 +182,7 @@ class Report:
             what = "has no head" if self.student.model.head is None else "knows no names without --text"
             raise ValueError(f"{self.source} {what}: it embeds shapes; give --embeddings FILE.npy")
         if not self.student.part_names and (self.folder is not None or category is not None):
-            raise ValueError(f"{self.source} segments no parts: leave out --parts and --category")
+            raise ValueError(f"{self.source} does not segment parts: leave out --parts and --category")
         if category is not None:
             self.student.label_of(category)
 

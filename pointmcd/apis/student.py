@@ -98,8 +98,8 @@ class Student:
             )
         if self.aligned_to != text.weights_sha256:
             raise ValueError(
-                f"the texts are of {text.model} with weights {text.weights_sha256[:16]}, but this student is "
-                f"aligned with weights {self.aligned_to[:16]}: embed them by the model that taught it"
+                f"the texts come from {text.model} with weights {text.weights_sha256[:16]}, but this student "
+                f"is aligned with weights {self.aligned_to[:16]}: embed them with the model that taught it"
             )
         chosen = text if names is None else text.of(names)
         self.text, self.class_names = text, list(chosen.names)
@@ -270,7 +270,7 @@ class Student:
         does = self.task
         if does == "embed" and self.model.head is not None:
             raise ValueError(
-                f"this student has no classes of its own and cannot {task} without names: "
+                f"this student has no classes and cannot {task} without names: "
                 "load_student(path, text='text.npy'), which pointmcd embed-text writes"
             )
         if does == "embed":
@@ -361,13 +361,13 @@ def load_student(
         device: Where it shall run.
         imports: Modules to import first, which register parts that are not pointmcd's:
             ``["my_package.my_backbone"]``. They are code, and the caller's choice; the file cannot name any.
-        text: Of a student that is aligned with texts, a file of ``pointmcd embed-text``: the names in it are
-            its classes.
+        text: Of a student that is aligned with texts, a file of ``pointmcd embed-text``: its names are the
+        classes.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no exported student, is damaged, or needs a part that no module has registered; or a
-            module cannot be imported.
+        ValueError: It is not an exported student, is damaged, or needs a part that no module has registered;
+            or a module cannot be imported.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no exported student {path}; pointmcd export writes one")
@@ -380,11 +380,11 @@ def load_student(
     exported = read_student_folder(path) if Path(path).is_dir() else read_checkpoint(path)
     if exported.get("format") != FORMAT:
         raise ValueError(
-            f"{path} is no exported student; make one from a training checkpoint:\n"
+            f"{path} is not an exported student; make one from a training checkpoint:\n"
             f"pointmcd export CONFIG {path} student.pth"
         )
     vectors = None if text is None else read_text_vectors(text)
     try:
         return Student(exported, device, vectors)
     except ValueError as error:
-        raise ValueError(f"{path} is no student that can be used: {error}") from error
+        raise ValueError(f"{path} is not a student that can be used: {error}") from error

@@ -108,29 +108,29 @@ def check_weights(model: nn.Module, state: Any) -> None:
     }
     if any(faults.values()):
         raise ValueError(
-            "its weights are not those of its model: "
+            "its weights do not fit its model: "
             + "; ".join(f"{what}: {_listed(keys)}" for what, keys in faults.items() if keys)
         )
 
 
 def _check_plain(value: Any, where: str, depth: int, count: list[int]) -> None:
-    """Only dicts, lists, text, numbers of a moderate size, True, False and None, and not too many of them."""
+    """Allow only dicts, lists, text, moderate numbers, True, False and None, and not too many of them."""
     count[0] += 1
     if count[0] > MOST_VALUES or depth > 8:
         raise ValueError("its model has more arguments than any student")
     if isinstance(value, dict):
         for key, child in value.items():
             if not isinstance(key, str):
-                raise ValueError(f"{where} has an argument whose name is no text: {_quoted(key)}")
+                raise ValueError(f"{where} has an argument whose name is not text: {_quoted(key)}")
             _check_plain(child, f"{where}.{key}"[:200], depth + 1, count)
     elif isinstance(value, list | tuple):
         for number, child in enumerate(value):
             _check_plain(child, f"{where}.{number}"[:200], depth + 1, count)
     elif type(value) in (int, float):
         if not abs(value) <= MOST:  # nor NaN
-            raise ValueError(f"{where} is {_quoted(value)}, beyond any value of a student (at most {MOST})")
+            raise ValueError(f"{where} is {_quoted(value)}; a student's values are at most {MOST}")
     elif value is not None and type(value) not in (str, bool):
-        raise ValueError(f"{where} is of type {type(value).__name__}, which no argument of a student is")
+        raise ValueError(f"{where} is of type {type(value).__name__}, which no argument of a student may be")
 
 
 def _check_part(part: Any, where: str) -> None:
@@ -143,12 +143,12 @@ def _check_part(part: Any, where: str) -> None:
     found = MODELS.module_dict.get(kind)
     if found is None:
         raise ValueError(
-            f"its {where} is of type {_quoted(kind)}, which is no part of pointmcd; if it is a part of your "
-            "own, name the module that registers it: --imports my_module, in Python "
+            f"its {where} is of type {_quoted(kind)}, which is not part of pointmcd; if it is "
+            "yours, name the module that registers it: --imports my_module, or in Python "
             "load_student(path, imports=['my_module'])"
         )
     if not _is_part(found, where):
-        raise ValueError(f"its {where} is of type {_quoted(kind)}, which is none")
+        raise ValueError(f"its {where} is of type {_quoted(kind)}, which is not a name")
     accepted = accepted_arguments(found)
     hints = _hints(found)
     for name, value in part.items():
@@ -175,7 +175,7 @@ def _check_inner(value: Any, where: str) -> None:
 
 
 def _is_part(found: Any, where: str) -> bool:
-    """Return whether a registered class is a backbone, or a head that predicts and is no whole model."""
+    """Return whether a registered class is a backbone, or a head that predicts and is not a whole model."""
     if not inspect.isclass(found) or not issubclass(found, nn.Module) or issubclass(found, BaseModel):
         return False
     backbone, head = issubclass(found, PointBackbone), hasattr(found, "predict")
@@ -229,17 +229,20 @@ def _check_neighbors(outline: nn.Module, num_points: int) -> None:
         if not isinstance(k, int) or isinstance(k, bool) or not k:
             continue
         if not 0 <= k * num_points <= MOST_PAIRS:
-            raise ValueError(f"its model takes {k} neighbours of {num_points} points, beyond any student")
+            raise ValueError(
+                f"its model takes {k} neighbours of {num_points} points, more than any student may"
+            )
         if num_points > MOST_SEARCHED:
             raise ValueError(
-                f"its model looks for neighbours among {num_points} points; {MOST_SEARCHED} at most"
+                f"its model looks for neighbours among {num_points} points; at most {MOST_SEARCHED} "
+                "are allowed"
             )
         widths = [parameter.shape[-1] for parameter in module.parameters() if parameter.ndim > 1]
         compared += num_points**2 * max(widths, default=1)
     if compared > MOST_COMPARED:
         raise ValueError(
-            f"its model looks for neighbours among {num_points} points in more layers or wider ones than any "
-            "student"
+            f"its model looks for neighbours among {num_points} points in more or wider layers than any "
+            "student may have"
         )
 
 
@@ -247,23 +250,25 @@ def _check_points(exported: Mapping[str, Any]) -> None:
     points = exported["points"]
     names = {field.name for field in fields(PointSettings)}
     if not isinstance(points, dict) or not names >= points.keys():
-        raise ValueError(f"its points are not settings of a prepared set ({', '.join(sorted(names))})")
+        raise ValueError(
+            f"its settings of points are not those of a prepared set ({', '.join(sorted(names))})"
+        )
     hints = typing.get_type_hints(PointSettings)
     for name, value in points.items():
         if not _fits(value, hints[name]) or (type(value) is int and abs(value) >= 2**63):
             raise ValueError(f"{name} of its points cannot be {_quoted(value)}")
     settings = PointSettings(**points)  # says what is wrong with a value
     if settings.num_points > MOST:
-        raise ValueError(f"it prepares {settings.num_points} points of a shape; {MOST} at most")
+        raise ValueError(f"it prepares {settings.num_points} points per shape; at most {MOST} are allowed")
     rotation = exported.get("rotation", ROTATIONS[0])
     if type(rotation) is not str or rotation not in ROTATIONS:
-        raise ValueError(f"its rotation is {_quoted(rotation)}, none of {', '.join(ROTATIONS)}")
+        raise ValueError(f"its rotation is {_quoted(rotation)}, must be one of {', '.join(ROTATIONS)}")
     space = exported.get("aligned_to")
     if space is not None and not (isinstance(space, str) and SHA256.fullmatch(space)):
-        raise ValueError(f"its aligned_to is {_quoted(space)}, no SHA-256")
+        raise ValueError(f"its aligned_to is {_quoted(space)}, which is not a SHA-256")
     inputs, channels = exported.get("inputs", []), exported["model"]["backbone"].get("in_channels", 3)
     if not isinstance(inputs, list) or inputs != [kind for kind in FURTHER_INPUTS if kind in inputs]:
-        raise ValueError(f"its inputs cannot be {_quoted(inputs)}; they are of {', '.join(FURTHER_INPUTS)}")
+        raise ValueError(f"its inputs cannot be {_quoted(inputs)}; choose from {', '.join(FURTHER_INPUTS)}")
     if channels != 3 + 3 * len(inputs):
         raise ValueError(
             f"its backbone takes {_quoted(channels)} values of a point, x, y, z and {_quoted(inputs)}"
@@ -271,7 +276,7 @@ def _check_points(exported: Mapping[str, Any]) -> None:
         )
     seen = exported["num_points"]
     if type(seen) is not int or not 1 <= seen <= settings.num_points:
-        raise ValueError(f"num_points is {_quoted(seen)}, but {settings.num_points} are prepared of a shape")
+        raise ValueError(f"num_points is {_quoted(seen)}, but {settings.num_points} are prepared per shape")
 
 
 def _check_names(exported: Mapping[str, Any], dense: bool) -> None:
@@ -282,7 +287,7 @@ def _check_names(exported: Mapping[str, Any], dense: bool) -> None:
     parts = _texts(exported.get("part_names"), "part_names", head.get("num_parts"))
     of_class = exported.get("class_parts")
     if not isinstance(of_class, list) or len(of_class) != len(classes):
-        raise ValueError("its class_parts are no list with the parts of each class")
+        raise ValueError("its class_parts are not a list with the parts of each class")
     for name, numbers in zip(classes, of_class, strict=True):
         if not isinstance(numbers, list) or not 0 < len(numbers) <= len(parts):
             raise ValueError(f"its class_parts give {_quoted(name)} no list of parts")
@@ -292,13 +297,13 @@ def _check_names(exported: Mapping[str, Any], dense: bool) -> None:
 
 def _texts(names: Any, what: str, count: int | None) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"its {what} are no list of names")
+        raise ValueError(f"its {what} are not a list of names")
     if len(names) > MOST:
-        raise ValueError(f"it has {len(names)} {what}; {MOST} at most")
+        raise ValueError(f"it has {len(names)} {what}; at most {MOST} are allowed")
     if count is not None and count != len(names):
         raise ValueError(f"it has {len(names)} {what}, but its head is made for {count}")
     if strange := [name for name in names if not _is_name(name)]:
-        raise ValueError(f"its {what} hold {_quoted(strange[0])}, which is no name")
+        raise ValueError(f"its {what} hold {_quoted(strange[0])}, which is not a name")
     if len(set(names)) < len(names):
         twice = next(name for name, number in Counter(names).items() if number > 1)
         raise ValueError(f"its {what} hold {_quoted(twice)} more than once")

@@ -52,14 +52,14 @@ def read_student_folder(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no student in {folder}: it has no {CONFIG}")
     if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path} is no student's: it is larger than {MOST_BYTES >> 20} MiB")
+        raise ValueError(f"{path} is not a student's: it is larger than {MOST_BYTES >> 20} MiB")
     try:
         config = read_json(path)
     except RecursionError as error:
-        raise ValueError(f"{path} is damaged: it is nested without end") from error
+        raise ValueError(f"{path} is damaged: it is nested too deeply") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{path} is damaged: it is no JSON object")
+        raise ValueError(f"{path} is damaged: it is not a JSON object")
     state = read_state_dict(weights)
     if config.get("weights_sha256", (digest := file_sha256(weights))) != digest:
-        raise ValueError(f"{weights} is not the one that {path} names (SHA-256); take both of one export")
+        raise ValueError(f"{weights} does not match the SHA-256 in {path}; use both files of the same export")
     return {**config, "state_dict": state}

@@ -119,11 +119,11 @@ class Terminated(KeyboardInterrupt):
 def plain_errors(go_on: str = STARTS_ANEW) -> Iterator[None]:
     """End a command with the message alone where what the user gave is wrong, missing or in the way.
 
-    A decorator of a command's ``main``, ``@plain_errors()``. ValueError, OSError and a lack of memory become
-    one message and exit code 1; Ctrl-C and SIGTERM one message and exit code 130 or 143. Anything else is a
-    fault of the toolbox and keeps its traceback, and a ValueError that no ``raise`` of ours made says where
-    it comes from. Under torchrun rank 0 speaks for all; each rank also leaves
-    its message where the launcher finds it (``launch``). Under srun, which collects none, each speaks.
+    A decorator of a command's ``main``, ``@plain_errors()``. ValueError, OSError and a lack of memory
+    become one message and exit code 1; Ctrl-C and SIGTERM one message and exit code 130 or 143. Anything
+    else is a fault of the toolbox and keeps its traceback, and a ValueError that no ``raise`` of ours
+    made says where it comes from. Under torchrun rank 0 speaks for all; each rank also leaves its message
+    where the launcher finds it (``launch``). Under srun, which collects none, each speaks.
 
     Args:
         go_on: What to do after an interruption.

@@ -61,9 +61,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def read(path: Path) -> dict[str, Any]:
     report = read_json(path)
     if not isinstance(report, dict) or not isinstance(report.get("labels"), list) or not report["labels"]:
-        raise ValueError(f"{path} is no report of pointmcd test on a student")
+        raise ValueError(f"{path} is not a report of pointmcd test on a student")
     if not any(isinstance(report.get(one), int | float) for one in CLASSIFICATION + PART_SEGMENTATION):
-        raise ValueError(f"{path} is no report of pointmcd test on a student: it has no figures")
+        raise ValueError(f"{path} is not a report of pointmcd test on a student: it has no figures")
     try:
         shape_scores(report)
     except ValueError as error:
@@ -76,9 +76,9 @@ def check(reports: list[dict[str, Any]]) -> tuple[str, str]:
     protocols = {report.get("protocol") for report in reports}
     if len(protocols) > 1:
         tasks = sorted("classification" if name is None else f"{name} protocol" for name in protocols)
-        raise ValueError(f"these reports do not compare: {' and '.join(tasks)}")
+        raise ValueError(f"these reports cannot be compared: {' and '.join(tasks)}")
     if any(report["labels"] != reports[0]["labels"] for report in reports):
-        raise ValueError("these reports are not of one test split")
+        raise ValueError("these reports are of different test splits")
     metrics = CLASSIFICATION if protocols == {None} else PART_SEGMENTATION
     for metric in metrics:
         if not all(isinstance(report.get(metric), int | float) for report in reports):

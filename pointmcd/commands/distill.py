@@ -86,19 +86,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     import_modules(args.imports)
     prepared = PreparedSet(args.data)
     if missing := {"train", "test"} - set(prepared.splits):
-        raise ValueError(f"{args.data} has no split {' and '.join(sorted(missing))}, which the table is of")
+        raise ValueError(f"{args.data} has no split {' and '.join(sorted(missing))}, which the table needs")
     if not prepared.has_views:
-        raise ValueError(f"{args.data} was prepared without views, which the teacher looks at")
+        raise ValueError(f"{args.data} was prepared without views, which the teacher needs")
     for labels in args.labels:
         if not 0 < labels <= 100:
-            raise ValueError(f"--labels is a percentage above 0, at most 100, not {labels:g}")
+            raise ValueError(f"--labels must be percentages above 0 and at most 100, not {labels:g}")
     results = {}
     for labels in dict.fromkeys(args.labels):
         result = Distillation(args, labels, folder_of(args, labels)).run()
         if result is not None:
             results[labels] = result
     if not results:
-        raise ValueError("nothing was distilled; --anyway does it nevertheless")
+        raise ValueError("nothing was distilled; --anyway distils all the same")
     if len(args.labels) > 1:
         draw(args, results)
 

@@ -100,8 +100,8 @@ class Distillation:
         _, figures = self.teacher("fit", seed)
         if "held_out" not in figures:
             raise ValueError(
-                f"{self.args.data} has no class of {HELD_OUT_EVERY} shapes or more in train: none is held "
-                "out, and nobody could tell whether the teacher is right more often; give it more shapes"
+                f"{self.args.data} has no class of {HELD_OUT_EVERY} shapes or more in train: none can be "
+                "held out to tell whether the teacher is right more often; give it more shapes"
             )
         teacher = figures["held_out"][METRIC]
         student = self.result(ALONE, seed, "fit", "held_out")[METRIC]

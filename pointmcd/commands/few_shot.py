@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.repeats < 1:
-        raise ValueError(f"--repeats is {args.repeats}, needs 1 at least")
+        raise ValueError(f"--repeats is {args.repeats}, must be at least 1")
     sets = frozen_features.read_features(args, args.pool)
     labels = np.concatenate([sets[0].split(split).labels for split in args.pool])
     untrained = frozen_features.random_features(args, sets)

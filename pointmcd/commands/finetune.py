@@ -91,9 +91,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def check(args: argparse.Namespace) -> None:
     """Refuse before anything is trained what would fail later."""
     if not all(0 < percent <= 100 for percent in args.fractions):
-        raise ValueError(f"--fractions are percentages above 0, at most 100, not {args.fractions}")
+        raise ValueError(f"--fractions must be percentages above 0 and at most 100, not {args.fractions}")
     if not 0 < args.min_share <= 1:
-        raise ValueError(f"--min-share is {args.min_share}, needs more than 0 and at most 1")
+        raise ValueError(f"--min-share is {args.min_share}, must be more than 0 and at most 1")
     if len(args.pretrained) not in (1, len(args.seeds)):
         raise ValueError(
             f"{counted(len(args.pretrained), 'checkpoint')} for {counted(len(args.seeds), 'seed')}; "
@@ -173,7 +173,7 @@ def finished_run(
 
 def read_result(path: Path) -> dict[str, Any]:
     """Return the result of a run that was done before."""
-    remedy = f"delete {path.parent} to train the run anew"
+    remedy = f"delete {path.parent} to run it again"
     try:
         result = read_json(path)
         shape_scores(result)
@@ -182,7 +182,7 @@ def read_result(path: Path) -> dict[str, Any]:
         if not metrics or not all(isinstance(number, int | float) for number in numbers):
             raise ValueError(f"{path} is damaged: a figure is missing")
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no result of a run ({error}); {remedy}") from error
+        raise ValueError(f"{path} is not a result of a run ({error}); {remedy}") from error
     return result
 
 

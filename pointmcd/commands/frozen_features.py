@@ -78,7 +78,7 @@ def read_features(args: argparse.Namespace, splits: Sequence[str] | None = None)
         for split in splits or sets[0].splits:
             if features.split(split).labels.tolist() != sets[0].split(split).labels.tolist():
                 raise ValueError(
-                    f"{args.sources[number]} and {args.sources[0]} are not of the same {split} shapes"
+                    f"{args.sources[number]} and {args.sources[0]} are of different {split} shapes"
                 )
     return sets
 
@@ -94,7 +94,7 @@ def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -
     config = _config(args)
     root = args.data or (config and config.data_root)
     if root is None:
-        raise ValueError(f"{source} says nothing of the data: give --data, or --config")
+        raise ValueError(f"{source} does not name the data: give --data or --config")
     prepared = PreparedSet(root)
     splits = splits or prepared.splits
     about: dict[str, Any] = {"source": source, "data": str(root), "data_digest": prepared.digest}
@@ -124,8 +124,7 @@ def random_features(args: argparse.Namespace, sets: Sequence[FeatureSet]) -> Fea
         sets: What it found.
 
     Returns:
-        The features of the first source that is a trained network; None where there is none, or under
-        ``--no-random``.
+        The features of the first source that is a trained network; None without one or with ``--no-random``.
     """
     from pointmcd.evaluation.encoders import build_encoder
 

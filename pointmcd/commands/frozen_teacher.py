@@ -171,7 +171,7 @@ def cache_frozen(
     names = [trunk.settings["trunk"] for trunk in trunks]
     of_points: int = getattr(args, "point_dim", 0)
     if further and of_points:
-        raise ValueError("--point-dim speaks of the points of --data alone; leave --further out")
+        raise ValueError("--point-dim works for the points of --data only; leave out --further")
     features, points = look(root, trunks), look_at_points(root, args, names)
     spread = not args.no_spread
     with Progress() as progress:

@@ -58,7 +58,9 @@ def refuse_copies(remedy: str = "give one task (srun --ntasks=1)") -> None:
     env = os.environ
     started = "RANK" in env and "WORLD_SIZE" in env
     if not started and (tasks := int(env.get("SLURM_STEP_NUM_TASKS", "1"))) > 1:
-        raise ValueError(f"srun started this {tasks} times, and each would train all of it; {remedy}")
+        raise ValueError(
+            f"srun started this {tasks} times, and each copy would run the whole training; {remedy}"
+        )
 
 
 def from_slurm(env: Mapping[str, str]) -> dict[str, str]:

@@ -48,7 +48,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.runs < 1:
-        raise ValueError(f"--runs is {args.runs}, needs 1 at least")
+        raise ValueError(f"--runs is {args.runs}, must be at least 1")
     sets = frozen_features.read_features(args, args.splits)
     sets = sets if len(sets) > 1 else sets * args.runs
     runs = [run(args, features, seed) for seed, features in enumerate(track(sets, "SVMs"))]

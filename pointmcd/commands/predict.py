@@ -72,7 +72,7 @@ def check(args: argparse.Namespace) -> None:
     """Refuse what would be found out only when all shapes are through."""
     for name in ("top", "batch_size"):
         if getattr(args, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} is {getattr(args, name)}, needs at least 1")
+            raise ValueError(f"--{name.replace('_', '-')} is {getattr(args, name)}, must be at least 1")
     if args.embeddings is not None and args.embeddings.suffix != ".npy":
         raise ValueError(f"embeddings are saved as .npy, not as {args.embeddings}")
     for given in args.inputs:
@@ -155,7 +155,7 @@ def usable_device(name: str) -> str:
 def finish(report: Report, args: argparse.Namespace) -> int:
     """Write what was asked for; the exit code."""
     if not report.rows:
-        raise ValueError(f"of {counted(len(report.rejected), 'shape')} none can be used")
+        raise ValueError(f"none of {counted(len(report.rejected), 'shape')} can be used")
     if args.csv is not None:
         report.write_csv(args.csv)
     if args.json is not None:

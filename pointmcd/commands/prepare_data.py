@@ -209,7 +209,7 @@ def make_copies(args: argparse.Namespace) -> CopySettings | None:
     if args.copies:
         return CopySettings(args.copies, **given)
     if given:
-        raise ValueError("--copy-turn and --copy-stretch say how the copies of --copies N are made")
+        raise ValueError("--copy-turn and --copy-stretch need --copies N, whose copies they shape")
     return None
 
 

@@ -7,7 +7,7 @@ Files with one NAME= before them are seeds of one method; each method is compare
 bootstrap over shapes and seeds. A row is the mean over the severities of a corruption (five; of rotations
 one), which are those of ModelNet40-C where it has them (pointmcd/evaluation/corruptions.py). z/SO3 is the
 customary name of a student that was trained on shapes turned about the vertical, tested on shapes turned by
-any rotation; I is no rotation. depth scan is one camera's depth picture of the shape: what it is to have
+any rotation; I is not a rotation. depth scan is one camera's depth picture of the shape: what it is to have
 learnt from whole shapes, and to be shown a scan.
 """
 
@@ -136,14 +136,14 @@ def rotation_of(name: str, rotations: Sequence[str | None]) -> str:
         ValueError: Its seeds differ.
     """
     if len(set(rotations)) > 1:
-        raise ValueError(f"the seeds of {name} were trained on shapes that were turned in different ways")
+        raise ValueError(f"the seeds of {name} were trained with different rotations of the shapes")
     return GROUPS[rotations[0]]
 
 
 def rows(
     scores: Mapping[str, Mapping[str, np.ndarray]], trained: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """For each row of the table and each method its accuracy, and how it differs from the first's.
+    """Return, for each row of the table and each method, its accuracy and difference from the first's.
 
     Args:
         scores: By corruption and method (L, R, S) bool: severities, seeds, shapes.

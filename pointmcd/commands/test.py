@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if config.get("test_cfg") is None:
         raise ValueError(
             f"{args.config} has no test loop: it trains without labels. pointmcd linear-svm, "
-            "few-shot, retrieval and finetune say what its features are worth"
+            "few-shot, retrieval and finetune judge its features"
         )
     config.work_dir = str(args.work_dir or args.checkpoint.parent)
     config.load_from = str(args.checkpoint)

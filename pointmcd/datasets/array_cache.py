@@ -66,7 +66,7 @@ class ArrayCache:
         self.prepared = PreparedSet(data_root)
         if self.meta["data_digest"] != self.prepared.digest:
             raise ValueError(
-                f"the cache {self.folder} is of data with digest {self.meta['data_digest'][:16]}, "
+                f"the cache {self.folder} belongs to data with digest {self.meta['data_digest'][:16]}, "
                 f"but {data_root} has {self.prepared.digest[:16]}; {remedy}"
             )
         self._checked(lambda: check_sizes(self.folder, self._files))

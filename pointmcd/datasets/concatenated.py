@@ -99,11 +99,11 @@ class ConcatenatedImages(_Concatenated):
         self.num_views = num_views
 
     def encoded(self, shape: int, view: int) -> np.ndarray:
-        """As ``Images.encoded``."""
+        """Do as ``Images.encoded``."""
         part, row = self._place(shape)
         return part.encoded(row, view)
 
     def read(self, shape: int, view: int) -> np.ndarray:
-        """As ``Images.read``."""
+        """Do as ``Images.read``."""
         part, row = self._place(shape)
         return part.read(row, view)

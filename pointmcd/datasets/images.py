@@ -92,7 +92,7 @@ class Images:
         """Decode one view (H, W, 3) uint8 RGB, label image (H, W) uint8 or uint16, or depth image float32.
 
         Raises:
-            DamagedError: it is no image.
+            DamagedError: it is not an image.
         """
         encoded = self.encoded(shape, view)
         try:

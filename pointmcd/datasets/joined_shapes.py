@@ -43,7 +43,7 @@ class JoinedShapes(PreparedShapes):
         for root, one in zip(further, self.sets, strict=True):
             if self.with_parts and one.prepared.class_names != self.prepared.class_names:
                 raise ValueError(
-                    f"{root} has other categories than {data_root}; with parts they must be the same"
+                    f"{root} has different categories from {data_root}; with parts they must be the same"
                 )
             self._check_teacher(data_root, root, one)
         self.epoch_size = len(self.rows)
@@ -58,7 +58,7 @@ class JoinedShapes(PreparedShapes):
         write = f"pointmcd cache-teacher --frozen ... --data {first} --further {root}"
         if self.labels_seen != other.labels_seen:
             raise ValueError(
-                f"the teacher of {root} has seen other labels than that of {first}; write both: {write}"
+                f"the teacher of {root} has seen different labels from that of {first}; write both: {write}"
             )
         here, there = (
             {name: array.shape[2 if name.startswith("point_") else 1 :] for name, array in one.arrays.items()}
@@ -66,8 +66,8 @@ class JoinedShapes(PreparedShapes):
         )
         if here != there:
             raise ValueError(
-                f"the teachers of {first} and {root} differ in what they say, {here} and {there}; write both "
-                f"at once: {write}"
+                f"the teachers of {first} and {root} give different outputs, {here} and {there}; write "
+                f"both at once: {write}"
             )
 
     @property

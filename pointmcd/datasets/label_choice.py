@@ -73,7 +73,7 @@ def fold_numbers(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
         in no fold: every teacher is trained on them, and none may speak of them.
     """
     if folds < 2:
-        raise ValueError(f"{folds} folds are none; give 2 or more")
+        raise ValueError(f"{folds} is not a number of folds; give 2 or more")
     numbers = np.full(len(labels), -1, np.int64)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
@@ -119,7 +119,7 @@ def labelled_rows(
         ValueError: The fraction is not in (0, 1], or there is no such fold.
     """
     if not 0 < fraction <= 1:
-        raise ValueError(f"label_fraction is {fraction}, needs more than 0 and at most 1")
+        raise ValueError(f"label_fraction is {fraction}, must be more than 0 and at most 1")
     rows = rows_of_split(labels, split)
     if fraction < 1:
         rows = share_of_each_class(labels, rows, fraction, seed)
@@ -210,7 +210,7 @@ def log_small_classes(labels: np.ndarray, names: Sequence[str], folds: int) -> N
         shown = ", ".join(small[:8]) + (" ..." if len(small) > 8 else "")
         LOG.warning(
             f"{len(small)} classes have fewer than {folds} labelled shapes; their {len(labels)} shapes keep "
-            f"their hard labels alone: {shown}"
+            f"only their hard labels: {shown}"
         )
 
 

@@ -16,8 +16,8 @@ def report_lost_batches(loader: DataLoader) -> DataLoader:
     """Let the workers of a loader say so when a batch cannot be handed over.
 
     A batch is put into shared memory by a thread of its worker. Where that fails (no room in ``/dev/shm``, a
-    value that cannot be pickled), Python prints a traceback and drops the batch, and the training waits for
-    it without end.
+    value that cannot be pickled), Python prints a traceback and drops the batch, and the training waits
+    forever.
 
     Returns:
         The same loader.

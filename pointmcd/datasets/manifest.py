@@ -28,7 +28,7 @@ class PreparedSetError(ValueError):
 
 
 def manifest_digest(manifest: dict[str, Any]) -> str:
-    """SHA-256 of what the shapes are, in hexadecimal."""
+    """Return the SHA-256 of what the shapes are, in hexadecimal."""
     return digest_of(manifest, UNHASHED)
 
 
@@ -122,7 +122,7 @@ def _are_names(values: Any) -> bool:
 
 
 def _are_parts(values: Any, classes: Any, parts: Any) -> bool:
-    """Whether the parts of each class are among those that there are."""
+    """Return whether the parts of each class are among the known parts."""
     return (
         isinstance(values, list)
         and len(values) == len(classes or ())

@@ -123,9 +123,9 @@ class PreparedSet:
             shard = PreparedSet(folder, f"Make that shard again: {again}", at_once=False)
             if shard.digest != entry["digest"] or differing_keys(shard.manifest, self.manifest):
                 raise PreparedSetError(
-                    f"{folder} was made anew since the shards were merged, and is another.\n"
-                    f"If it is right, merge them again: {how_to_merge(self.root)}\n"
-                    "Caches of teachers are of the shards before, and need to be written again."
+                    f"{folder} was made again after the shards were merged, and has changed.\n"
+                    f"If that is right, merge the shards again: {how_to_merge(self.root)}\n"
+                    "Caches of teachers belong to the old shards and must be written again."
                 )
             shards.append(shard)
         return shards
@@ -155,7 +155,7 @@ class PreparedSet:
             )
         if whole is not None:
             raise PreparedSetError(
-                f"{path} was changed, in what it says of how the set was made.\n{self.remedy}"
+                f"{path} was changed in what it says about how the set was made.\n{self.remedy}"
             )
         return manifest
 

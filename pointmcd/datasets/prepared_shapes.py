@@ -26,8 +26,7 @@ class PreparedShapes(Dataset):
         data_root: Folder of the prepared set; a tool hands its top-level ``data_root`` to every dataset.
         split: ``train``, ``test``, or one of the two parts of train that hyper-parameters are chosen on:
             ``fit`` and ``held_out`` (every 5th shape of each class).
-        num_points: N, the first so many of each shape's points (farthest-point order, so any prefix is a
-            good sample).
+        num_points: N, the first so many of each shape's points (farthest-point order: any prefix is even).
         normals: Load ``normals``, which a network of ``in_channels=6`` sees beside the points.
         colors: Load ``colors``, which a network sees too: after the normals, where both are loaded.
         visibility: Load the ``visibility`` masks.
@@ -108,7 +107,7 @@ class PreparedShapes(Dataset):
             there = self.teacher.num_points
             if there is not None and there < num_points:
                 raise ValueError(
-                    f"{cache.folder} speaks of {there} points of a shape, but num_points is {num_points}: "
+                    f"{cache.folder} covers {there} points per shape, but num_points is {num_points}: "
                     f"write it again with --point-count {num_points}"
                 )
         self._check(data_root)
@@ -116,7 +115,7 @@ class PreparedShapes(Dataset):
         if copies:
             if not len(self.prepared.copy_of) or self._stored_split != "train":
                 raise ValueError(
-                    f"{data_root} has no copies of {split}: they are made of training shapes by "
+                    f"{data_root} has no copies of {split}: they are made from training shapes by "
                     "pointmcd prepare --copies N"
                 )
             kinds = normals, visibility, parts, views, teacher, part_views, depths
@@ -127,7 +126,7 @@ class PreparedShapes(Dataset):
         stored = self.prepared.num_points
         if not 1 <= self.num_points <= stored:
             raise ValueError(
-                f"num_points is {self.num_points}, but {root} holds {stored} points a shape: give each "
+                f"num_points is {self.num_points}, but {root} holds {stored} points per shape: give each "
                 f"dataset num_points from 1 to {stored}, or more points by pointmcd prepare --points"
             )
         lacking = [
@@ -146,10 +145,10 @@ class PreparedShapes(Dataset):
         if lacking:
             raise ValueError(f"{root} was prepared without {', '.join(lacking)} (see its manifest.json)")
         if (self.with_part_views or self.with_depths) and not self.views:
-            raise ValueError("part_views and depths are of the views loaded, but views is 0")
+            raise ValueError("part_views and depths need views, but views is 0")
         if self.views > self.prepared.num_views:
             raise ValueError(
-                f"views is {self.views}, but {root} holds {self.prepared.num_views} views a shape"
+                f"views is {self.views}, but {root} holds {self.prepared.num_views} views per shape"
             )
 
     @property
@@ -245,7 +244,7 @@ def _tensor(array: Rows | None, rows: np.ndarray, count: int) -> torch.Tensor:
 
 
 def _images(images: Encoded, rows: np.ndarray, chosen: torch.Tensor) -> torch.Tensor:
-    """(B, v, H, W) or (B, v, H, W, 3): the images ``chosen`` (B, v) of each row."""
+    """Return the images ``chosen`` (B, v) of each row: (B, v, H, W) or (B, v, H, W, 3)."""
     read = [
         [images.read(int(row), view) for view in views]
         for row, views in zip(rows, chosen.tolist(), strict=True)

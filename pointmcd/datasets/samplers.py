@@ -87,14 +87,14 @@ class LabelledShareSampler(Sampler[int]):
     ) -> None:
         self.labelled = np.flatnonzero(dataset.labelled)
         if not 0 <= share <= 1:
-            raise ValueError(f"share is {share}, needs 0 to 1")
+            raise ValueError(f"share is {share}, must be 0 to 1")
         if share > 0 and not len(self.labelled):
             raise ValueError("no shape of the dataset is labelled; give share=0")
         self.any, self.further = np.arange(len(dataset)), np.empty(0, np.int64)
         self.further_share = further_share or 0.0
         if further_share is not None:
             if not 0 <= further_share <= 1 - share:
-                raise ValueError(f"further_share is {further_share}, needs 0 to 1 - share ({1 - share:g})")
+                raise ValueError(f"further_share is {further_share}, must be 0 to 1 - share ({1 - share:g})")
             is_further = getattr(dataset, "is_further", np.zeros(len(dataset), bool))
             self.any, self.further = np.flatnonzero(~is_further), np.flatnonzero(is_further)
             if further_share and not len(self.further):

@@ -61,7 +61,7 @@ class TeacherSplit:
             key: cache.array(file, DTYPES[key], sizes[key]) for key, file in files.items() if cache.has(file)
         }
         if not self.arrays:
-            raise ValueError(f"{cache.folder} holds nothing of {name}; {cache.remedy}")
+            raise ValueError(f"{cache.folder} has nothing for {name}; {cache.remedy}")
 
     def __reduce__(self) -> tuple:
         return _reopened, (self.cache.data_root, self.cache.name, self.cache.identity, self.name)
@@ -128,7 +128,7 @@ class TeacherCache(ArrayCache):
             )
         if not _are_figures(self.meta.get("accuracy")):
             raise ValueError(
-                f"{self.folder}/meta.json is damaged: its accuracy is no figures by split; {remedy}"
+                f"{self.folder}/meta.json is damaged: its accuracy holds no figures by split; {remedy}"
             )
         self._splits = {split: TeacherSplit(self, split) for split in self.meta["splits"]}
 
@@ -201,12 +201,12 @@ class TeacherCacheWriter(ArrayCacheWriter):
                 arrays[name][written:end] = array
             written = end
         if written != count:
-            raise ValueError(f"the teacher said {written} rows of {split}, which has {count} shapes")
+            raise ValueError(f"the teacher gave {written} rows for {split}, which has {count} shapes")
         self._splits.append(split)
         return arrays
 
     def finish(self, meta: Mapping[str, Any]) -> Path:
-        """As `ArrayCacheWriter.finish`.
+        """Do as `ArrayCacheWriter.finish`.
 
         Args:
             meta: What is to be known of the teacher: ``accuracy``, ``checkpoint_sha256``, settings.

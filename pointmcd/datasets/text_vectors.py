@@ -44,14 +44,14 @@ class TextVectors(NamedTuple):
             ValueError: None is given, one is given twice, or one is not known, with the nearest that is.
         """
         if isinstance(names, str) or not names or len(set(names)) < len(names):
-            raise ValueError(f"names are a list of different ones, at least one, not {names!r}")
+            raise ValueError(f"names must be a list of at least one name, each different, not {names!r}")
         for name in names:
             if name not in self.names:
                 near = difflib.get_close_matches(name, self.names, 1, 0.5)
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 known = ", ".join(self.names[:10]) + (" ..." if len(self.names) > 10 else "")
                 raise ValueError(
-                    f"the texts do not know {name!r}; {hint}known: {known}; more are made by "
+                    f"there is no text for {name!r}; {hint}known: {known}; add more with "
                     "pointmcd embed-text MODEL --names NAME ... --out text.npy"
                 )
         rows = [self.names.index(name) for name in names]
@@ -75,26 +75,29 @@ def read_text_vectors(path: str | os.PathLike[str]) -> TextVectors:
     """
     if not Path(path).exists():
         raise FileNotFoundError(
-            f"there are no texts {path}; write them: pointmcd embed-text MODEL --names NAME ... --out {path}"
+            f"there is no file of texts {path}; write it: "
+            f"pointmcd embed-text MODEL --names NAME ... --out {path}"
         )
     about = read_json(_about(path))
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise ValueError(f"{_about(path)} is not what pointmcd embed-text writes beside vectors")
+        raise ValueError(f"{_about(path)} was not written by pointmcd embed-text")
     for name in ("names", "templates"):
         if not _are_texts(about.get(name)):
-            raise ValueError(f"{_about(path)} is damaged: its {name} are no list of different texts")
+            raise ValueError(f"{_about(path)} is damaged: its {name} are not a list of different texts")
     model, weights = about.get("model"), about.get("weights_sha256")
     if not isinstance(model, str) or not isinstance(weights, str) or not SHA256.fullmatch(weights):
         raise ValueError(f"{_about(path)} is damaged: it names no model, or no SHA-256 of its weights")
     if file_sha256(path) != about.get("sha256"):
-        raise ValueError(f"{path} is damaged, or {_about(path)} belongs to another: their SHA-256 differ")
+        raise ValueError(
+            f"{path} is damaged, or {_about(path)} belongs to another file: their SHA-256 sums differ"
+        )
     try:
         vectors = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is no array: {error}") from error
+        raise ValueError(f"{path} is not an array: {error}") from error
     count = len(about["names"])
     if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.ndim != 2:
-        raise ValueError(f"{path} holds no vectors: float32 (names, channels)")
+        raise ValueError(f"{path} does not hold vectors, float32 (names, channels)")
     # NaN is near nothing
     if len(vectors) != count or not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < OFF).all():
         raise ValueError(f"{path} does not hold a unit vector for each of {count} names")

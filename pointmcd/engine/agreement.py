@@ -124,7 +124,7 @@ def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Pa
     if faults:
         lines = "\n".join(f"  {what}: {there} in the checkpoint, {here} here" for what, there, here in faults)
         raise ValueError(
-            f"{source} was not trained with what this config and {config.get('data_root')} say:\n{lines}"
+            f"{source} was not trained as this config and {config.get('data_root')} say:\n{lines}"
         )
     notes = []
     if theirs.get("num_points", ours["num_points"]) != ours["num_points"]:
@@ -145,7 +145,7 @@ def check_backbone(backbone: dict[str, Any], checkpoint: dict[str, Any], source:
     faults = _differences(network_of({"backbone": backbone}), theirs)
     if faults:
         lines = "\n".join(f"  {what}: {there} in the checkpoint, {here} here" for what, there, here in faults)
-        raise ValueError(f"{source} holds no backbone of this config:\n{lines}")
+        raise ValueError(f"{source} does not hold the backbone of this config:\n{lines}")
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def inputs_seen(config: Config) -> list[str]:
             check_inputs(channels, found[place], f"{place}.dataset")
     if len({tuple(kinds) for kinds in found.values()}) > 1:
         shown = ", ".join(f"{place} {' and '.join(kinds)}" for place, kinds in found.items())
-        raise ValueError(f"the datasets load different inputs of a network: {shown}")
+        raise ValueError(f"the datasets load different inputs for the network: {shown}")
     return next(iter(found.values()), [])
 
 
@@ -271,7 +271,7 @@ def literal(node: ast.expr) -> Any:
     """
     if isinstance(node, ast.Call):
         if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
-            raise ValueError("only calls of dict are read")
+            raise ValueError("only dict(...) may be called here")
         return {str(word.arg): literal(word.value) for word in node.keywords}
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)

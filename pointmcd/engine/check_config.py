@@ -67,7 +67,7 @@ def check_config(config: Config) -> None:
     if hooks is not None and not (
         isinstance(hooks, list | tuple) and all(isinstance(h, dict) for h in hooks)
     ):
-        raise ValueError(f"custom_hooks is {hooks!r}, needs a list, such as [dict(type='EMAHook')]")
+        raise ValueError(f"custom_hooks is {hooks!r}, must be a list, such as [dict(type='EMAHook')]")
     for key, value in config.items():
         if not key.startswith("_") and key not in TOP_LEVEL:
             raise ValueError(_unknown(f"config key {key!r}", key, TOP_LEVEL))
@@ -112,7 +112,7 @@ def _child(node: Any, part: str, where: str, key: str) -> Any:
         if part.isdigit() and int(part) < len(node):
             return node[int(part)]
         raise ValueError(
-            f"--cfg-options {key}: {where} is a list of {len(node)}, and {part!r} is no place in it"
+            f"--cfg-options {key}: {where} is a list of {len(node)}, and {part!r} is not an index of it"
         )
     if isinstance(node, dict) and part in node:
         return node[part]
@@ -153,7 +153,7 @@ def _find(kind: str) -> Any:
     known = {name for candidates in REGISTRIES for name in candidates.module_dict}
     raise ValueError(
         _unknown(f"component type {kind!r}", kind, known)
-        + "; one of your own is registered by a module that custom_imports names (@MODELS.register_module())"
+        + "; register your own by @MODELS.register_module() in a module that custom_imports names"
     )
 
 

@@ -70,7 +70,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
         check_override(config, key)
         config.merge_from_dict({key: value})
     if not isinstance(config.get("model"), dict):
-        raise ValueError(f"{path} has no model: it is no config of a training")
+        raise ValueError(f"{path} has no model: it is not a training config")
     check_config(config)
     _check_numbers(config._cfg_dict, "")
     inputs_seen(config)  # which refuses a network that its datasets do not feed
@@ -104,7 +104,7 @@ def _value(text: str) -> Any:
         return literal(ast.parse(text.strip(), mode="eval").body)
     except (ValueError, SyntaxError) as error:
         if text.lstrip().startswith(("[", "(", "{", "dict(")):
-            raise ValueError(f"--cfg-options: {text!r} is no value in Python's notation") from error
+            raise ValueError(f"--cfg-options: {text!r} is not a value in Python's notation") from error
         return text
 
 
@@ -118,9 +118,9 @@ def _check_numbers(node: Any, where: str) -> None:
     for key, value in node.items():
         place = f"{where}.{key}" if where else str(key)
         if value is not None and key in COUNTS and (type(value) is not int or value < COUNTS[key]):
-            raise ValueError(f"{place} is {value!r}, needs a whole number, {COUNTS[key]} at least")
+            raise ValueError(f"{place} is {value!r}, must be a whole number, at least {COUNTS[key]}")
         if key == "lr" and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
-            raise ValueError(f"{place} is {value!r}, needs a number, 0 at least")
+            raise ValueError(f"{place} is {value!r}, must be a number, at least 0")
         _check_numbers(value, place)
 
 
@@ -147,7 +147,7 @@ def _fill_teacher(config: Config) -> None:
     elif read is not None and teacher["name"] != read:
         raise ValueError(
             f"model.teacher.name is {teacher['name']!r}, but train_dataloader.dataset.teacher is {read!r}: "
-            "the losses would come from one, the figures beside them from the other; give the dataset's alone"
+            "the losses would come from one and the reported figures from the other; give only the dataset's"
         )
 
 

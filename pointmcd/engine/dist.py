@@ -22,7 +22,7 @@ def distribute(config: Config) -> Config:
     the process group is started here with gloo, since MMEngine would ask CUDA for a device.
 
     Raises:
-        ValueError: The batch size of the training does not divide by the number of ranks.
+        ValueError: The batch size of the training is not divisible by the number of ranks.
     """
     ranks = world_size()
     if ranks == 1:
@@ -38,7 +38,7 @@ def distribute(config: Config) -> Config:
             nearest = max(loader.batch_size // ranks, 1) * ranks
             raise ValueError(
                 f"{name}.batch_size is {loader.batch_size}, the batch of all {ranks} processes together, and "
-                f"does not divide by {ranks}; give --cfg-options {name}.batch_size={nearest}"
+                f"is not divisible by {ranks}; give --cfg-options {name}.batch_size={nearest}"
             )
         loader.batch_size //= ranks
     config.launcher = "pytorch"

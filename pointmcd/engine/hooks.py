@@ -222,7 +222,7 @@ class ImageBlocksHook(Hook):
 
     def __init__(self, network: str | None = None, checkpoint: str | None = None) -> None:
         if (network is None) == (checkpoint is None):
-            raise ValueError("ImageBlocksHook takes either a network, by its timm name, or a checkpoint")
+            raise ValueError("ImageBlocksHook takes either network (a timm name) or checkpoint, not both")
         self.network, self.checkpoint = network, checkpoint
         self.loaded = False
 
@@ -232,7 +232,7 @@ class ImageBlocksHook(Hook):
             return
         backbone = _bare(runner).get_submodule("backbone")
         if not isinstance(backbone, PointTransformer):
-            raise ValueError(f"a {type(backbone).__name__} has no blocks that an image network could start")
+            raise ValueError(f"a {type(backbone).__name__} has no blocks to start from an image network")
         if self.checkpoint is not None:
             backbone.load_image_blocks(read_state_dict(self.checkpoint), self.checkpoint)
         else:

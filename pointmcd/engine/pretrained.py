@@ -23,5 +23,5 @@ def load_backbone(backbone: nn.Module, checkpoint: str | Path) -> None:
     """
     state = read_state_dict(checkpoint)
     found = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
-    refusal = f"{checkpoint} holds no backbone of this config ({type(backbone).__name__})"
+    refusal = f"{checkpoint} does not hold the backbone of this config ({type(backbone).__name__})"
     load_weights(backbone, found, refusal)

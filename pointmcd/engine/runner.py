@@ -158,8 +158,7 @@ class Runner(mmengine.runner.Runner):
         Raises:
             ValueError: Another training is at work there, a loader makes no step, the checkpoint to start
                 from does not fit, or a loss is not finite.
-            TrainingStopped: SIGINT or SIGTERM came; what was trained is in ``interrupted.pth``, from which
-                ``--resume`` goes on.
+            TrainingStopped: SIGINT or SIGTERM came; ``--resume`` goes on from ``interrupted.pth``.
         """
         with contextlib.ExitStack() as stack:
             _on_first_rank(lambda: stack.enter_context(sole_training(self.work_dir)))
@@ -248,7 +247,9 @@ class Runner(mmengine.runner.Runner):
         """
         saved = read_checkpoint(filename)
         if missing := [key for key in ("meta", "optimizer", "message_hub") if key not in saved]:
-            raise ValueError(f"{filename} holds no {missing[0]}: it is not of a training to go on with")
+            raise ValueError(
+                f"{filename} holds no {missing[0]}: it is not a checkpoint that a training can resume from"
+            )
         made, most = saved["meta"].get("epoch", 0), (self.cfg.train_cfg or {}).get("max_epochs")
         if most is not None and made > most:
             raise ValueError(
@@ -336,8 +337,8 @@ def _check_finite(state: dict[str, torch.Tensor], filename: str) -> None:
     for name, value in state.items():
         if value.is_floating_point() and not math.isfinite(float(value.sum(dtype=torch.float64))):
             raise ValueError(
-                f"{name} is no longer finite, so {filename} was not written and older checkpoints are as "
-                "they were. A lower optim_wrapper.optimizer.lr helps, or optim_wrapper.clip_grad"
+                f"{name} is no longer finite, so {filename} was not written and older checkpoints are "
+                "unchanged. A lower optim_wrapper.optimizer.lr helps, or optim_wrapper.clip_grad"
             )
 
 
@@ -350,6 +351,6 @@ def _check_steps(name: str, loader: DataLoader, ranks: int) -> None:
         raise ValueError(f"{name} has no shapes")
     raise ValueError(
         f"{name} has {counted(shapes * ranks, 'shape')}, fewer than its batch of {batch_size * ranks}, and "
-        "drops what does not fill one (drop_last): no step would be made. Give --cfg-options "
+        "drops what does not fill one (drop_last): not one step would be made. Give --cfg-options "
         f"{name}.batch_size={shapes * ranks}"
     )

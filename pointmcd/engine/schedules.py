@@ -28,7 +28,7 @@ def fill_lengths(config: Config) -> None:
             if scheduler[name] is None:
                 if scheduler.get("by_epoch", True) != (unit == "epochs"):
                     wanted = "convert_to_iter_based=True" if unit == "epochs" else "by_epoch=False"
-                    raise ValueError(f"{where} is to last as long as {length} {unit}; give it {wanted}")
+                    raise ValueError(f"{where} must last {length} {unit}; give it {wanted}")
                 scheduler[name] = (scheduler.get("end") or length) - scheduler.get("begin", 0)
             elif name == "total_steps" and "begin" not in scheduler and scheduler[name] != length:
                 counts_alike = scheduler.get("by_epoch", True) == (unit == "epochs")

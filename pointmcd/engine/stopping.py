@@ -1,4 +1,4 @@
-"""When a training has to end before its time: signals, and losses that are no numbers."""
+"""When a training has to end before its time: signals, and losses that are not numbers."""
 
 import math
 import os
@@ -118,8 +118,8 @@ class WatchHook(Hook):
         if loss:
             raise ValueError(
                 f"{names[loss - 1]} is not finite in epoch {runner.epoch + 1}, step {batch_idx + 1} "
-                f"(iteration {runner.iter + 1}); nothing was stored since; the newest checkpoint is "
-                "as it was. A lower optim_wrapper.optimizer.lr helps, or "
+                f"(iteration {runner.iter + 1}); nothing was stored since, and the newest checkpoint "
+                "is unchanged. A lower optim_wrapper.optimizer.lr helps, or "
                 "optim_wrapper.clip_grad=\"{'max_norm': 1.0}\""
             )
         if number:

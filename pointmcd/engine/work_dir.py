@@ -92,7 +92,7 @@ def _lock(file: IO[str], folder: Path) -> None:
     except BlockingIOError:
         file.seek(0)
         raise ValueError(
-            f"another training (process {file.read().strip() or 'unknown'}) is at work in {folder}; wait "
+            f"another training (process {file.read().strip() or 'unknown'}) is using {folder}; wait "
             "for it, or give this one another --work-dir"
         ) from None
     except OSError as error:
@@ -108,8 +108,8 @@ def newest_checkpoint(work_dir: str | Path, refuse: bool = True) -> tuple[Path |
         refuse: Refuse a folder in which no checkpoint can be read.
 
     Returns:
-        The file, None where the training has stored none yet; and what newer ones could not be read, a line
-        each.
+        The file, None where the training has stored none yet; and a line for each newer one that cannot be
+        read.
 
     Raises:
         ValueError: There are checkpoints, and none can be read.
@@ -124,7 +124,7 @@ def newest_checkpoint(work_dir: str | Path, refuse: bool = True) -> tuple[Path |
             return path, unreadable
     if unreadable and refuse:
         lines = "\n".join(unreadable)
-        raise ValueError(f"no checkpoint in {work_dir} can be read; train anew without --resume:\n{lines}")
+        raise ValueError(f"no checkpoint in {work_dir} can be read; train again without --resume:\n{lines}")
     return None, unreadable
 
 

@@ -37,10 +37,12 @@ def average_caches(
     shares = [1.0] * len(names) if shares is None else list(shares)
     if len(shares) != len(names) or min(shares) <= 0:
         raise ValueError(
-            f"--shares gives {len(names)} teachers {len(shares)} numbers; needs one above 0 each"
+            f"--shares has {len(shares)} numbers for {len(names)} teachers; give one above 0 for each"
         )
     if name in names:
-        raise ValueError(f"the average cannot have the name of one of its teachers, {name}; give another")
+        raise ValueError(
+            f"the average cannot have the name of one of its teachers, {name}; choose another --name"
+        )
     caches = [TeacherCache(root, one) for one in names]
     prepared = caches[0].prepared
     said = {split: [_log_probabilities(cache, split) for cache in caches] for split in prepared.splits}

@@ -26,13 +26,13 @@ class Difference(NamedTuple):
         return self.high - self.low > ROUNDING
 
     def short(self, digits: int = 1) -> str:
-        """``+1.0 (-0.5 to +2.5)``."""
+        """Return text such as ``+1.0 (-0.5 to +2.5)``."""
         if not self.has_interval:
             return f"{self.mean:+.{digits}f} (no interval)"
         return f"{self.mean:+.{digits}f} ({self.low:+.{digits}f} to {self.high:+.{digits}f})"
 
     def sentence(self, digits: int = 1) -> str:
-        """``+1.0 points, 95 % interval -0.5 to +2.5: no clear difference``."""
+        """Return text such as ``+1.0 points, 95 % interval -0.5 to +2.5: no clear difference``."""
         if not self.has_interval:
             return f"{self.mean:+.{digits}f} points, no interval: too few shapes, or none that differ"
         verdict = "a clear" if self.clear else "no clear"
@@ -53,18 +53,16 @@ def shape_scores(report: Mapping[str, Any]) -> np.ndarray:
     """
     scores = report.get("ious", report.get("predictions"))
     if scores is None:
-        raise ValueError(
-            "this report does not say what was made of each shape: it has no predictions or ious"
-        )
+        raise ValueError("this report has no result for each shape: it has neither predictions nor ious")
     labels = np.asarray(report["labels"] if "predictions" in report else report.get("labels", scores))
     try:
         scores = np.asarray(scores, np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"what this report says of each shape is no number: {error}") from error
+        raise ValueError(f"this report's results of single shapes are not numbers: {error}") from error
     if scores.ndim != 1 or labels.shape != scores.shape:
         raise ValueError("this report does not have one label and one prediction or IoU for each shape")
     if not np.isfinite(scores).all():
-        raise ValueError("what this report says of each shape is not finite")
+        raise ValueError("this report's results of single shapes are not finite")
     return scores if "ious" in report else np.equal(labels, scores).astype(np.float64)
 
 

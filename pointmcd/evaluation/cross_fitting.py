@@ -85,8 +85,7 @@ def check_start(checkpoint: dict[str, Any], source: str | Path, prepared: Prepar
     """
     if statement_of(checkpoint).get("data_digest") != prepared.digest:
         raise ValueError(
-            f"{source} was trained on another set than {prepared.root}, and so on labels of which nothing is "
-            "known"
+            f"{source} was trained on another set than {prepared.root}, so its labels are not known"
         )
     config = config_of(checkpoint)
     hooks = config.get("custom_hooks") or []
@@ -151,7 +150,7 @@ def _places(members: Sequence[Member]) -> list[int]:
     found = [one.labels.without_fold for one in members]
     if sorted(fold for fold in found if fold is not None) != [(k, folds) for k in range(folds)]:
         raise ValueError(
-            f"{folds} checkpoints need to be those of {folds} folds, each trained with another "
+            f"{folds} checkpoints must be those of {folds} folds, each trained with a different "
             f"train_dataloader.dataset.without_fold=(k,{folds}); these were trained with "
             f"{', '.join(str(fold) for fold in found)}"
         )

@@ -80,7 +80,7 @@ def teacher_features(data_root: str | Path, teacher: str, split: str) -> Feature
     dataset = PreparedShapes(str(data_root), split, num_points=1, teacher=teacher)
     assert dataset.teacher is not None
     if "view_descriptors" not in dataset.teacher.arrays:
-        raise ValueError(f"the teacher {teacher} of {data_root} has no view descriptors: it sees no views")
+        raise ValueError(f"the teacher {teacher} of {data_root} has no view descriptors, as it sees no views")
     return features_of(dataset, dataset.teacher.rows(dataset.rows)["view_descriptors"].numpy())
 
 

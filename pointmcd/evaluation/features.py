@@ -42,8 +42,8 @@ class Features:
             raise ValueError(f"features are (S, C) or (S, V, C), not {self.values.shape}")
         if not len(self.values) == len(self.labels) == len(self.names):
             raise ValueError(
-                f"{len(self.values)} features, {len(self.labels)} labels and {len(self.names)} names are not "
-                "of the same shapes"
+                f"{len(self.values)} features, {len(self.labels)} labels and {len(self.names)} names do "
+                "not belong to the same shapes"
             )
         if not np.isfinite(self.values).all():
             raise ValueError("features are not finite")
@@ -66,7 +66,7 @@ class Features:
             raise ValueError(f"views are pooled by {' or '.join(VIEW_POOLS)}, not by {pool!r}")
         if self.values.ndim == 2:
             if num_views is not None:
-                raise ValueError("these features are one a shape: there are no views to choose from")
+                raise ValueError("there is one feature per shape, so there are no views to choose from")
             return self
         values = self.values
         if num_views is not None:
@@ -137,22 +137,22 @@ class FeatureSet:
             found._check()
         except (ValueError, TypeError, KeyError, EOFError, RecursionError, MemoryError) as error:
             raise ValueError(
-                f"{path} is no file of features ({error}); pointmcd extract-features writes one"
+                f"{path} is not a file of features ({error}); pointmcd extract-features writes one"
             ) from error
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError) as error:
             raise ValueError(
-                f"{path} is no file of features ({error}); pointmcd extract-features writes one"
+                f"{path} is not a file of features ({error}); pointmcd extract-features writes one"
             ) from error
         return found
 
     def _check(self) -> None:
         """Refuse what a file may say and no encoder does."""
         if not self.splits or not isinstance(self.about, dict):
-            raise ValueError("it has no splits, or does not say what made them")
+            raise ValueError("it has no splits, or does not name what made them")
         for name, features in self.splits.items():
             if features.values.dtype.kind != "f" or features.labels.dtype.kind not in "iu":
                 raise ValueError(f"{name} needs features of floats and labels of integers")
             if features.labels.ndim != 1 or not isinstance(self.class_names, list):
-                raise ValueError(f"{name} needs one label a shape, and a list of classes")
+                raise ValueError(f"{name} needs one label per shape and a list of classes")
             if not ((features.labels >= 0) & (features.labels < len(self.class_names))).all():
                 raise ValueError(f"{name} has labels outside 0 to {len(self.class_names) - 1}")

@@ -62,7 +62,7 @@ def draw_episode(
     if len(classes) < ways:
         raise ValueError(
             f"{ways} ways and {counted(shots, 'shot')} need {ways} classes of {shots + 1} shapes; "
-            f"{len(classes)} of the pool's have as many"
+            f"{len(classes)} classes of the pool have that many"
         )
     rng = np.random.default_rng((seed, repeat, ways, shots))
     support, query = [], []

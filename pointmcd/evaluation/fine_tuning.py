@@ -19,7 +19,7 @@ MIN_SHARE = 0.25
 def schedule(
     shapes: int, labelled: int, batch_size: int, epochs: int, min_share: float = MIN_SHARE
 ) -> tuple[int, int]:
-    """Batch size and epochs with which a recipe for all shapes runs on some of them.
+    """Return batch size and epochs with which a recipe for all shapes runs on some of them.
 
     As many iterations are made as the recipe makes on all shapes, times the share that is labelled or
     ``min_share``, whichever is larger: at a hundredth of the labels, a hundredth of the iterations would
@@ -68,7 +68,7 @@ def run_config(
     if config.get("test_dataloader") is None or config.model.get("head") is None:
         raise ValueError(f"{path} has no task to fine-tune for; give a baseline_* config")
     if config.train_cfg.get("max_epochs") is None:
-        raise ValueError(f"{path} is not counted in epochs (train_cfg.max_epochs)")
+        raise ValueError(f"{path} does not count epochs (train_cfg.max_epochs)")
     some: dict[str, Any] = {"label_fraction": fraction, "fraction_seed": seed, "unlabelled": None}
     rows = DATASETS.build({**loader.dataset, **some}).rows
     batch, epochs = schedule(
@@ -131,7 +131,7 @@ def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
 
 
 def check_settings(folder: Path, settings: dict[str, Any], of_before: dict[str, Any] | None = None) -> None:
-    """Refuse a folder that holds a run with other settings; one that has stored nothing yet is no run.
+    """Refuse a folder that holds a run with other settings; one that has stored nothing yet is not a run.
 
     Args:
         folder: Of the run; ``settings.json`` there says what it was made with.
@@ -146,7 +146,7 @@ def check_settings(folder: Path, settings: dict[str, Any], of_before: dict[str, 
         return
     before = read_json(noted)
     if not isinstance(before, dict):
-        raise ValueError(f"{noted} is damaged: delete the folder to train the run anew")
+        raise ValueError(f"{noted} is damaged: delete the folder to run it again")
     before = {**(of_before or {}), **before}
     if changed := [name for name in settings if before.get(name) != settings[name]]:
         raise ValueError(

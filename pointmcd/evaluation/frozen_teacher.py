@@ -263,7 +263,7 @@ def _point_batches(
     categories: np.ndarray,
     copy_of: np.ndarray,
 ) -> Iterator[TeacherRows]:
-    """Of the same shapes what is said of their points: nothing where no network was asked."""
+    """Yield what is said of the points of the same shapes; nothing where no network was asked."""
     arrays = [one.split(split) for one in points]
     originals = {"train": np.arange(len(categories)), COPIES: copy_of}.get(split, np.empty(0, np.int64))
     for start in range(0, len(categories), CHUNK):

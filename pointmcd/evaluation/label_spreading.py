@@ -14,11 +14,11 @@ def spread_labels(
     share: float = SHARE,
     rounds: int = ROUNDS,
 ) -> np.ndarray:
-    """Label spreading: ``F = share * A F + (1 - share) * P``, again and again, from ``F = P`` on.
+    """Spread labels: ``F = share * A F + (1 - share) * P``, again and again, from ``F = P`` on.
 
-    A is the symmetric graph of the nearest neighbours by cosine, an edge weighing
-    ``exp((cosine - 1) / 0.1)``, normalised by the degrees of its two ends. Source: Zhou et al., Learning with
-    Local and Global Consistency, NeurIPS 2003.
+    A is the symmetric graph of the nearest neighbours by cosine, an edge weighing ``exp((cosine - 1) /
+    0.1)``, normalised by the degrees of its two ends. Source: Zhou et al., Learning with Local and Global
+    Consistency, NeurIPS 2003.
 
     Args:
         features: (S, C), no row of zeros alone.
@@ -41,7 +41,7 @@ def spread_labels(
     for first in range(0, count, CHUNK):
         rows = np.arange(first, min(first + CHUNK, count))
         cosine = unit[rows] @ unit.T
-        cosine[np.arange(len(rows)), rows] = -np.inf  # a shape is no neighbour of its own
+        cosine[np.arange(len(rows)), rows] = -np.inf  # a shape is not a neighbour of its own
         nearest[rows] = np.argpartition(-cosine, neighbours - 1, axis=1)[:, :neighbours]
         near = np.take_along_axis(cosine, nearest[rows].astype(np.int64), 1)
         weights[rows] = np.exp((near - 1) / WIDTH)

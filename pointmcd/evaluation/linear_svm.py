@@ -59,7 +59,7 @@ def linear_svm(
             can be cross-validated; or a value of C is not above 0.
     """
     if folds < 2:
-        raise ValueError(f"cross-validation needs 2 folds at least, not {folds}")
+        raise ValueError(f"cross-validation needs at least 2 folds, not {folds}")
     if not all(0 < c < np.inf for c in grid):
         raise ValueError(f"values of C are above 0 and finite, not {list(grid)}")
     labels = np.asarray(labels)

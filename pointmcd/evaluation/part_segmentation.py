@@ -31,8 +31,8 @@ def part_ious(
     """Return intersection over union of each part of a shape's category.
 
     A part that the truth does not have scores 1 where it is not predicted either. Where it is predicted, it
-    scores 0 by the standard protocol (Yi et al., 2016; every later table) and still 1 by ``official``, that
-    of PointMCD's release.
+    scores 0 by the standard protocol (Yi et al., 2016; every later table) and 1 by ``official``, PointMCD's
+    release.
 
     Args:
         truth: (N,) true parts of one shape, all of them among ``category_parts``.

@@ -60,7 +60,7 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no student that classifies, or it was trained on other data, or does not say.
+        ValueError: It is not a student that classifies, or it was trained on other data, or does not say.
     """
     saved, prepared = read_checkpoint(checkpoint), PreparedSet(root)
     labels = labels_seen(saved, checkpoint)
@@ -68,7 +68,7 @@ def ask_student(root: str | Path, checkpoint: Path) -> Member:
     stated = statement_of(saved)
     model = _student(saved, stated, checkpoint)
     if model.head is None or model.dense or isinstance(model.head, EmbeddingHead):
-        raise ValueError(f"the student of {checkpoint} does not classify, and so has no logits")
+        raise ValueError(f"the student of {checkpoint} does not classify, so it has no logits")
     logits = {}
     with Progress() as progress:
         for split in prepared.splits:
@@ -97,7 +97,7 @@ def _student(saved: dict[str, Any], stated: dict[str, Any], source: Path) -> Poi
     try:
         return build_student(exported).to(get_device())
     except ValueError as error:
-        raise ValueError(f"{source} holds no student: {error}") from error
+        raise ValueError(f"{source} does not hold a student: {error}") from error
 
 
 @torch.inference_mode()

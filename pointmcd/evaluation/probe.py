@@ -34,7 +34,7 @@ class Standardizer(NamedTuple):
         return cls(features.mean(0, dtype=np.float64), np.where(std > FEW, std, np.inf))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(..., C) -> (..., C) float64."""
+        """Map (..., C) to (..., C) float64."""
         return (features - self.mean) / self.std
 
 
@@ -114,7 +114,7 @@ def _fit_path(
 
     classes = np.unique(labels)
     if len(classes) < 2:
-        raise ValueError("a probe needs labelled shapes of two classes at least")
+        raise ValueError("a probe needs labelled shapes of at least two classes")
     centre = features.mean(0, dtype=np.float64)
     left, scale, basis = np.linalg.svd(features - centre, full_matrices=False)
     kept = scale > scale[0] * 1e-9

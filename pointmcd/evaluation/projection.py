@@ -42,5 +42,5 @@ class Projection(NamedTuple):
         return cls(mean, axes / scale[:, None] / np.sqrt(max(spread.mean(), 1e-12)))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(..., C) -> (..., D) float32."""
+        """Map (..., C) to (..., D) float32."""
         return ((features - self.mean) @ self.matrix).astype(np.float32)

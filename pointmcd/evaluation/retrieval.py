@@ -24,8 +24,8 @@ def average_precision(
     AP is the mean, over the R relevant shapes, of r / rank_r, where the r-th relevant one stands at rank_r
     (from 1); relevant are the shapes of the query's class. A query that counts as part of the gallery is
     always found first, which flatters: published evaluations differ in this. Among shapes at the same
-    distance those of other classes come first, so that a tie never flatters and the order of the shapes
-    makes no difference.
+    distance those of other classes come first, so that a tie never flatters and the shapes' order does not
+    matter.
 
     Args:
         values: (S, C) features.

@@ -141,11 +141,11 @@ def check_classes(student: Student, class_names: Sequence[str], file: str) -> No
         ValueError: It does not classify, has other classes, or looks at more of a point than its place.
     """
     if student.task != "classify":
-        raise ValueError(f"{file} does not classify shapes; robustness is measured of students that do")
+        raise ValueError(f"{file} does not classify shapes; robustness is measured for students that do")
     if student.inputs:
         raise ValueError(
-            f"{file} sees {' and '.join(student.inputs)}, which corruptions leave as they are; robustness is "
-            "measured of students that see x, y, z alone"
+            f"{file} sees {' and '.join(student.inputs)}, which corruptions leave unchanged; robustness is "
+            "measured for students that see only x, y, z"
         )
     if student.class_names != list(class_names):
         raise ValueError(

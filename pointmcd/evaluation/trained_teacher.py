@@ -128,7 +128,7 @@ def _logits(teacher: ImageTeacher, config: Any, splits: Sequence[str]) -> dict[s
             for batch in progress.track(_loader(_seen(config, split), config), description=split):
                 said = teacher.describe(teacher.data_preprocessor(batch))
                 if "logits" not in said:
-                    raise ValueError(f"{type(teacher).__name__} has no logits, which folds are of")
+                    raise ValueError(f"{type(teacher).__name__} has no logits, which folds need")
                 rows.append(said["logits"].double().cpu())
             logits[split] = torch.cat(rows).numpy()
     return logits

@@ -37,7 +37,7 @@ def vote(
         ValueError: ``votes`` is less than 1, or the model has no task head or was trained without scaling.
     """
     if votes < 1:
-        raise ValueError(f"votes is {votes}, needs at least 1")
+        raise ValueError(f"votes is {votes}, must be at least 1")
     student = model.module if is_model_wrapper(model) else model
     if not isinstance(student, PointModel) or student.head is None:
         raise ValueError("only a student with a task head can vote over copies of its points")
@@ -64,7 +64,7 @@ def _training_scale(model: PointModel) -> RandomScale:
             return transform
     raise ValueError(
         "the votes are scaled copies, but this network was trained without RandomScale (see "
-        "model.data_preprocessor.transforms of its config), so that there is no range to draw them from"
+        "model.data_preprocessor.transforms of its config), so there is no range to draw them from"
     )
 
 

@@ -72,12 +72,12 @@ class CloudColumns(NamedTuple):
             ValueError: There is no such separator, or the names lack x, y or z or have one twice.
         """
         if separator is not None and separator not in SEPARATORS:
-            raise ValueError(f"the separator is {separator!r}, needs {', '.join(SEPARATORS)}")
+            raise ValueError(f"the separator is {separator!r}, must be {', '.join(SEPARATORS)}")
         words = names.replace(",", " ").split() if isinstance(names, str) else names
         chosen = None if words is None else tuple(checked_names(words))
         part = None if part is None else usual_name(part)
         if chosen is not None and part not in (None, *chosen):
-            raise ValueError(f"the columns {' '.join(chosen)} have no {part}, which is to hold the parts")
+            raise ValueError(f"the columns {' '.join(chosen)} have no {part}, which should hold the parts")
         return cls(chosen, separator, part)
 
 
@@ -129,7 +129,7 @@ def check_cloud(cloud: NDArray) -> NDArray:
     """
     check_table(cloud)
     if len(cloud) == 0:
-        raise MeshError("a cloud of no points")
+        raise MeshError("the cloud has no points")
     bad = ~np.isfinite(cloud[:, :3]).all(axis=1)
     if bad.any():
         raise MeshError(
@@ -215,7 +215,7 @@ def _cloud(columns: Columns, part: str | None, wanted: Collection[str]) -> Cloud
     normals = columns.stacked(NORMAL) if "normals" in wanted else None
     colors = columns.stacked(COLOR) if "colors" in wanted else None
     if any(len(values) != len(points) for values in columns.values):
-        raise MeshError(f"it has {len(points)} points, and other arrays of other lengths")
+        raise MeshError(f"it has {len(points)} points, and arrays of other lengths")
     return Cloud(
         points,
         None if normals is None else unit_normals(normals),
@@ -228,7 +228,7 @@ def _cloud(columns: Columns, part: str | None, wanted: Collection[str]) -> Cloud
 def _parts(columns: Columns, asked: str | None) -> NDArray[np.int64] | None:
     if asked is not None and asked not in columns.names:
         raise MeshError(
-            f"it has no column {asked}, which is to hold the parts; it has {' '.join(columns.names)}"
+            f"it has no column {asked}, which should hold the parts; it has {' '.join(columns.names)}"
         )
     names = PART if asked is None else (asked,)
     name = next((name for name in names if name in columns.names), None)
@@ -247,9 +247,9 @@ def whole_parts(values: NDArray) -> NDArray[np.int64]:
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int64)
     if (whole != values).any():
-        raise MeshError(f"the part {values[whole != values][0]:g} is no whole number")
+        raise MeshError(f"the part {values[whole != values][0]:g} is not a whole number")
     if (whole < 0).any():
         raise MeshError(
-            f"it has the part {whole.min()} at {(whole < 0).sum()} of {len(whole)} points; from 0"
+            f"it has the part {whole.min()} at {(whole < 0).sum()} of {len(whole)} points; parts start at 0"
         )
     return whole

@@ -55,7 +55,7 @@ def read_file(path: Path) -> bytes:
     """
     try:
         if path.exists() and not path.is_file():
-            raise MeshError("unreadable: it is no regular file")
+            raise MeshError("unreadable: it is not a regular file")
         return path.read_bytes()
     except OSError as error:
         raise MeshError(f"unreadable: {error.strerror}") from error
@@ -131,7 +131,7 @@ def _clean(content: Content) -> "trimesh.Trimesh":
         raise MeshError(f"empty: {len(vertices)} vertices, {num_polygons} faces{hint}")
     if corners.min() < 0 or corners.max() >= len(vertices):
         raise MeshError(
-            f"vertices 0 to {len(vertices) - 1} exist, the faces name {corners.min()} to {corners.max()}"
+            f"vertices 0 to {len(vertices) - 1} exist, but the faces name {corners.min()} to {corners.max()}"
         )
     used = np.zeros(len(vertices), dtype=bool)
     used[corners if (counts >= 3).all() else corners[np.repeat(counts >= 3, counts)]] = True

@@ -100,11 +100,11 @@ def lens(intrinsics: NDArray[Any]) -> NDArray[np.float64]:
     """Return focal lengths and principal point, in pixels: (..., 4) of intrinsics (..., 3, 3).
 
     Raises:
-        ValueError: They are no intrinsics, or have skew.
+        ValueError: They are not intrinsics, or have skew.
     """
     matrix = np.asarray(intrinsics, np.float64)
     if matrix.shape[-2:] != (3, 3) or matrix.ndim > 3:
         raise ValueError(f"intrinsics must be (3, 3) or (V, 3, 3), not {matrix.shape}")
     if (matrix[..., (0, 1, 2, 2, 2), (1, 0, 0, 1, 2)] != (0, 0, 0, 0, 1)).any():
-        raise ValueError("intrinsics with skew, or whose last row is not 0 0 1, are not rendered")
+        raise ValueError("intrinsics with skew, or whose last row is not 0 0 1, are not supported")
     return matrix[..., (0, 1, 0, 1), (0, 1, 2, 2)]

@@ -46,8 +46,8 @@ def visible_by_ray(
     The ray runs from the point to the camera, which keeps Embree's float32 error near the point small. So
     that a point does not hide itself, it is first lifted by ``eps``: with ``normals`` off its face, to the
     side where the camera is, which holds at any grazing angle and for coinciding faces; without, towards the
-    camera, which is the rule "no hit closer than the point's distance - eps". A wall thinner than ``eps``
-    hides nothing.
+    camera, which is the rule "no hit closer than the point's distance - eps". Walls thinner than ``eps`` hide
+    nothing.
 
     Args:
         mesh: In the unit ball, or its scene.
@@ -84,8 +84,8 @@ def visible_by_depth(
     """Return visibility by the depth buffer: the point is at most ``eps`` behind what its pixel shows.
 
     With ``face`` and ``mesh`` the depth is not that of the pixel's centre but that of the plane of the face
-    seen there, evaluated on the point's own ray, which is right on slanted faces too. A pixel of background
-    hides nothing.
+    seen there, evaluated on the point's own ray, which is right on slanted faces too. Background hides
+    nothing.
 
     Args:
         points: (P, 3) in the unit ball.
@@ -103,7 +103,7 @@ def visible_by_depth(
     if depth.shape != (rig.num_views, size, size):
         raise ValueError(f"depth must be (V, H, H) with V = {rig.num_views}, not {depth.shape}")
     if (face is None) != (mesh is None):
-        raise ValueError("face and mesh go together: the faces seen, and the mesh that they are of")
+        raise ValueError("face and mesh go together: give the faces that are seen and their mesh")
     pixel, point_depth = rig.project(points, size)
     column, row = np.clip(pixel.astype(np.int64), 0, size - 1).transpose(2, 0, 1)
     view = np.arange(rig.num_views)[:, None]

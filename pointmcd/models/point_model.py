@@ -34,11 +34,11 @@ class PointModel(BaseModel):
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or {"type": "PointPreprocessor"}))
         if not isinstance(backbone, dict) or "type" not in backbone:
-            raise ValueError(f"the backbone is {backbone!r}, needs a type and its arguments")
+            raise ValueError(f"the backbone is {backbone!r}, must be a type and its arguments")
         kind = MODELS.get(backbone["type"]) if isinstance(backbone["type"], str) else backbone["type"]
         if isinstance(kind, type) and not issubclass(kind, PointBackbone):  # before its arguments are missed
             raise ValueError(
-                f"the backbone {backbone['type']} is no PointBackbone; derive it from "
+                f"the backbone {backbone['type']} is not a PointBackbone; derive it from "
                 "pointmcd.models.backbones.PointBackbone, which says what a backbone must give"
             )
         if isinstance(kind, type) and inspect.isabstract(kind):
@@ -143,11 +143,12 @@ def add_losses(losses: dict[str, Tensor], more: dict[str, Tensor], whose: str) -
         whose: The part's type.
 
     Raises:
-        ValueError: ``more`` is no dict, a name is taken, or a term with a gradient would not be summed.
+        ValueError: ``more`` is not a dict, a name is taken, or a term with a gradient would not be summed.
     """
     if not isinstance(more, dict):
         raise ValueError(
-            f"{whose} gives a {type(more).__name__} as its loss, needs a dict, such as {{'loss_mine': loss}}"
+            f"{whose} returns a {type(more).__name__} as its loss, must be a dict "
+            "such as {'loss_mine': loss}"
         )
     for name, term in more.items():
         if name in losses:
@@ -157,6 +158,6 @@ def add_losses(losses: dict[str, Tensor], more: dict[str, Tensor], whose: str) -
         if "loss" not in name and isinstance(term, Tensor) and term.requires_grad:
             raise ValueError(
                 f"{whose} calls a loss {name!r}, but only terms with 'loss' in their names are summed; "
-                f"call it 'loss_{name}', or detach what is only to be shown"
+                f"call it 'loss_{name}', or detach it if it is only shown"
             )
         losses[name] = term

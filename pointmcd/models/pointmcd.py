@@ -49,7 +49,7 @@ class PointMCD(PointModel):
         kind = MODELS.get(config["type"])
         if not callable(getattr(kind, "loss", None)):
             raise ValueError(
-                f"{config['type']} is no distillation head: it has no loss(features, teacher)"
+                f"{config['type']} is not a distillation head: it has no loss(features, teacher)"
                 " (pointmcd.models.heads.distillation.DistillationHead)"
             )
         accepted = accepted_arguments(kind)
@@ -60,7 +60,7 @@ class PointMCD(PointModel):
         if not getattr(kind, "of_points", False):
             widths = self.backbone.out_channels, self.teacher.out_channels
         elif not hasattr(type(self.teacher), "point_channels"):
-            raise ValueError(f"{config['type']} needs a CachedTeacher, which speaks of single points")
+            raise ValueError(f"{config['type']} needs a CachedTeacher, which has targets for single points")
         elif self.backbone.local_channels is None:
             raise ValueError(
                 f"{config['type']} needs local features of all points, which {type(self.backbone).__name__} "

@@ -30,7 +30,7 @@ def batch_norm_act(
     negative_slope: float = 0.0,
     group: Group = None,
 ) -> Tensor:
-    """Batch norm over all leading dimensions (Ioffe and Szegedy 2015, algorithm 1), then leaky ReLU.
+    """Apply batch norm over all leading dimensions (Ioffe and Szegedy 2015, algorithm 1), then leaky ReLU.
 
     ``torch.nn.functional.batch_norm`` sums rows in plain float32 on the CPU and loses three digits on long
     inputs; here statistics are summed in double.

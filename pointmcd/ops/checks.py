@@ -11,7 +11,9 @@ def check_rows(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None:
     """Raise ``ValueError`` unless ``tensor`` is floating point and has the shape; letters fit any size."""
     check_shape(name, tensor, shape)
     if tensor.dtype not in FLOATS:
-        raise ValueError(f"{name} must be floating point, got {tensor.dtype}; 16, 32 and 64 bits are taken")
+        raise ValueError(
+            f"{name} must be floating point, got {tensor.dtype} (16, 32 and 64 bits are supported)"
+        )
 
 
 def check_index(

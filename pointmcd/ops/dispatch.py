@@ -75,7 +75,7 @@ def backends() -> dict[str, str]:
 
 
 def runs_on(device_type: str) -> dict[str, str]:
-    """Name of the backend that runs each kernel on ``cpu`` or ``cuda`` tensors."""
+    """Return the name of the backend that runs each kernel on ``cpu`` or ``cuda`` tensors."""
     module = _backend(device_type, _forced)
     return {name: _short(module) if hasattr(module, name) else "torch" for name in sorted(_TORCH_FORMS)}
 
@@ -106,7 +106,7 @@ def _backend(device_type: str, forced: str | None) -> ModuleType | None:
             module, reason = _load(name)
             if module is None:
                 warnings.warn(
-                    f"pointmcd runs {device_type} tensors on torch, much slower than {name}: {reason}",
+                    f"pointmcd runs {device_type} tensors in plain torch, much slower than {name}: {reason}",
                     stacklevel=2,
                 )
             return module

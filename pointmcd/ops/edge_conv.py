@@ -137,7 +137,7 @@ def _halves(pq: Tensor) -> list[Tensor]:
 
 @kernel("edge_max(Tensor pq, Tensor neighbors) -> (Tensor, Tensor, Tensor)", _fake_edge_max)
 def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Max over the neighbours j of y_ij = P_i + Q_j for pq = [P, Q] (B, N, 2O).
+    """Take the maximum over the neighbours j of y_ij = P_i + Q_j for pq = [P, Q] (B, N, 2O).
 
     Returns:
         The maxima (B, N, O); the neighbour that gave each, (B, N, O) int32 in [0, N); and the sums over all
@@ -197,7 +197,7 @@ def edge_max_backward(
     affine: Tensor,
     negative_slope: float,
 ) -> Tensor:
-    """Gradient at pq (B, N, 2O) of ``leaky_relu(scale * edge_max(pq) + shift)``, a batch norm over the edges.
+    """Return the gradient at pq (B, N, 2O) of ``leaky_relu(scale * edge_max(pq) + shift)`` over edges.
 
     ``affine`` is [scale, shift, slope, offset] (4, O): every edge's gradient is ``slope * y + offset``, and
     that of the edge that gave the maximum has ``scale * g`` more.

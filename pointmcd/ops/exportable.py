@@ -84,7 +84,7 @@ def linear_pool(
     x: Tensor, weight: Tensor, masks: Tensor, views: int, with_sums: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     if views != 1 or with_sums:
-        raise NotImplementedError("a student in use pools over all of its points, and over no view's")
+        raise NotImplementedError("a student in use pools over all of its points, not over views")
     pooled = (x @ weight.T).amax(1, keepdim=True)
     return pooled, *_unused(pooled)
 
@@ -113,7 +113,7 @@ FORMS: dict[Any, Callable[..., Any]] = {
 
 
 def _unused(like: Tensor) -> tuple[Tensor, Tensor]:
-    """In place of the argmax and the sums that only training reads."""
+    """Stand in for the argmax and the sums that only training reads."""
     return torch.zeros_like(like, dtype=torch.int32), like.new_zeros(2, like.shape[-1], dtype=torch.float64)
 
 

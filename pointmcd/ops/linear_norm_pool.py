@@ -52,8 +52,7 @@ def linear_norm_pool(
         weight: (O, I).
         norm_weight: (O,) scale of the batch norm; may be negative. Other arguments of the norm as in
             ``batch_norm_act``.
-        visibility: (B, M) int32 bit masks, or None, which goes with ``num_views = 0``: the global maximum
-            alone.
+        visibility: (B, M) int32 bit masks, or None with ``num_views = 0``: the global maximum alone.
         num_views: V, at most 31.
         negative_slope: 0 is ReLU, 1 the identity.
 
@@ -160,7 +159,7 @@ def _chunks(x: Tensor, width: int) -> Iterator[slice]:
 def linear_pool(
     x: Tensor, weight: Tensor, masks: Tensor, views: int, with_sums: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """``visibility_pool(y, masks, views, 0)`` of y = x @ weight.T, and ``channel_sums(y)`` or zeros.
+    """Return ``visibility_pool(y, masks, views, 0)`` of y = x @ weight.T, and ``channel_sums(y)`` or zeros.
 
     On the CPU some rows at a time, so that all of y is never held.
     """

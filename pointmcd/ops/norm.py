@@ -71,12 +71,12 @@ class Norm(NamedTuple):
         return mean * sign, inv, count
 
     def affine(self, mean: Tensor, inv: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Scale and shift with ``norm(x) = scale * x + shift``, for x of ``dtype``."""
+        """Return scale and shift with ``norm(x) = scale * x + shift``, for x of ``dtype``."""
         scale = self.weight.double() * inv
         return scale.to(wide(dtype)), (self.bias.double() - mean * scale).to(wide(dtype))
 
     def gradients(self, sums: Tensor, mean: Tensor, inv: Tensor, count: int) -> "NormGradients":
-        """From the sums of g and g * x here, where g is the gradient at the norm's output.
+        """Compute gradients from the sums of g and g * x here, where g is the gradient at the norm's output.
 
         The gradient at the input is ``scale * g + slope * x + offset`` for every one of the ``count`` rows.
         """

@@ -18,8 +18,8 @@ def visibility_pool(feats: Tensor, visibility: Tensor, num_views: int, with_glob
     Hidden points count as zero, so a view's descriptor is never negative; where features are non-negative, as
     after a ReLU, it is the plain maximum over the visible points. A view that sees no point gives zeros. The
     gradient goes to the point that gave the maximum, of equal ones to that of the lowest index, and nowhere
-    where zero won. A maximum over values of which one is NaN is NaN, as of ``torch.amax``; hidden points are
-    not looked at.
+    where zero won. A maximum over values of which one is NaN is NaN, as of ``torch.amax``; hidden points do
+    not count.
 
     Args:
         feats: (B, M, C) floating point, M >= 1.

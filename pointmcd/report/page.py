@@ -135,7 +135,7 @@ def _check_classes(run: Run | None, count: int) -> None:
     least, most = int(run.predictions.min()), int(run.predictions.max())
     given = count if run.probabilities is None else run.probabilities.shape[1]
     if least < 0 or most >= count or given != count:
-        raise ValueError(f"{run.path} predicts other classes than the {count} of the set")
+        raise ValueError(f"{run.path} predicts classes that are not the {count} of the set")
     if run.probabilities is not None:
         lowest, highest = run.probabilities.min(), run.probabilities.max()
         if not (lowest >= 0 and highest <= 1 + 1e-4):  # NaN is neither
@@ -242,7 +242,9 @@ def _plotly() -> str:
     try:
         return files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise ValueError("a report's 3D and charts are plotly's: pip install 'pointmcd[report]'") from error
+        raise ValueError(
+            "a report needs plotly for its 3D view and charts: pip install 'pointmcd[report]'"
+        ) from error
 
 
 def _filled(content: Mapping[str, Any], script: str) -> str:

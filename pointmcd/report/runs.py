@@ -105,12 +105,12 @@ def _read(path: Path) -> Run:
         scores = shape_scores(report)
         labels = np.asarray(report["labels"])
         if labels.dtype.kind != "i" or labels.min() < 0 or not ((scores >= 0) & (scores <= 1)).all():
-            raise ValueError("its labels are no classes, or its IoUs none")
+            raise ValueError("its labels are not classes, or its IoUs none")
         run = Run(f"{path.parent.name} {path.stem.removeprefix('test_')}", path, report, labels, scores)
         if not run.segments and np.asarray(report["predictions"]).dtype.kind != "i":
-            raise ValueError("its predictions are no classes")
+            raise ValueError("its predictions are not classes")
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no report of pointmcd test on a student: {error}") from error
+        raise ValueError(f"{path} is not a report of pointmcd test on a student: {error}") from error
     return run
 
 

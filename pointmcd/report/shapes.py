@@ -78,7 +78,7 @@ def pack(
 
 
 def encoded(values: np.ndarray, dtype: str) -> str:
-    """Base64 of an array's bytes."""
+    """Return an array's bytes as Base64."""
     return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode()
 
 

@@ -37,7 +37,7 @@ def embed(values: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
         raise ValueError(f"a picture is made by {' or '.join(METHODS)}, not by {method!r}")
     values = np.asarray(values, np.float64)
     if values.ndim != 2 or len(values) < 3:
-        raise ValueError(f"a picture needs features (S, C) of three shapes at least, not {values.shape}")
+        raise ValueError(f"a picture needs features (S, C) of at least three shapes, not {values.shape}")
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

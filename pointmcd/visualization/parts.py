@@ -57,7 +57,7 @@ def draw_parts(shapes: Sequence[SegmentedShape], part_names: Sequence[str], colu
     if not shapes:
         raise ValueError("a picture needs at least one shape")
     if len({shape.truth is None for shape in shapes}) > 1:
-        raise ValueError("some shapes have true parts and some have none; draw them apart")
+        raise ValueError("some shapes have true parts and some have none; draw them separately")
     for shape in shapes:
         sizes = [len(parts) for parts in (shape.truth, shape.predicted) if parts is not None]
         if set(sizes) != {len(shape.points)}:

@@ -122,7 +122,7 @@ class _Canvas:
         self.figure = Picture(width, height)
 
     def panel(self, left: float, top: float) -> Axes:
-        """Square axes over [0, 1] x [0, 1], y down."""
+        """Draw on square axes over [0, 1] x [0, 1], y down."""
         size = (PANEL / self.width, PANEL / self.height)
         axes = self.figure.add_axes((left / self.width, 1 - (top + PANEL) / self.height, *size))
         axes.set(xlim=(0, 1), ylim=(1, 0))

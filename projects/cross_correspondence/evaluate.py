@@ -101,7 +101,7 @@ def part_segmentation(
 
 
 def identity(config: Config, args: argparse.Namespace) -> str:
-    """Eight digits that tell a training from others, so that only the same one goes on where it stopped."""
+    """Return eight digits that identify a training, so that only the same one goes on where it stopped."""
     what = [config.to_dict(), PreparedSet(config.data_root).digest, file_sha256(args.checkpoint)]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def median_s(work: Callable[[], None], repeat: int) -> float:
-    """Seconds of one call, after one that warms up."""
+    """Return the seconds of one call, after one that warms up."""
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     times = []
     for _ in range(repeat + 1):

@@ -169,7 +169,7 @@ def test_what_cannot_be_exported_is_named(parts_set, taught_set, tmp_path):
     torch.save({"state_dict": {"head.weight": torch.zeros(1)}}, tmp_path / "other.pth")
     for name, message in (
         ("broken.pth", "broken.pth is damaged"),
-        ("other.pth", "make no student; give the config that the checkpoint was trained with"),
+        ("other.pth", "does not fit this config; give the config that the checkpoint was trained with"),
     ):
         with pytest.raises(ValueError, match=message):
             export_student(config, tmp_path / name, tmp_path / "student.pth")

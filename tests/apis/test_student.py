@@ -148,7 +148,8 @@ def test_a_checkpoint_of_another_model_is_refused(taught_set, tmp_path):
         CONFIGS / "pointmcd_pointnet_modelnet.py", {**overrides, "model.backbone.type": "DGCNN"}
     )
     with pytest.raises(
-        ValueError, match=r"make no student; give the config .* with: its weights are not those of its model"
+        ValueError,
+        match=r"does not fit this config; give the config .* with: its weights do not fit its model",
     ):
         export_student(other, checkpoint, tmp_path / "student.pth")
     assert not list(tmp_path.glob("student*"))

@@ -98,7 +98,7 @@ def test_what_the_card_shows_can_be_run(name, does, parts_set, tmp_path, monkeyp
 def test_weights_of_another_export_are_refused(folder):
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[:-4] + b"\0\0\0\1")
-    with pytest.raises(ValueError, match=r"is not the one that .*config\.json names"):
+    with pytest.raises(ValueError, match=r"does not match the SHA-256 in .*config\.json"):
         load_student(folder)
 
 
@@ -109,20 +109,20 @@ def test_what_a_folder_says_is_data(folder, tmp_path, monkeypatch):
     for backbone in ({"type": "attack.Backbone"}, {"type": "PointNet", "out_channels": 10**9}, "os.system"):
         model = {"type": "PointModel", "backbone": backbone, "head": None}
         change(folder, model=model)
-        with pytest.raises(ValueError, match="is no student that can be used"):
+        with pytest.raises(ValueError, match="is not a student that can be used"):
             load_student(folder)
     assert not (tmp_path / "ran").exists()
     (folder / "config.json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match=r"config.json is damaged"):
         load_student(folder)
     (folder / "config.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"config.json is damaged: it is no JSON object"):
+    with pytest.raises(ValueError, match=r"config.json is damaged: it is not a JSON object"):
         load_student(folder)
 
 
 def test_what_is_missing_is_named(folder):
     change(folder, format="pointmcd student 9")
-    with pytest.raises(ValueError, match="is no exported student"):
+    with pytest.raises(ValueError, match="is not an exported student"):
         load_student(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"there is no checkpoint .*model.safetensors"):

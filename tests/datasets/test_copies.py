@@ -173,7 +173,7 @@ def test_of_a_copy_speaks_who_has_not_seen_the_shape(copied):
 
 def test_what_is_wrong_is_named(copied, tmp_path):
     words = ["builtin", "--out", str(tmp_path / "set")]
-    with pytest.raises(SystemExit, match="say how the copies of --copies N are made"):
+    with pytest.raises(SystemExit, match="need --copies N, whose copies they shape"):
         prepare_data.main([*words, "--copy-turn", "3"])
     with pytest.raises(SystemExit, match=r"stretched by up to 0\.5"):
         prepare_data.main([*words, "--copies", "1", "--copy-stretch", "0.5"])

@@ -85,7 +85,7 @@ def test_a_further_set_makes_an_epoch_no_longer(same_views):
     assert (both.labelled[rows].sum(1) >= 2).all()
     assert len(np.unique(drawn[drawn >= 24])) == 24
     assert len(np.unique(drawn[drawn < 24])) == 24
-    with pytest.raises(ValueError, match=r"further_share is 0.9, needs 0 to 1 - share \(0.75\)"):
+    with pytest.raises(ValueError, match=r"further_share is 0.9, must be 0 to 1 - share \(0.75\)"):
         DATA_SAMPLERS.build({**options, "further_share": 0.9})
     alone = PreparedShapes(same_views[0], "train", **OPTIONS)
     with pytest.raises(ValueError, match="further_share needs further sets"):
@@ -93,11 +93,11 @@ def test_a_further_set_makes_an_epoch_no_longer(same_views):
 
 
 def test_teachers_that_do_not_belong_together_are_refused(roots, same_views):
-    with pytest.raises(ValueError, match=r"has seen other labels .*cache-teacher"):
+    with pytest.raises(ValueError, match=r"has seen different labels .*cache-teacher"):
         JoinedShapes(same_views[0], "train", [str(roots[1])], **OPTIONS)
     record = PreparedShapes(same_views[0], "train", **OPTIONS).labels_seen
     teach(same_views[1], record, 0, channels=3)
-    with pytest.raises(ValueError, match="differ in what they say"):
+    with pytest.raises(ValueError, match="give different outputs"):
         JoinedShapes(same_views[0], "train", [same_views[1]], **OPTIONS)
 
 
@@ -113,7 +113,7 @@ def test_with_parts_the_categories_are_the_same(parts_set, tmp_path):
     del manifest["manifest_sha256"]
     manifest["class_names"][0] = "stool"
     (other / "manifest.json").write_text(json.dumps(manifest | {"digest": manifest_digest(manifest)}))
-    with pytest.raises(ValueError, match="has other categories"):
+    with pytest.raises(ValueError, match="has different categories"):
         JoinedShapes(str(parts_set), "train", [str(other)], **own)
 
 

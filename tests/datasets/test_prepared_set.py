@@ -96,7 +96,7 @@ def test_changed_byte_is_found_by_verify(root, file):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(PreparedSetError, match=f"{file} was changed: its SHA-256 is .*recorded is"):
+    with pytest.raises(PreparedSetError, match=f"{file} was changed: its SHA-256 is .*expected "):
         PreparedSet(root).verify()
 
 

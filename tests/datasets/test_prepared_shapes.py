@@ -73,7 +73,7 @@ def test_a_loader_passes_batches_through(taught_set, workers):
         ({"parts": True}, "was prepared without parts"),
         ({"split": "tset"}, "has no split 'tset'"),
         ({"views": 1, "part_views": True, "depths": True}, "was prepared without part_views, depths"),
-        ({"label_fraction": 0.0}, "label_fraction is 0.0, needs more than 0 and at most 1"),
+        ({"label_fraction": 0.0}, "label_fraction is 0.0, must be more than 0 and at most 1"),
     ],
 )
 def test_what_is_not_there_is_an_error(tiny_set, options, message):

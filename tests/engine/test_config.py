@@ -160,5 +160,5 @@ def test_schedules_are_as_long_as_the_training(taught_set, parts_set):
         load(parts_set, "train_cfg.max_epochs=9", "param_scheduler.0.total_steps=6", config=teacher)
     late = load(taught_set, "param_scheduler.0.begin=100")
     assert late.param_scheduler[0].T_max == 400
-    with pytest.raises(ValueError, match=r"last as long as 500 epochs; give it convert_to_iter_based=True"):
+    with pytest.raises(ValueError, match=r"must last 500 epochs; give it convert_to_iter_based=True"):
         load(taught_set, "param_scheduler.0.by_epoch=False")

@@ -182,7 +182,7 @@ def test_what_is_no_file_of_features_is_named(tmp_path):
     FeatureSet({}, [], {}).save(tmp_path / "whole.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:100])
     for name in ("text.npz", "array.npy", "other.npz", "pickle.npz", "cut.npz"):
-        with pytest.raises(ValueError, match=re.escape(f"{name} is no file of features")):
+        with pytest.raises(ValueError, match=re.escape(f"{name} is not a file of features")):
             FeatureSet.load(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         FeatureSet.load(tmp_path / "none.npz")

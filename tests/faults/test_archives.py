@@ -31,7 +31,7 @@ def test_zips_of_three_systems_are_one_set(run):
         ("deflate64.zip", "is compressed by deflate64"),
         ("encrypted.zip", "is encrypted"),
         ("gbk.zip", "has names that are not UTF-8"),
-        ("a.7z", "is no folder, and no archive that is read"),
+        ("a.7z", "is neither a folder nor an archive of a supported kind"),
         ("html.zip", "cannot be unpacked: File is not a zip file"),
         ("truncated.zip", "cannot be unpacked: File is not a zip file"),
     ],
@@ -71,8 +71,8 @@ def test_layouts_with_a_remark(cases, tmp_path, capsys, name, said):
     ("name", "said"),
     [
         ("lay_flat", "6 mesh(es) that lie in no class folder are left out"),
-        ("lay_nested", "8 folder(s) are passed over, as they are no split (train, val, test): box/id0"),
-        ("lay_split_outer", "as they are no split (train, val, test): test/box, test/rod, train/box"),
+        ("lay_nested", "8 folder(s) are passed over, as they are not splits (train, val, test): box/id0"),
+        ("lay_split_outer", "as they are not splits (train, val, test): test/box, test/rod, train/box"),
     ],
 )
 def test_layouts_that_hold_no_classes_are_refused_and_said(cases, tmp_path, capsys, name, said):

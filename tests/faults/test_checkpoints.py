@@ -125,7 +125,7 @@ def holding_itself():
     [
         (nested(12), "repeat each other without end"),
         (holding_itself(), "hold themselves"),
-        (nested(2000, 1), "nested without end"),
+        (nested(2000, 1), "nested too deeply"),
     ],
     ids=["repeated", "cycle", "deep"],
 )
@@ -150,11 +150,11 @@ def test_values_that_are_shared_are_none_of_these(tmp_path):
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        ([1], "no dict of tensors"),
-        ({5: torch.zeros(3)}, "no dict of tensors"),
-        ({"a": 5}, "no plain tensor: a"),
-        ({"a": torch.zeros(3, device="meta")}, "no plain tensor: a"),
-        ({"a": torch.eye(3).to_sparse()}, "no plain tensor: a"),
+        ([1], "not a dict of named tensors"),
+        ({5: torch.zeros(3)}, "not a dict of named tensors"),
+        ({"a": 5}, "something other than plain tensors: a"),
+        ({"a": torch.zeros(3, device="meta")}, "something other than plain tensors: a"),
+        ({"a": torch.eye(3).to_sparse()}, "something other than plain tensors: a"),
         ({"a": torch.zeros(1).expand(10**12)}, "claim more than the file holds"),
         ({"a": torch.tensor([1.0, float("nan")])}, "not finite .*: a"),
     ],
@@ -176,6 +176,8 @@ def test_integers_are_no_weights(tmp_path):
 def test_nobody_is_advised_to_run_a_file(tmp_path):
     path = tmp_path / "epoch_1.pth"
     path.write_bytes(b"csubprocess\nPopen\n.")
-    with pytest.raises(ValueError, match="no whole file of tensors and plain values") as caught:
+    with pytest.raises(
+        ValueError, match="is incomplete, or holds more than tensors and plain values"
+    ) as caught:
         read_checkpoint(path)
     assert "weights_only" not in str(caught.value)

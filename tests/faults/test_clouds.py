@@ -26,10 +26,10 @@ REFUSED = {
     "cl_empty": "the file is empty",
     "cl_utf16": "UTF-16",
     "cl_las": "Incoherent header size",
-    "cl_decimal_comma": "line 1: '0,0236432494' is no number; decimals have a point",
-    "cl_decimal_comma_blank": "line 1: '023643 0' is no number",
+    "cl_decimal_comma": "line 1: '0,0236432494' is not a number; decimals have a point",
+    "cl_decimal_comma_blank": "line 1: '023643 0' is not a number",
     "cl_atom_xyz": "promises 300 points, 301 lines follow",
-    "cl_label_word": "line 1: 'chair' is no number",
+    "cl_label_word": "line 1: 'chair' is not a number",
     "cl_index_first": "its first column counts the rows",
 }
 ELSEWHERE = {"cl_off_nofaces", "cl_obj_nofaces"}  # with the meshes
@@ -94,7 +94,7 @@ def test_given_forms_of_sets_are_read(cases, name, source, shapes, parts):
 @pytest.mark.parametrize(
     ("name", "source", "reason"),
     [
-        ("snp_fracpart", "shapenet-part", "the part 12.7 is no whole number"),
+        ("snp_fracpart", "shapenet-part", "the part 12.7 is not a whole number"),
         ("snp_comma", "shapenet-part", "unreadable"),
         ("snp_4col", "shapenet-part", "4 columns instead of 7"),
         ("seg_neg", "mesh-folder", "has the part -1 at 44 of 80 faces"),
@@ -167,10 +167,10 @@ def test_npz_of_one_array_or_of_points(tmp_path):
     [
         ("30\n" + rows(), "promises 30 points, 20 lines follow"),
         (rows() + "1 2\n", "line 21 has 2 columns, those before have 3"),
-        (rows() + "1 2 x\n", "line 21: 'x' is no number"),
+        (rows() + "1 2 x\n", "line 21: 'x' is not a number"),
         (rows(";").replace(".", ","), "decimals have a point"),
         (rows() + "nan nan nan\n", r"1 of 21 rows are not finite, row 20 first"),
-        ("# nothing\n", "empty but for its head"),
+        ("# nothing\n", "empty except for its header"),
         ("\n".join(f"{i} {x} {y} {z}" for i, (x, y, z) in enumerate(CLOUD)), "first column counts the rows"),
     ],
 )

@@ -14,17 +14,17 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs/baseline_pointnet_modeln
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train_cfg.max_epochs=1.5", r"max_epochs is 1.5, needs a whole number, 1 at least"),
+        ("train_cfg.max_epochs=1.5", r"max_epochs is 1.5, must be a whole number, at least 1"),
         ("train_cfg.max_epochs=0", r"max_epochs is 0, needs"),
-        ("train_dataloader.batch_size=x", r"train_dataloader.batch_size is 'x', needs"),
-        ("train_dataloader.num_workers=-1", r"num_workers is -1, needs a whole number, 0 at least"),
-        ("randomness.seed=x", r"randomness.seed is 'x', needs"),
-        ("optim_wrapper.optimizer.lr=fast", r"optimizer.lr is 'fast', needs a number"),
-        ("optim_wrapper.optimizer.lr=-1", r"optimizer.lr is -1, needs a number, 0 at least"),
-        ("custom_hooks=5", r"custom_hooks is 5, needs a list"),
-        ("custom_hooks=['EMAHook']", r"custom_hooks is \['EMAHook'\], needs a list"),
-        ("custom_hooks=[dict(type=EMAHook)]", r"is no value in Python's notation"),
-        ("custom_hooks=[print(1)]", r"is no value in Python's notation"),
+        ("train_dataloader.batch_size=x", r"train_dataloader.batch_size is 'x', must be"),
+        ("train_dataloader.num_workers=-1", r"num_workers is -1, must be a whole number, at least 0"),
+        ("randomness.seed=x", r"randomness.seed is 'x', must be"),
+        ("optim_wrapper.optimizer.lr=fast", r"optimizer.lr is 'fast', must be a number"),
+        ("optim_wrapper.optimizer.lr=-1", r"optimizer.lr is -1, must be a number, at least 0"),
+        ("custom_hooks=5", r"custom_hooks is 5, must be a list"),
+        ("custom_hooks=['EMAHook']", r"custom_hooks is \['EMAHook'\], must be a list"),
+        ("custom_hooks=[dict(type=EMAHook)]", r"is not a value in Python's notation"),
+        ("custom_hooks=[print(1)]", r"is not a value in Python's notation"),
     ],
 )
 def test_values_that_are_none_are_named(override, message, tiny_set):
@@ -61,7 +61,7 @@ def test_configs_that_are_none_are_named(name, text, message, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"folds": 1}, "2 folds at least"), ({"grid": [1.0, -1.0]}, "above 0"), ({"grid": [np.nan]}, "above 0")],
+    [({"folds": 1}, "at least 2 folds"), ({"grid": [1.0, -1.0]}, "above 0"), ({"grid": [np.nan]}, "above 0")],
     ids=["one fold", "negative", "NaN"],
 )
 def test_cross_validation_that_chooses_nothing_is_refused(arguments, message):

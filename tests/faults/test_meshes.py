@@ -43,9 +43,9 @@ AREAS = {
 REFUSED = {
     "off_binary": "OFF BINARY is not read",
     "off_truncated": "8 vertices and 6 faces promised, 12 lines follow",
-    "off_index1": "vertices 0 to 7 exist, the faces name 1 to 8",
+    "off_index1": "vertices 0 to 7 exist, but the faces name 1 to 8",
     "off_nan": "not finite",
-    "off_commadecimal": "line 4: '1,0' is no number; decimals have a point",
+    "off_commadecimal": "line 4: '1,0' is not a number; decimals have a point",
     "off_nofaces": "8 vertices, 0 faces",
     "off_inf_unref": "damaged: a mesh of extent 1, and a vertex",
     "obj_floatidx": "line 9: 'f 1.0 2.0 4.0 3.0' does not name vertices by whole numbers",
@@ -55,7 +55,7 @@ REFUSED = {
     "obj_truncated": "line 14: 'f 2 6' ends the file",
     "ply_ascii_truncated": "12 rows of face promised, 9 follow",
     "ply_truncated": "cut off: 12 rows of face promised",
-    "ply_oob": "vertices 0 to 7 exist, the faces name 0 to 99",
+    "ply_oob": "vertices 0 to 7 exist, but the faces name 0 to 99",
     "ply_tristrips": "element tristrips",
     "stl_ascii_truncated": "cut off",
     "stl_empty": "0 faces",
@@ -219,8 +219,8 @@ def test_forms_that_tools_write(kind, data, area):
     [
         ("off", "OFF BINARY\n\0\0\0\x08", "OFF BINARY is not read"),
         ("off", "nOFF\n4\n8 6 0\n", "nOFF is not read"),
-        ("off", off(CUBE, QUADS).replace("1.0", "1,0", 1), "line 4: '1,0' is no number"),
-        ("off", off(CUBE, QUADS).replace("4 0 1 3 2", "4 0 1.5 3 2"), "1.5 is no whole number"),
+        ("off", off(CUBE, QUADS).replace("1.0", "1,0", 1), "line 4: '1,0' is not a number"),
+        ("off", off(CUBE, QUADS).replace("4 0 1 3 2", "4 0 1.5 3 2"), "1.5 is not a whole number"),
         ("off", off(CUBE, QUADS).replace("4 0 1 3 2", "5 0 1 3 2"), "line 11: a face has fewer"),
         ("off", off(CUBE, QUADS)[:-20], "8 vertices and 6 faces promised"),
         ("off", off(CUBE, QUADS).encode("utf-16"), "UTF-16"),
@@ -238,7 +238,7 @@ def test_forms_that_tools_write(kind, data, area):
         ("stl", STL[:-1], "1 triangles has 134 bytes, this file has 133"),
         ("stl", STL + b"0", "1 triangles has 134 bytes, this file has 135"),
         ("stl", STL_TEXT[:-60], "cut off"),
-        ("stl", STL_TEXT.replace(b"1 0 0", b"1 0"), "vertex '1 0' has not three coordinates"),
+        ("stl", STL_TEXT.replace(b"1 0 0", b"1 0"), "vertex '1 0' does not have three coordinates"),
     ],
 )
 def test_broken_files_say_why(kind, data, reason):
@@ -320,7 +320,7 @@ def test_glb_of_every_form():
         ({"extensionsUsed": ["EXT_mesh_gpu_instancing"]}, "EXT_mesh_gpu_instancing"),
         ({"accessors": [{"componentType": 5126, "count": 4, "type": "VEC3"}]}, "has no data"),
         ({"buffers": [{"byteLength": 9, "uri": "other.bin"}]}, "lies in another file"),
-        ({"nodes": [{"children": [0]}]}, "are no tree"),
+        ({"nodes": [{"children": [0]}]}, "are not a tree"),
         ({"bufferViews": [{"buffer": 0, "byteLength": 4800}]}, "ends beyond the 56 bytes"),
         ({"bufferViews": [{"buffer": 0, "byteLength": 40}]}, "shorter than its accessor promises"),
         ({"bufferViews": [{"buffer": 0, "byteLength": 48, "byteStride": 0}]}, "a stride of 0 bytes"),
@@ -338,7 +338,7 @@ def test_broken_glb_says_why(change, reason):
 def test_corners_of_glb_are_unsigned(kind):
     header, binary = square(indices=1)
     header["accessors"][1] |= {"componentType": kind, "count": 8 // np.dtype("hf"[kind == 5126]).itemsize}
-    with pytest.raises(MeshError, match="no unsigned integers"):
+    with pytest.raises(MeshError, match="not unsigned integers"):
         read(glb(header, binary), "glb")
 
 

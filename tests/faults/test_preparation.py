@@ -79,7 +79,7 @@ def test_shapes_that_take_too_much_are_rejected_and_the_rest_is_prepared(meshes,
     rejected = {r["name"]: r["reason"] for r in PreparedSet(tmp_path / "out").manifest["rejected"]}
     assert rejected == {
         "a/slow": "took longer than 2 s (--shape-seconds)",
-        "a/large": "needs more memory than there is (--shape-memory)",
+        "a/large": "needs more memory than it may use (--shape-memory)",
     }
     assert KILLED not in rejected.values()
 
@@ -148,7 +148,7 @@ def test_what_is_passed_over_is_counted_and_named(meshes, capsys):
     ]
     assert capsys.readouterr().err.splitlines() == [
         "2 class folder(s) without meshes are left out: empty, lamp",
-        "1 folder(s) are passed over, as they are no split (train, val, test): a/id1",
+        "1 folder(s) are passed over, as they are not splits (train, val, test): a/id1",
         "1 mesh(es) that lie in no class folder are left out: z.off",
         "2 files of formats that are not read are passed over (1 .fbx, 1 .gltf): a/test/x.fbx, "
         "lamp/train/x.gltf",
@@ -162,7 +162,7 @@ def test_what_is_passed_over_is_counted_and_named(meshes, capsys):
         ("seg_one_part", 0, None),
         ("seg_short", 3, "balltrain0.seg has 79 parts, the mesh has 80 faces"),
         ("seg_per_vertex", SystemExit, "boxtrain0.seg has 8 parts, the mesh has 12 faces"),
-        ("seg_floats", SystemExit, "balltrain0.seg is not one integer a face"),
+        ("seg_floats", SystemExit, "balltrain0.seg is not one integer per face"),
     ],
 )
 def test_given_parts_of_faces(cases, tmp_path, capsys, name, code, reason):

@@ -57,7 +57,9 @@ def test_a_header_that_lies_is_noticed_on_opening(root):
     points.write_bytes(whole)
     labels = np.load(root / "train/labels.npy")
     np.save(root / "train/labels.npy", labels + 1)
-    with pytest.raises(PreparedSetError, match=r"labels.npy is damaged: there are no such classes"):
+    with pytest.raises(
+        PreparedSetError, match=r"labels.npy is damaged: its labels are not those of any class"
+    ):
         PreparedSet(root)
 
 
@@ -146,7 +148,7 @@ def test_sets_of_earlier_versions_open(root):
     path = root / MANIFEST
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"made_with": {}}))
-    with pytest.raises(PreparedSetError, match="was changed, in what it says of how the set was made"):
+    with pytest.raises(PreparedSetError, match="was changed in what it says about how the set was made"):
         PreparedSet(root)
     del manifest["manifest_sha256"]
     path.write_text(json.dumps(manifest | {"made_with": {}}))

@@ -52,7 +52,9 @@ def test_damaged_reports_are_named(value, write):
 @pytest.mark.parametrize("value", [*DAMAGED.values(), "{", ""], ids=[*DAMAGED, "cut", "no text"])
 def test_damaged_results_of_a_run_are_named(value, write):
     path = write("result.json", value)
-    with pytest.raises(ValueError, match=rf"{path} is no result of a run .* delete {path.parent} to train"):
+    with pytest.raises(
+        ValueError, match=rf"{path} is not a result of a run .* delete {path.parent} to train"
+    ):
         read_result(path)
 
 
@@ -87,5 +89,5 @@ def test_files_of_features_are_checked(changed, reason, tmp_path):
         arrays = dict(file)
     assert FeatureSet.load(path).split("test").labels.tolist() == [0, 1]
     np.savez(path, **arrays | changed)
-    with pytest.raises(ValueError, match=rf"features.npz is no file of features \(.*{reason}"):
+    with pytest.raises(ValueError, match=rf"features.npz is not a file of features \(.*{reason}"):
         FeatureSet.load(path)

@@ -97,7 +97,7 @@ def test_no_name_in_a_file_is_imported_or_called(exported, load, where, attack, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     put(exported, where, attack)
-    with pytest.raises(ValueError, match="is no student that can be used"):
+    with pytest.raises(ValueError, match="is not a student that can be used"):
         load(exported)
     assert not os.path.exists("ran")
 
@@ -138,8 +138,8 @@ def test_no_name_in_a_file_is_imported_or_called(exported, load, where, attack, 
         ("model.head.dropout", float("nan"), "head.dropout is nan"),
         ("model.head.smoothing", torch.zeros(1), "of type Tensor"),
         # more than anybody's memory holds
-        ("model.backbone.out_channels", 10**9, "beyond any value"),
-        ("model.backbone.out_channels", 10**100, "beyond any value"),
+        ("model.backbone.out_channels", 10**9, "a student's values are at most"),
+        ("model.backbone.out_channels", 10**100, "a student's values are at most"),
         ("model.backbone.out_channels", 10**5, "of another shape: backbone.fusion.linear.weight"),
         ("model.backbone.channels", [8] * 10**4, "more arguments than any"),
         ("model.backbone.channels", [[[[[[[[[8]]]]]]]]], "more arguments than any"),
@@ -150,23 +150,23 @@ def test_no_name_in_a_file_is_imported_or_called(exported, load, where, attack, 
         ("num_points", 0, "num_points is 0"),
         ("num_points", 64.0, r"num_points is 64\.0"),
         ("num_points", None, "num_points is None"),
-        ("points", None, "are not settings"),
+        ("points", None, "settings of points are not those"),
         ("points.up", "w", "up is 'w'"),
         ("points.up", ["z"], "up of its points"),
         ("points.seed", 10**100, "seed of its points cannot be an integer of more"),
         ("points.seed", "0", "seed of its points"),
         ("points.normalization", "unit", "unknown normalization"),
-        ("points.path", "/", "are not settings"),
+        ("points.path", "/", "settings of points are not those"),
         ("class_names", ["box", "cone"], "2 class_names, but its head is made for 3"),
         ("class_names", "abc", "no list of names"),
         ("class_names", [1, 2, 3], "no list of names"),
         ("class_names", ["box", "cone", "box"], "hold 'box' more than once"),
-        ("class_names", ["box", "cone", " "], "hold ' ', which is no name"),
-        ("class_names", ["box", "cone", "\x1b[2J"], "which is no name"),
-        ("class_names", ["box", "cone", "a\nb"], "which is no name"),
-        ("class_names", ["box", "cone", "\ud800"], "which is no name"),
-        ("class_names", ["box", "cone", "a" * 201], "which is no name"),
-        ("state_dict", [], "no dict of tensors by their names"),
+        ("class_names", ["box", "cone", " "], "hold ' ', which is not a name"),
+        ("class_names", ["box", "cone", "\x1b[2J"], "which is not a name"),
+        ("class_names", ["box", "cone", "a\nb"], "which is not a name"),
+        ("class_names", ["box", "cone", "\ud800"], "which is not a name"),
+        ("class_names", ["box", "cone", "a" * 201], "which is not a name"),
+        ("state_dict", [], "not a dict of named tensors"),
         ("state_dict", {}, r"missing: backbone.edge_convs.* and \d+ more"),
     ],
     ids=named,
@@ -188,9 +188,13 @@ WEIGHT, STEPS = "state_dict.head/classifier/weight", "state_dict.head/embed/norm
         (WEIGHT, torch.zeros(8, 3), "of another shape: head.classifier.weight"),
         (WEIGHT, torch.zeros(3, 8, dtype=torch.float64), "of another type: head.classifier.weight"),
         (WEIGHT, torch.zeros(3, 8, dtype=torch.complex64), "of another type"),
-        (WEIGHT, torch.zeros(3, 8).to_sparse(), "no plain tensor: head.classifier.weight"),
-        (WEIGHT, torch.zeros(3, 8, device="meta"), "no plain tensor: head.classifier.weight"),
-        (WEIGHT, [[0.0] * 8] * 3, "no plain tensor: head.classifier.weight"),
+        (WEIGHT, torch.zeros(3, 8).to_sparse(), "something other than plain tensors: head.classifier.weight"),
+        (
+            WEIGHT,
+            torch.zeros(3, 8, device="meta"),
+            "something other than plain tensors: head.classifier.weight",
+        ),
+        (WEIGHT, [[0.0] * 8] * 3, "something other than plain tensors: head.classifier.weight"),
         (STEPS, torch.tensor(0.0), "of another type: head.embed.norm.num_batches_tracked"),
         ("state_dict.teacher", torch.zeros(1), "unexpected: teacher"),
     ],
@@ -233,7 +237,7 @@ def test_a_file_unpacks_to_no_more_than_it_holds(exported, tmp_path):
 @pytest.mark.parametrize(
     ("where", "value", "message"),
     [
-        ("part_names", None, "part_names are no list of names"),
+        ("part_names", None, "part_names are not a list of names"),
         ("part_names", ["side"], "1 part_names, but its head is made for 4"),
         ("part_names", ["side", "tip", "base", "tip"], "hold 'tip' more than once"),
         ("class_parts", [[0], [1]], "with the parts of each class"),
@@ -260,7 +264,7 @@ def test_a_file_cannot_make_a_pass_take_hours(exported, load):
         load(exported | {"num_points": 16_385})
     exported["model"]["backbone"] |= {"channels": [8] * 130, "k": 1}
     exported["state_dict"] = PointModel(exported["model"]["backbone"], exported["model"]["head"]).state_dict()
-    with pytest.raises(ValueError, match="in more layers or wider ones than any student"):
+    with pytest.raises(ValueError, match="in more or wider layers than any student"):
         load(exported)
     assert load(exported | {"num_points": 1024}).num_points == 1024
 

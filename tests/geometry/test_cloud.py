@@ -149,7 +149,7 @@ def test_columns_that_cannot_be(arguments, message):
     [
         ("nx", np.nan, "1 of 30 normals are not finite"),
         ("red", -1, "its colours are -1 to"),
-        ("label", 1.5, "the part 1.5 is no whole number"),
+        ("label", 1.5, "the part 1.5 is not a whole number"),
         ("label", -1, "the part -1 at 1 of 30 points"),
     ],
 )

@@ -75,7 +75,7 @@ def test_residual_abstraction_is_as_published():
 def test_pointnext_keeps_a_16th():
     features = PointNeXt().eval()(torch.rand(1, 100, 3))
     assert features["point_index"].shape == (1, 6)  # 50, 25, 12, 6
-    with pytest.raises(ValueError, match="needs 16 at least, not 15"):
+    with pytest.raises(ValueError, match="needs at least 16, not 15"):
         PointNeXt()(torch.rand(1, 15, 3))
 
 
@@ -172,9 +172,9 @@ def test_gradients_of_a_curve_block(training):
 
 
 def test_curves_need_points_to_start_from():
-    with pytest.raises(ValueError, match="100 curves need as many points to start from, not 64"):
+    with pytest.raises(ValueError, match="100 curves need that many points to start from, not 64"):
         CurveNet().eval()(torch.rand(1, 64, 3))
-    with pytest.raises(ValueError, match="need 32 points at least, not 31"):
+    with pytest.raises(ValueError, match="need at least 32 points, not 31"):
         CurveNet()(torch.rand(1, 31, 3))
     with pytest.raises(ValueError, match="have 4, 4, 3 and 4 levels"):
         CurveNet(radii=(0.1, 0.1, 0.1))
@@ -270,7 +270,7 @@ def test_what_does_not_fit_is_said():
         PointTransformer(size="tiny", depth=1, num_patches=5000)
     with pytest.raises(ValueError, match="choose tiny or small"):
         PointTransformer(size="huge")
-    with pytest.raises(ValueError, match="need as many points, not 40"):
+    with pytest.raises(ValueError, match=r"need at least \d+ points, not 40"):
         PointTransformer(size="tiny", depth=1)(torch.rand(1, 40, 3))
-    with pytest.raises(ValueError, match="3 blocks at least"):
+    with pytest.raises(ValueError, match="at least 3 blocks"):
         PointTransformerSeg(size="tiny", depth=2)

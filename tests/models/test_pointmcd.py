@@ -187,8 +187,8 @@ def test_a_loss_is_given_the_widths_that_its_constructor_names(own_types, batch)
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
-        ([NoLoss], r"NoLoss is no distillation head: it has no loss\(features, teacher\)"),
-        ([TensorLoss], "TensorLoss gives a Tensor as its loss, needs a dict"),
+        ([NoLoss], r"NoLoss is not a distillation head: it has no loss\(features, teacher\)"),
+        ([TensorLoss], "TensorLoss returns a Tensor as its loss, must be a dict"),
         ([NotSummed], "NotSummed calls a loss 'own', but only terms with 'loss' in their names are summed"),
         ([Taken], "Taken calls a loss 'loss_task', as another part of the model does"),
         ([Loss, Loss], "Loss calls a loss 'loss_own', as another part of the model does"),

@@ -189,7 +189,7 @@ def test_the_normalization_of_an_autoencoder_goes_on_in_the_parts(tmp_path, batc
     ).eval()
     assert torch.equal(model.describe(batch)["descriptor"], autoencoder.describe(batch)["descriptor"])
     assert teacher(AutoencoderTeacher, normalization="timm").settings["normalization"] == "symmetric"
-    with pytest.raises(ValueError, match="VGG11Attention is no network of timm's; choose unit"):
+    with pytest.raises(ValueError, match="VGG11Attention is not a network of timm's; choose unit"):
         teacher(AutoencoderTeacher, trunk="vgg11_attention", normalization="timm")
 
 

@@ -162,7 +162,7 @@ def test_smaller_views_are_enlarged_to_the_size_that_timm_says(views):
     model(views=views)
     model(views=views.new_zeros(1, 2, 3, size + 8, size + 8))
     assert seen == [size, size + 8]
-    with pytest.raises(ValueError, match="input_size is None, but VGG11Attention is no network of timm's"):
+    with pytest.raises(ValueError, match="input_size is None, but VGG11Attention is not a network of timm's"):
         AutoencoderTeacher(image_size=32, input_size=None)
 
 
@@ -298,7 +298,7 @@ def test_writer_refuses_wrong_rows(root):
     writer = TeacherCacheWriter(root, "someone")
     with pytest.raises(ValueError, match="no split 'val'"):
         writer.write_split("val", iter([]))
-    with pytest.raises(ValueError, match="said 11 rows of test, which has 12 shapes"):
+    with pytest.raises(ValueError, match="gave 11 rows for test, which has 12 shapes"):
         writer.write_split("test", iter([rows_of(11, None)]))
     bad = rows_of(12, None)
     bad["descriptor"][3, 3] = 1e6  # beyond float16

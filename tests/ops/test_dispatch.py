@@ -52,7 +52,7 @@ with warnings.catch_warnings(record=True) as caught:
     ops.knn(torch.rand(1, 9, 3), 2)
     ops.farthest_point_sample(torch.rand(1, 9, 3), 2)
 (message,) = [str(w.message) for w in caught]
-assert message.startswith("pointmcd runs cpu tensors on torch, much slower than native"), message
+assert message.startswith("pointmcd runs cpu tensors in plain torch, much slower than native"), message
 assert ops.available("cpu") == ["torch"]
 """
     out = python(code)

@@ -126,8 +126,8 @@ def test_what_cannot_be_reported_is_named(classified, parts_set, tmp_path):
             "was tested on gone/set, which is not here; name the prepared set: --data",
         ),
         ({"predictions": saved["predictions"][1:]}, "one label and one prediction"),
-        ({"predictions": ["a"] * 12}, "is no report of pointmcd test"),
-        ({"predictions": [4] * 12}, "predicts other classes than the 4 of the set"),
+        ({"predictions": ["a"] * 12}, "is not a report of pointmcd test"),
+        ({"predictions": [4] * 12}, "predicts classes that are not the 4 of the set"),
         ({"labels": []}, "it has no labels"),
     ):
         (classified / "test_epoch_3.json").write_text(json.dumps(saved | change))

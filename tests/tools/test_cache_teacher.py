@@ -112,7 +112,7 @@ def test_folds_of_trained_teachers(root, tmp_path):
     assert cache.meta["labels"]["count"] == len(labelled) == 16
     assert [fold["trained_on"] + fold["speaks_of"] for fold in cache.meta["folds"]] == [16] * 3
     assert {"held_out", "unlabelled"} <= cache.meta["accuracy"].keys()
-    with pytest.raises(SystemExit, match="2 checkpoints need to be those of 2 folds"):
+    with pytest.raises(SystemExit, match="2 checkpoints must be those of 2 folds"):
         cache_teacher.main([call[0], *files[:2], *call[1:]])
 
 

@@ -67,7 +67,7 @@ def test_classification_has_both_means(compare, tmp_path):
     [
         ({"protocol": "official"}, "do not compare: official protocol and standard protocol"),
         ({"protocol": None}, "do not compare: classification and standard protocol"),
-        ({"labels": LABELS[::-1]}, "not of one test split"),
+        ({"labels": LABELS[::-1]}, "of different test splits"),
     ],
 )
 def test_what_does_not_compare_is_refused(compare, tmp_path, more, message):
@@ -83,7 +83,9 @@ def test_more_seeds_on_one_side_are_refused(compare, tmp_path):
     assert "(2, 40) and (1, 40)" in said
 
 
-@pytest.mark.parametrize(("text", "message"), [("{}", "is no report"), ('{"labels": [', "b.json is damaged")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("{}", "is not a report"), ('{"labels": [', "b.json is damaged")]
+)
 def test_other_files_are_named(compare, tmp_path, text, message):
     report, other = segmented(tmp_path / "a.json", [0.5] * 40), tmp_path / "b.json"
     other.write_text(text)

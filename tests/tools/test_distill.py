@@ -90,7 +90,7 @@ def test_a_teacher_that_is_not_better_is_named(place, capsys):
     result = out / "baseline_fit_s0/result.json"
     kept = result.read_text()
     result.write_text(json.dumps({**json.loads(kept), "overall_accuracy": 100.0}))
-    with pytest.raises(SystemExit, match="nothing was distilled; --anyway does it"):
+    with pytest.raises(SystemExit, match="nothing was distilled; --anyway distils"):
         run(place)
     result.write_text(kept)
     shown = capsys.readouterr().out
@@ -105,7 +105,7 @@ def test_runs_of_other_settings_are_kept(place):
 
 
 def test_a_small_set_has_a_smaller_batch(place, capsys):
-    """The config's has 32; what failed before its first checkpoint is no run to keep."""
+    """The config's has 32; what failed before its first checkpoint is not a run to keep."""
     out = place / "small"
     words = ["--anyway", "--seeds", "0", "--out", str(out)]
     with pytest.raises(SystemExit, match="nowhere"):

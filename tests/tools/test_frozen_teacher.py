@@ -173,7 +173,7 @@ def test_of_points(parts_set, tmp_path, weights):
     options = {"parts": True, "label_fraction": 0.5, "unlabelled": "rest", "teacher": "points"}
     batch = PreparedShapes(str(root), "train", num_points=64, **options).__getitems__([0, 11])
     assert torch.equal(batch["teacher"]["point_descriptors"], rows["point_descriptors"][[0, 11], :64])
-    with pytest.raises(ValueError, match=r"speaks of 128 points .*--point-count 200"):
+    with pytest.raises(ValueError, match=r"covers 128 points .*--point-count 200"):
         PreparedShapes(str(root), "train", num_points=200, **options)
     parts = np.load(root / "train/parts.npy")
     hidden = np.setdiff1d(np.arange(12), labelled_rows(data.labels, "train", 0.5))

@@ -138,7 +138,7 @@ def test_the_average_is_that_of_the_log_probabilities(place, capsys):
 
 def test_what_does_not_fit_is_named(place, tmp_path):
     root = place / "set"
-    with pytest.raises(SystemExit, match=r"2 checkpoints need to be those of 2 folds.*\(0, 3\), \(1, 3\)"):
+    with pytest.raises(SystemExit, match=r"2 checkpoints must be those of 2 folds.*\(0, 3\), \(1, 3\)"):
         cached(place, "--student", *checkpoints(place, 0, 1), name="no")
     with pytest.raises(SystemExit, match=r"needs? to be those of 3 folds"):
         cached(place, "--student", *checkpoints(place, 0, 1), place / "whole/epoch_1.pth", name="no")
@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_named(place, tmp_path):
     cached(place, "--student", *checkpoints(place, 1), name="less")
     with pytest.raises(SystemExit, match="have seen different labels"):
         cached(place, "--average", "own", "less", name="no")
-    with pytest.raises(SystemExit, match="--shares gives 2 teachers 1 numbers"):
+    with pytest.raises(SystemExit, match="--shares has 1 numbers for 2 teachers"):
         cached(place, "--average", "own", "own", "--shares", "1", name="no")
     assert not (root / "teachers/no").exists()
     with pytest.raises(ValueError, match=r"without_fold is \(3, 3\)"):

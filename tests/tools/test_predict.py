@@ -216,12 +216,12 @@ def test_what_a_student_cannot_say_is_refused_before_it_reads(classifier, segmen
     onnx = tmp_path / "student.onnx"
     onnx.write_bytes(b"")
     for words, message in (
-        ([classifier, "x.off", "--parts", "out"], "segments no parts: leave out --parts"),
+        ([classifier, "x.off", "--parts", "out"], "does not segment parts: leave out --parts"),
         ([segmenter, "x.off", "--category", "bux"], "did you mean 'box'"),
         ([segmenter, "x.off", "--category", "hat"], "known: box, cone, torus"),
         ([onnx, "x.off"], "is an ONNX file, .*; give the student itself"),
         ([headless, "x.off"], "give --embeddings"),
-        ([classifier, "x.off", "--top", "0"], "--top is 0, needs at least 1"),
+        ([classifier, "x.off", "--top", "0"], "--top is 0, must be at least 1"),
         ([classifier, "x.off", "--embeddings", "a.txt"], r"saved as \.npy"),
         ([classifier, "x.off", "--csv", str(tmp_path)], "is a folder; name a file in it"),
         ([classifier, "x.off", "--columns", "x y"], "have no z"),

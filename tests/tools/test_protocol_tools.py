@@ -124,7 +124,7 @@ def test_linear_svm_over_encoders_and_teachers(tool, taught_set, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["random:0"], "random:0 says nothing of the data: give --data, or --config"),
+        (["random:0"], "random:0 does not name the data: give --data or --config"),
         (["random:0", "--data", "DATA"], "random:0 needs --config"),
         (["random:x", "--data", "DATA"], "there is no random:x; a source is a file, random:SEED"),
         (["none.pth", "--data", "DATA", "--config", CONFIG], "there is no none.pth"),

@@ -101,7 +101,7 @@ def test_what_cannot_be_compared_is_said(students, tiny_set, parts_set, tmp_path
     cases = {
         "different numbers of files: one 2, b 1": [f"one={a}", f"one={a}", str(students / "b.pth")],
         "there is no corruption 'fog'": [a, "--corruptions", "fog"],
-        "trained on shapes that were turned in different ways": [f"x={a}", f"x={students}/turned.pth"],
+        "trained with different rotations": [f"x={a}", f"x={students}/turned.pth"],
     }
     for message, words in cases.items():
         with pytest.raises(SystemExit, match=message):

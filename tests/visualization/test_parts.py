@@ -100,7 +100,7 @@ def test_names_fit_and_shapes_have_their_place(known):
 def test_what_cannot_be_drawn_is_named():
     with pytest.raises(ValueError, match="at least one shape"):
         draw_parts([], NAMES)
-    with pytest.raises(ValueError, match="draw them apart"):
+    with pytest.raises(ValueError, match="draw them separately"):
         draw_parts([chair(), chair(truth=chair().predicted)], NAMES)
     with pytest.raises(ValueError, match=r"stool: 40 points and \[39\] parts"):
         draw_parts([chair(title="stool", predicted=np.zeros(39, int))], NAMES)

@@ -40,15 +40,15 @@ def check_source(path: Path, lists: tuple[str, ...] = ()) -> None:
         SourceError: It is neither; the message says what to do.
     """
     if lists and (path.suffix.lower() not in lists or not path.is_file()):
-        raise SourceError(f"{path} is no list of files ({', '.join(lists)})")
+        raise SourceError(f"{path} is not a list of files ({', '.join(lists)})")
     if lists or path.is_dir() or is_archive(path):
         return
     if not path.exists():
-        raise SourceError(f"{path} is no folder, and no archive: there is nothing of that name")
+        raise SourceError(f"{path} does not exist")
     if not path.is_file():
         raise SourceError(f"{path} is neither a file nor a folder")
     raise SourceError(
-        f"{path} is no folder, and no archive that is read ({', '.join(ARCHIVE_SUFFIXES)}); {INSTEAD}"
+        f"{path} is neither a folder nor a supported archive ({', '.join(ARCHIVE_SUFFIXES)}); {INSTEAD}"
     )
 
 
@@ -68,7 +68,7 @@ def fingerprint(path: Path) -> dict[str, str]:
 
 
 def fingerprint_of_list(path: Path, files: Iterable[Path]) -> dict[str, str]:
-    """Tells whether a list of files changed, or one of these files.
+    """Tell whether a list of files changed, or one of these files.
 
     Returns:
         ``source_files``, the SHA-256 of the list; ``own_times``, that of the files' names, sizes and when
@@ -126,7 +126,7 @@ def _copy(file: IO[bytes], copy: IO[bytes], room: int | None, archive: Path) -> 
             room -= len(block)
             if room < 0:
                 raise SourceError(
-                    f"{archive} grows to more than {MOST_GROWTH} times its size; if that is right, add "
+                    f"{archive} unpacks to more than {MOST_GROWTH} times its size; if that is right, add "
                     "--any-archive-size"
                 )
         copy.write(block)
@@ -156,7 +156,7 @@ def _zip_name(info: zipfile.ZipInfo, archive: Path) -> str:
         raise SourceError(f"{archive} is encrypted; {INSTEAD}")
     if info.compress_type not in READ_METHODS:
         method = NAMES_OF_METHODS.get(info.compress_type, f"method {info.compress_type}")
-        raise SourceError(f"{archive} is compressed by {method}, which is not read; {INSTEAD}")
+        raise SourceError(f"{archive} is compressed by {method}, which is not supported; {INSTEAD}")
     name = info.filename
     if not info.flag_bits & UTF8_NAME and not name.isascii():
         try:  # macOS and Info-ZIP write UTF-8 without saying so

@@ -138,7 +138,7 @@ def _finished(
         return None
     if not (out / MANIFEST).is_file():
         raise PreparationError(
-            f"{out} is there and is no prepared set; it is left as it is. Choose another --out"
+            f"{out} exists and is not a prepared set; it was not touched. Choose another --out"
         )
     if overwrite:
         return None
@@ -171,7 +171,7 @@ def _check_beside(shard: Shard, root: Path, record: dict[str, Any]) -> None:
         if differing := differences(other | own | {"shard": f"one of {count}"}, record | own):
             raise PreparationError(
                 f"{folder} belongs to another set:\n{differing}\n"
-                "Choose another --out; or make all shards anew, each with --overwrite."
+                "Choose another --out; or make all shards again, each with --overwrite."
             )
 
 
@@ -183,8 +183,8 @@ def _open_work_folder(
         differing = differences(read_json(work / JOB), record)
         if differing and not overwrite and any((work / "shapes").glob("*")):
             raise PreparationError(
-                f"{work} is the unfinished work of a run with other settings:\n{differing}\n"
-                "Finish it with those, or begin anew with --overwrite."
+                f"{work} is unfinished work of a run with other settings:\n{differing}\n"
+                "Finish it with those settings, or start again with --overwrite."
             )
         if differing:
             shutil.rmtree(work / "shapes", ignore_errors=True)

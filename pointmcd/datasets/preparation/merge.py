@@ -43,7 +43,7 @@ def merge(root: Path) -> Result:
             f"pointmcd prepare SOURCE --out {root} --shard 1/8"
         )
     if is_in_one_piece(root):
-        raise PreparationError(f"{root} is a set in one piece; its folder {SHARDS} is none of it")
+        raise PreparationError(f"{root} is a set in one piece; its folder {SHARDS} does not belong to it")
     with sole_writer(root / SHARDS / "lock", root):
         known = _first_known(root, list(found.values()))
         count = known["shard"]["count"]
@@ -55,7 +55,7 @@ def merge(root: Path) -> Result:
             )
         if max(found) > count:
             raise PreparationError(
-                f"{found[max(found)]} is none of the {count} shards of {root}; take it away"
+                f"{found[max(found)]} is not one of the {count} shards of {root}; remove it"
             )
         shards: list[PreparedSet] = []
         arrays: dict[str, list[str]] = {}  # of each split, as the first shard of which it is has them
@@ -80,7 +80,7 @@ def _first_known(root: Path, folders: list[Path]) -> dict[str, Any]:
         except (ValueError, KeyError, TypeError):
             continue
     raise PreparationError(
-        f"{folders[0]} is no shard: it was prepared without --shard, or is damaged.\n"
+        f"{folders[0]} is not a shard: it was prepared without --shard, or is damaged.\n"
         f"Shards are made by: pointmcd prepare SOURCE --out {root} --shard 1/8"
     )
 
@@ -91,7 +91,7 @@ def _fault(
     """Return why a shard cannot be merged with those before it, or None; ``arrays`` gains its splits."""
     about, of_first = manifest.get("shard"), first.get("shard") or {}
     if not isinstance(about, dict):
-        return "is no shard: it was prepared without --shard"
+        return "is not a shard: it was prepared without --shard"
     if about.get("number") != number:
         return f"is number {about.get('number')} of the shards, by its manifest"
     if lines := differences(_common(manifest), _common(first)):

@@ -31,7 +31,7 @@ class Ranks:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until all ranks are here."""
+        """Wait until all ranks are here."""
         if self.world > 1:
             dist.barrier()
 

@@ -39,8 +39,7 @@ class Request:
         shard: prepare this share of the shapes alone.
         overrides: fields of ``PointSettings`` and ``Settings`` that are to be other than there. Where ``up``
             and ``rig`` are not among them the source decides; where ``visibility`` is not it is ``ray``, for
-            clouds without normals ``hpr``, and without views ``none``: the test that comes nearest to ray
-            casting against the surface.
+            clouds without normals ``hpr``, and without views ``none``: the test nearest to ray casting.
 
     Raises:
         TypeError: there is no such setting.
@@ -58,7 +57,7 @@ class Request:
         self.source, self.options, self.views, self.copies = source, options, views, copies
         self.shard = shard
         if unknown := sorted(overrides.keys() - DEFAULTS.keys()):
-            raise TypeError(f"no setting is called {', '.join(unknown)}; there are {', '.join(DEFAULTS)}")
+            raise TypeError(f"there is no setting {', '.join(unknown)}; choose from {', '.join(DEFAULTS)}")
         self._chosen = {name: value for name, value in overrides.items() if value is not None}
 
     @property

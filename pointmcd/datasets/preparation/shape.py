@@ -70,9 +70,9 @@ class PointSettings:
 
     def __post_init__(self) -> None:
         if self.num_points < 1:
-            raise ValueError(f"num_points is {self.num_points}, needs at least 1")
+            raise ValueError(f"num_points is {self.num_points}, must be at least 1")
         if self.up not in UPS:
-            raise ValueError(f"up is '{self.up}', needs x, y or z")
+            raise ValueError(f"up is '{self.up}', must be x, y or z")
         if self.normalization not in NORMALIZATIONS:
             known = ", ".join(NORMALIZATIONS)
             raise ValueError(f"unknown normalization '{self.normalization}', known: {known}")
@@ -122,7 +122,7 @@ class Settings:
             raise ValueError("visibility by depth needs rendered views")
 
     def to_dict(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return the settings for the manifest."""
         rig = None if self.rig is None else self.rig.to_dict()
         views = {"size": self.image_size, "shading": self.shading, "background": self.background}
         kept = {

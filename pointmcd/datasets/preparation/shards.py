@@ -1,7 +1,6 @@
 """Sets in shards: each is a prepared set of its own in ``<root>/shards/NNNN``, made by a job of its own.
 
-Whatever makes one shard needs nothing of the others, so that any may be made again alone; ``merge.py`` makes
-one set of them.
+Making one shard needs nothing of the others, so any may be made again alone; ``merge.py`` joins them.
 """
 
 import hashlib
@@ -46,15 +45,15 @@ class Shard:
         """
         number, _, count = text.partition("/")
         if not (number.isdecimal() and count.isdecimal()):
-            raise ValueError(f"{text!r} is no shard; the third of eight is 3/8")
+            raise ValueError(f"{text!r} is not a shard; the third of eight is 3/8")
         return cls(int(number), int(count), command)
 
     def folder(self, root: Path) -> Path:
-        """Where it lies in the set."""
+        """Return where it lies in the set."""
         return root / SHARDS / shard_name(self.number)
 
     def rows(self, total: int) -> range:
-        """Which of so many shapes of a split are in it; all shards, in order, have all of them in order."""
+        """Return which shapes of a split are in it; all shards, in order, have all of them in order."""
         return range(total * (self.number - 1) // self.count, total * self.number // self.count)
 
     def share(self, items: Sequence[Item]) -> list[Item]:

@@ -52,13 +52,15 @@ class ShapeJob:
         try:
             loaded = self.source.load(item)
             if not isinstance(loaded, Shape):
-                raise MeshError(f"load of the source returned a {type(loaded).__name__}, needs a Shape")
+                raise MeshError(
+                    f"load of the source returned a {type(loaded).__name__}; it must return a Shape"
+                )
             _check_parts(loaded, self.source.part_names)
             shape = prepare_shape(loaded, self.settings, item.name)
         except MeshError as error:
             return self.reject(index, str(error))
         except MemoryError:
-            return self.reject(index, "needs more memory than there is (--shape-memory)")
+            return self.reject(index, "needs more memory than it may use (--shape-memory)")
         except Exception as error:  # a fault that nobody foresaw in one file must not end the job
             return self.reject(index, f"{type(error).__name__}: {error}")
         images = {}
@@ -107,7 +109,7 @@ def _check_parts(shape: Shape, part_names: list[str] | None) -> None:
     if parts is None and not part_names:
         return
     if parts is None:
-        raise MeshError("it has no parts, as the source's others have")
+        raise MeshError("it has no parts, unlike the other shapes of the source")
     known = len(part_names or ())
     if not ((parts >= 0) & (parts < known)).all():
         raise MeshError(f"parts {parts.min()} to {parts.max()}, the source has {known} (from 0)")
@@ -131,8 +133,8 @@ def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tu
         todo = yield from _in_pool(job, todo, min(workers, before))
         if len(todo) == before:
             raise RuntimeError(
-                "worker processes end as they start; a script that prepares with workers needs the guard "
-                "`if __name__ == '__main__':`, and 0 workers do without it"
+                "worker processes ended as they started; a script that prepares with workers needs the guard "
+                "`if __name__ == '__main__':`, or 0 workers"
             )
 
 

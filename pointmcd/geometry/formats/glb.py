@@ -39,12 +39,12 @@ def read_glb(data: bytes) -> Content:
             if "indices" in primitive:
                 corners = _accessor(header, binary, primitive["indices"]).reshape(-1)
                 if corners.dtype.kind != "u":
-                    raise MeshError(f"its corners are {corners.dtype}, no unsigned integers")
+                    raise MeshError(f"its corners are {corners.dtype}, not unsigned integers")
                 corners = corners.astype(np.int64)
             else:
                 corners = np.arange(len(points))
             if len(corners) and not corners.max() < len(points):
-                raise MeshError(f"vertices 0 to {len(points) - 1} exist, the faces name {corners.max()}")
+                raise MeshError(f"vertices 0 to {len(points) - 1} exist, but the faces name {corners.max()}")
             rows += len(points) + len(corners)
             if rows > max(len(data), _MOST_FREE):  # each takes a byte at least where nothing is repeated
                 raise MeshError(
@@ -61,7 +61,7 @@ def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
     if magic != b"glTF":
         raise MeshError("it does not begin with glTF")
     if version != 2:
-        raise MeshError(f"glTF version {version} is not read, 2 is")
+        raise MeshError(f"glTF version {version} is not supported, only 2")
     if length > len(data):
         raise MeshError(f"cut off: {length} bytes promised, {len(data)} found")
     found: dict[bytes, bytes] = {}
@@ -74,7 +74,7 @@ def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
         raise MeshError("no JSON chunk")
     header = json.loads(found[b"JSON"])
     if not isinstance(header, dict):
-        raise MeshError("its JSON chunk is no object")
+        raise MeshError("its JSON chunk is not an object")
     return header, found.get(b"BIN\0", b"")
 
 
@@ -86,7 +86,9 @@ def _check_extensions(header: dict[str, Any]) -> None:
     ]
     unread += [name for name in header.get("extensionsUsed", []) if name in _ADDING and name not in unread]
     if unread:
-        raise MeshError(f"it needs the extension {', '.join(unread)}, which is not read; save it without")
+        raise MeshError(
+            f"it needs the extension {', '.join(unread)}, which is not supported; save it without"
+        )
 
 
 def _placed(header: dict[str, Any]) -> list[tuple[int, NDArray[np.float64]]]:
@@ -102,7 +104,7 @@ def _placed(header: dict[str, Any]) -> list[tuple[int, NDArray[np.float64]]]:
         index, above = open_nodes.pop()
         seen += 1
         if seen > len(nodes):
-            raise MeshError("the nodes of its scene are no tree")
+            raise MeshError("the nodes of its scene are not a tree")
         transform = above @ _local(nodes[index])
         if "mesh" in nodes[index]:
             found.append((nodes[index]["mesh"], transform))
@@ -173,7 +175,7 @@ def _values(
 def _triangles(corners: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
     if mode == _TRIANGLES:
         if len(corners) % 3:
-            raise MeshError(f"{len(corners)} corners make no whole triangles")
+            raise MeshError(f"{len(corners)} corners do not make whole triangles")
         return corners.reshape(-1, 3)
     if len(corners) < 3:
         return np.zeros((0, 3), np.int64)

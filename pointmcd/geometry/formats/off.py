@@ -23,12 +23,12 @@ def read_off(data: bytes) -> Content:
     fewer lines than that, white space of any kind separates the numbers, and they must come out even.
     """
     if _BINARY.match(data[:100]):
-        raise MeshError("OFF BINARY is not read; save it as text")
+        raise MeshError("OFF BINARY is not supported; save it as text")
     text = _COMMENT.sub(b"", plain_text(data))
     header = _HEADER.match(text)
     keyword, begin = (header[1] or b"", header.end()) if header else (b"", 0)
     if b"4" in keyword or keyword.endswith(b"nOFF"):
-        raise MeshError(f"{keyword.decode()} is not read: its vertices have other than three dimensions")
+        raise MeshError(f"{keyword.decode()} is not supported: its vertices do not have three dimensions")
     lines = split_lines(text[begin:], text.count(b"\n", 0, begin) + 1)
     num_vertices, num_faces = _counts(lines)
     vertex_lines = lines.rows(1, num_vertices)

@@ -121,7 +121,7 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
 def _content(elements: list[_Element], rows: dict[str, dict[str, _Column]]) -> Content:
     for element in elements:
         if element.name == "tristrips" and element.count:
-            raise MeshError("triangle strips (element tristrips) are not read; save it with faces")
+            raise MeshError("triangle strips (element tristrips) are not supported; save it with faces")
     vertex, face = rows.get("vertex", {}), rows.get("face", {})
     if any(axis not in vertex or vertex[axis].counts is not None for axis in "xyz"):
         raise MeshError("no element vertex with x, y and z")

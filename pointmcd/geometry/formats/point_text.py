@@ -45,7 +45,7 @@ def read_point_text(
         if count != len(rows):
             raise MeshError(f"its first line promises {count} points, {len(rows)} lines follow")
     if not rows:
-        raise MeshError("the file is empty but for its head")
+        raise MeshError("the file is empty except for its header")
     mark = next((mark for mark in ";," if mark in rows[0][1]), None)
     cloud = _table(rows, mark if separator is None else SEPARATORS[separator])
     if names is None:
@@ -90,7 +90,7 @@ def _table(rows: list[tuple[int, str]], separator: str | None) -> NDArray[np.flo
             for word in words:
                 if not _is_number(word):
                     hint = "; decimals have a point" if "," in word else ""
-                    raise MeshError(f"line {number}: {word.strip()!r} is no number{hint}") from None
+                    raise MeshError(f"line {number}: {word.strip()!r} is not a number{hint}") from None
             if len(words) != columns:
                 message = f"line {number} has {len(words)} columns, those before have {columns}"
                 raise MeshError(message) from None

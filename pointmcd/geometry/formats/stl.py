@@ -45,5 +45,5 @@ def _ascii(text: bytes) -> np.ndarray:
         raise MeshError(f"{begun} facets begin, {ended} end, with {len(rows)} vertices: cut off?")
     words = [row.split() for row in rows]
     if wrong := [row for row, found in zip(rows, words, strict=True) if len(found) != 3]:
-        raise MeshError(f"vertex {shown(wrong[0].strip())} has not three coordinates")
+        raise MeshError(f"vertex {shown(wrong[0].strip())} does not have three coordinates")
     return np.array(words, dtype=np.float64).reshape(-1, 3)

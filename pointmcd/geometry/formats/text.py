@@ -1,4 +1,4 @@
-"""Text of numbers: lines, words, and what is said of a word that is no number."""
+"""Text of numbers: lines, words, and what is said of a word that is not a number."""
 
 import codecs
 import contextlib
@@ -14,7 +14,7 @@ _SHOWN = 40
 
 
 def plain_text(data: bytes) -> bytes:
-    """Text without its byte order mark and with ``\\n`` at the ends of its lines.
+    """Return text without its byte order mark and with ``\\n`` at the ends of its lines.
 
     It stays bytes: what is read of these formats is ASCII, so that names and comments may be in any
     encoding that extends it.
@@ -25,7 +25,7 @@ def plain_text(data: bytes) -> bytes:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise MeshError("the text is UTF-16; save it as UTF-8")
     if b"\0" in data:
-        raise MeshError("it holds zero bytes, which no text has (binary or UTF-16?)")
+        raise MeshError("it holds zero bytes, which text never has (is it binary or UTF-16?)")
     return data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
@@ -62,7 +62,7 @@ class Lines(NamedTuple):
                 fast.
 
         Raises:
-            MeshError: A word is no number.
+            MeshError: A word is not a number.
         """
         if not len(self.begin):
             return np.zeros(0, np.int64 if whole else np.float64)
@@ -83,14 +83,14 @@ class Lines(NamedTuple):
         return np.cumsum(self.words) - self.words
 
     def _fault(self) -> str:
-        """Return names the first word that is no number."""
+        """Return names the first word that is not a number."""
         for row in range(len(self.begin)):
             for word in self.text[self.begin[row] : self.end[row]].split():
                 try:
                     float(word)
                 except ValueError:
                     hint = "; decimals have a point" if b"," in word else ""
-                    return f"{self.at(row)}: {shown(word)} is no number{hint}"
+                    return f"{self.at(row)}: {shown(word)} is not a number{hint}"
         return "not all words are numbers"
 
 
@@ -102,7 +102,7 @@ def whole_numbers(numbers: NDArray) -> NDArray[np.int64]:
     """
     whole = numbers.astype(np.int64)
     if (whole != numbers).any():
-        raise MeshError(f"{numbers[whole != numbers][0]:g} is no whole number")
+        raise MeshError(f"{numbers[whole != numbers][0]:g} is not a whole number")
     return whole
 
 

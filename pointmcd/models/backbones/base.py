@@ -61,7 +61,7 @@ class PointBackbone(nn.Module, ABC):
         what = f"{type(self).__name__}.encode returns"
         if not isinstance(features, dict):
             raise ValueError(
-                f"{what} a {type(features).__name__}, needs a dict of hidden, point_index and losses"
+                f"{what} a {type(features).__name__}, must be a dict of hidden, point_index and losses"
             )
         if missing := [key for key in ("hidden", "point_index", "losses") if key not in features]:
             raise ValueError(f"{what} no {' and no '.join(missing)} (point_index may be None, losses {{}})")
@@ -70,7 +70,7 @@ class PointBackbone(nn.Module, ABC):
         if features["hidden"].shape != shape:
             rows = "a row for each point, as point_index is None" if index is None else "a row for each index"
             raise ValueError(
-                f"{what} hidden of shape {tuple(features['hidden'].shape)}, needs {tuple(shape)}: {rows}, "
+                f"{what} hidden of shape {tuple(features['hidden'].shape)}, must be {tuple(shape)}: {rows}, "
                 f"and last the {width} channels that fusion takes"
             )
         return features

@@ -51,7 +51,7 @@ class LocalAggregation(nn.Module):
         self.mlp = shared_mlp(*[channels] * (layers + 1), negative_slope=SLOPE)
 
     def forward(self, xyz: Tensor, feats: Tensor, index: Tensor) -> Tensor:
-        """Xyz (B, N, 3), feats (B, N, C), index (B, N, k) -> (B, N, C)."""
+        """Map xyz (B, N, 3), feats (B, N, C) and index (B, N, k) to (B, N, C)."""
         edges = ops.group(feats, feats, index) + self.offsets(xyz, index)
         return self.mlp(F.leaky_relu(edges, SLOPE)).mean(2)
 
@@ -72,7 +72,7 @@ class CurveWalk(nn.Module):
     def __init__(self, channels: int, curves: int, length: int) -> None:
         super().__init__()
         if curves < 1 or not 1 <= length <= 100:
-            raise ValueError(f"needs one curve at least, of 1 to 100 points, not {curves} of {length}")
+            raise ValueError(f"needs at least one curve, of 1 to 100 points, not {curves} of {length}")
         self.curves, self.length = curves, length
         self.gate = nn.Linear(channels, 1, bias=False)
         self.agent = LinearNormAct(2 * channels, 1, negative_slope=1.0)
@@ -81,7 +81,9 @@ class CurveWalk(nn.Module):
     def forward(self, feats: Tensor, index: Tensor) -> Tensor:
         """Map feats (B, N, C), index (B, N, k), neighbours without the point to (B, curves, length, C)."""
         if feats.shape[1] < self.curves:
-            raise ValueError(f"{self.curves} curves need as many points to start from, not {feats.shape[1]}")
+            raise ValueError(
+                f"{self.curves} curves need that many points to start from, not {feats.shape[1]}"
+            )
         gate = self.gate(feats).sigmoid()
         feats = feats * gate
         here = gate.squeeze(-1).topk(self.curves, 1).indices
@@ -190,7 +192,7 @@ class CurveBlock(nn.Module):
         self.skip = None if same else LinearNormAct(in_channels, out_channels, negative_slope=1.0)
 
     def forward(self, xyz: Tensor, feats: Tensor) -> Tensor:
-        """Xyz (B, N, 3), feats (B, N, C) -> (B, N, O)."""
+        """Map xyz (B, N, 3) and feats (B, N, C) to (B, N, O)."""
         k = min(self.k, xyz.shape[1] - 1)
         index = ops.knn(xyz, k + 1)
         x = self.narrow(feats)
@@ -251,7 +253,7 @@ class CurveNet(PointBackbone):
     def encode(self, points: Tensor) -> PointFeatures:
         self.check(points)
         if points.shape[1] < (least := 2 * math.prod(self.strides)):  # a last point has a neighbour
-            raise ValueError(f"strides of {self.strides} need {least} points at least, not {points.shape[1]}")
+            raise ValueError(f"strides of {self.strides} need at least {least} points, not {points.shape[1]}")
         xyz, point_index = points[..., :3], None
         feats = self.first(points, ops.knn(xyz, self.k)).amax(2)
         levels = [(xyz, feats)]

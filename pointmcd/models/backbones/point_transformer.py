@@ -50,8 +50,7 @@ class PointTransformer(PointBackbone):
 
     The defaults are Point-BERT's network. Its point features are those of the centres: a centre's token
     beside the class token, so that their maximum is what the official head reads, through one more layer.
-    Attention has biases as image ViTs have, which Point-BERT's lacks: blocks of an image ViT fit
-    (``ImageBlocksHook``).
+    Attention has biases, unlike Point-BERT's: blocks of an image ViT fit (``ImageBlocksHook``).
 
     Args:
         in_channels: Values of a point; centres and patches are chosen by x, y, z.
@@ -77,9 +76,11 @@ class PointTransformer(PointBackbone):
         if size not in SIZES:
             raise ValueError(f"size is {size!r}; choose {' or '.join(SIZES)}")
         if depth < 1:
-            raise ValueError(f"depth is {depth}, needs 1 at least")
+            raise ValueError(f"depth is {depth}, must be at least 1")
         if not 1 <= num_patches <= 4096:
-            raise ValueError(f"num_patches is {num_patches}, needs 1 to 4096: each attends to all others")
+            raise ValueError(
+                f"num_patches is {num_patches}, must be 1 to 4096, as each patch attends to all others"
+            )
         width, heads = SIZES[size]
         self.num_patches, self.k = num_patches, patch_size
         self.embedding = PatchEmbedding(in_channels)
@@ -100,7 +101,8 @@ class PointTransformer(PointBackbone):
         self.check(points)
         if points.shape[1] < max(self.num_patches, self.k):
             raise ValueError(
-                f"{self.num_patches} patches of {self.k} points need as many points, not {points.shape[1]}; "
+                f"{self.num_patches} patches of {self.k} points need at least "
+                f"{max(self.num_patches, self.k)} points, not {points.shape[1]}; "
                 "lower num_patches and patch_size of the backbone or raise num_points of the dataset"
             )
         xyz = points[..., :3]
@@ -174,7 +176,7 @@ class PointTransformerSeg(PointTransformer):
     ) -> None:
         super().__init__(in_channels, size, depth, num_patches, patch_size, drop_path, out_channels)
         if depth < 3:
-            raise ValueError(f"depth is {depth}; features of three depths need 3 blocks at least")
+            raise ValueError(f"depth is {depth}; features of three depths need at least 3 blocks")
         self.after = [(depth * third) // 3 - 1 for third in (1, 2, 3)]
         self.propagation = FeaturePropagation(in_channels, 3 * SIZES[size][0], propagation)
         self.local_channels = propagation[-1]

@@ -35,7 +35,7 @@ class ResidualAbstraction(nn.Module):
         self.skip = nn.Linear(in_channels, channels[-1])
 
     def forward(self, xyz: Tensor, feats: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Xyz (B, N, 3), feats (B, N, C) -> (B, N // 2, 3), (B, N // 2, O), and rows of xyz (B, N // 2)."""
+        """Map xyz (B, N, 3), feats (B, N, C) to (B, N // 2, 3), (B, N // 2, O), rows of xyz (B, N // 2)."""
         index = ops.farthest_point_sample(xyz.detach(), xyz.shape[1] // 2)
         centers, own = (x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1])) for x in (xyz, feats))
         found = self.ball(xyz / self.radius, feats, centers / self.radius)

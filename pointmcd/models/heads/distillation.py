@@ -182,7 +182,7 @@ class LogitDistillationHead(nn.Module):
         super().__init__()
         for name, value in (("temperature", temperature), ("sharpening", sharpening)):
             if value <= 0:
-                raise ValueError(f"{name} is {value}, needs more than 0")
+                raise ValueError(f"{name} is {value}, must be more than 0")
         self.temperature = temperature
         self.sharpening = sharpening
         self.loss_weight = loss_weight

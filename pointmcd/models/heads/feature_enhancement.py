@@ -1,5 +1,6 @@
-"""The student's feature must make the points that the teacher's makes (PointCMT; Yan et al., NeurIPS 2022;
-arXiv 2210.04208).
+"""The student's feature must make the points that the teacher's makes.
+
+From PointCMT (Yan et al., NeurIPS 2022; arXiv 2210.04208).
 """
 
 import torch
@@ -56,7 +57,7 @@ class FeatureEnhancementHead(nn.Module):
         self.loss_weight, self.generator_weight = loss_weight, generator_weight
 
     def loss(self, features: PointFeatures, teacher: TeacherRows, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``loss_generator`` and ``loss_feature``.
+        """Return the weighted ``loss_generator`` and ``loss_feature``.
 
         Raises:
             ValueError: The shapes have fewer points than are made.
@@ -78,7 +79,7 @@ class FeatureEnhancementHead(nn.Module):
 
 
 def _in_unit_ball(points: Tensor) -> Tensor:
-    """Points (B, P, 3) about their mean, the farthest at 1: augmentation has shifted and scaled them."""
+    """Move points (B, P, 3) to their mean and scale the farthest to 1, as augmentation has moved them."""
     centred = points - points.mean(1, keepdim=True)
     radius = centred.norm(dim=2).amax(1)[:, None, None]
     return centred / radius.clamp(min=torch.finfo(points.dtype).tiny)

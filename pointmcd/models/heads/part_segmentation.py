@@ -23,8 +23,8 @@ class PartSegmentationHead(nn.Module):
 
     The defaults are the decoder and the loss of the official DGCNN student. That of the official PointNet
     is ``category_channels=0, channels=(512, 256, 128), dropout=0, negative_slope=0, smoothing=0.05,
-    loss_weight=0.1``; PointNet++, which propagates the global feature itself, takes
-    ``use_global=False, category_channels=0, channels=(128,), negative_slope=0``.
+    loss_weight=0.1``; PointNet++, which propagates the global feature itself, takes ``use_global=False,
+    category_channels=0, channels=(128,), negative_slope=0``.
 
     Args:
         in_channels: C of the backbone; given by the model.

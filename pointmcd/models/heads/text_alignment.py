@@ -92,7 +92,7 @@ class TextAlignmentHead(nn.Module):
     ) -> None:
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"temperature is {temperature}, needs more than 0")
+            raise ValueError(f"temperature is {temperature}, must be more than 0")
         self.cosine_weight = cosine_weight
         self.contrast_weight = contrast_weight
         self.text_weight = text_weight

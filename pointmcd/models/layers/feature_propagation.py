@@ -27,7 +27,7 @@ class FeaturePropagation(nn.Module):
         self.rest = shared_mlp(*channels)
 
     def forward(self, xyz: Tensor, feats: Tensor, coarse_xyz: Tensor, coarse_feats: Tensor) -> Tensor:
-        """Xyz (B, N, 3), feats (B, N, C), coarse_xyz (B, M, 3), coarse_feats (B, M, G) -> (B, N, O).
+        """Map xyz (B, N, 3), feats (B, N, C), coarse_xyz (B, M, 3), coarse_feats (B, M, G) to (B, N, O).
 
         With M = 1, the feature of a whole cloud, every point gets that one.
         """

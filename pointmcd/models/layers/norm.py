@@ -155,7 +155,7 @@ class LinearNormAct(nn.Module):
             ValueError: The layer has a bias, which batch norm would cancel.
         """
         if self.linear.bias is not None:
-            raise ValueError("LinearNormAct.pool needs a layer without bias, which batch norm would cancel")
+            raise ValueError("LinearNormAct.pool needs a layer without bias, as batch norm would cancel it")
         return self.norm.run(
             ops.linear_norm_pool,
             x,

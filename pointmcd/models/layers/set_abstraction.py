@@ -35,7 +35,7 @@ class BallMLP(nn.Module):
         self.last = LinearNormAct(channels[-2], channels[-1])
 
     def forward(self, xyz: Tensor, feats: Tensor, centers: Tensor) -> Tensor:
-        """Xyz (B, N, 3), feats (B, N, C), centers (B, M, 3) -> (B, M, O)."""
+        """Map xyz (B, N, 3), feats (B, N, C) and centers (B, M, 3) to (B, M, O)."""
         index = ops.ball_query(xyz, centers, self.radius, self.k)
         weight = self.first.linear.weight
         x = F.linear(ops.group(xyz, centers, index), weight[:, :3])

@@ -26,7 +26,7 @@ def _mobilenetv2() -> dict[str, str]:
 
 
 def _encoder(prefix: str = "") -> dict[str, str]:
-    """VGG11 with attention; the official one cuts torchvision's layers into four stages of seven."""
+    """Rename VGG11 with attention; the official one cuts torchvision's layers into four stages of seven."""
     names = {}
     for stage, layers in enumerate(((0, 1, 4, 5), (1, 2, 4, 5), (1, 2, 4, 5), (1, 2, 4, 5))):
         for layer in layers:

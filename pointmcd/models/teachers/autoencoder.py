@@ -14,8 +14,8 @@ from pointmcd.registry import MODELS
 class AutoencoderTeacher(PyramidTeacher):
     """View -> image network -> descriptor -> the view again; trained by the mean absolute error of pixels.
 
-    Source: the official ``CNN_Backbone_Pretrainer``, teacher of unsupervised pre-training, and start of the
-    teacher for part segmentation.
+    Source: the official ``CNN_Backbone_Pretrainer``, teacher of pre-training without labels, and start of the
+    part teacher.
 
     Args:
         image_size: S, pixels a side of the views; filled in from the prepared data where a config leaves it

@@ -250,10 +250,10 @@ def decode_settings(saved: Tensor) -> dict[str, Any]:
     """
     try:
         if saved.dtype != torch.uint8 or saved.ndim != 1 or len(saved) > MOST_BYTES:
-            raise ValueError(f"a tensor {tuple(saved.shape)} of {saved.dtype} is no text")
+            raise ValueError(f"a tensor {tuple(saved.shape)} of {saved.dtype} is not text")
         settings = json.loads(bytes(saved.tolist()))
         if not isinstance(settings, dict):
-            raise ValueError("it is no dict")
+            raise ValueError("it is not a dict")
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the checkpoint's saved_settings of its teacher are damaged: {error}") from error
     return settings

@@ -48,7 +48,7 @@ class CachedTeacher(nn.Module):
         channels = self.meta.get("point_channels", 0)
         if not channels:
             raise ValueError(
-                f"the teacher {self.name} says nothing of single points: write it again with "
+                f"the teacher {self.name} has no targets for single points: write it again with "
                 "pointmcd cache-teacher --frozen ... --point-dim 64"
             )
         return channels

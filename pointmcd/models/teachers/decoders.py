@@ -88,7 +88,7 @@ class PartDecoder(nn.Module):
         self.output = nn.Conv2d(self.last.norm.num_features, num_parts + 1, 3, padding=1, bias=False)
 
     def forward(self, levels: list[Tensor], category: Tensor, image_size: int) -> Tensor:
-        """Part logits.
+        """Return part logits.
 
         Args:
             levels: Of B images, finest first.

@@ -24,8 +24,7 @@ class FrozenTrunk(nn.Module):
             teacher with the same trunk. None takes timm's weights (a download).
         trunk_options: Further arguments of ``timm.create_model``, such as ``pad_type='same'``.
         input_size: Side that views are resized to (bilinear, antialiased), or 0 to take them as they are.
-            None enlarges smaller ones to the size that timm says the network was trained with, and leaves
-            larger ones.
+            None enlarges smaller ones to the size that timm gives for the network.
         normalization: One of ``NORMALIZATIONS``, or ``timm`` for the statistics that timm says.
         random_weights: Go without weights: a control, which shows what the weights are worth.
         levels: The network's stages (ViT: blocks), from 0 or, below 0, from the last one, that are wanted

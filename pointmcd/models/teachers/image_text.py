@@ -117,9 +117,11 @@ class ImageTextModel(nn.Module):
             ValueError: A template has no single ``{}``, there are none, or a name is empty or there twice.
         """
         if not templates or not all(template.count("{}") == 1 for template in templates):
-            raise ValueError(f"a template has one {{}} in the place of the name; these have not: {templates}")
+            raise ValueError(
+                f"a template needs one {{}} in place of the name; these have none or several: {templates}"
+            )
         if not names or not all(name.strip() for name in names) or len(set(names)) < len(names):
-            raise ValueError("names are texts, at least one, none of them empty or there twice")
+            raise ValueError("names must be at least one text, none of them empty or repeated")
         said = [one.replace("{}", name.replace("_", " ")) for name in names for one in templates]
         device = next(self.network.parameters()).device
         parts = [said[start : start + TEXTS_AT_A_TIME] for start in range(0, len(said), TEXTS_AT_A_TIME)]
@@ -151,7 +153,7 @@ def _build(open_clip: ModuleType, source: str, weights: str) -> tuple[nn.Module,
     """Return the network with its weights, and its tokenizer; a file of weights is read as data alone."""
     fetched = weights != RANDOM and not Path(weights).is_file()
     if fetched and weights not in (HUB, *open_clip.list_pretrained_tags_by_model(source)):
-        raise ValueError(f"{weights} is neither a file of weights nor a tag of {source}")
+        raise ValueError(f"{weights} is neither a file of weights nor a tag that {source} has")
     try:
         with no_waiting_for_the_hub(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -186,9 +188,9 @@ def _check_folder(folder: Path) -> None:
     try:
         text, vision = (dict(settings["model_cfg"][name]) for name in ("text_cfg", "vision_cfg"))
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{folder / CONFIG} describes no text_cfg and vision_cfg of a model_cfg") from None
+        raise ValueError(f"{folder / CONFIG} lacks a model_cfg with text_cfg and vision_cfg") from None
     if "hf_model_name" in text or ":" in str(vision.get("timm_model_name")):
-        raise ValueError(f"{folder / CONFIG} names a network outside the folder, which would be fetched")
+        raise ValueError(f"{folder / CONFIG} names a network outside the folder, which would be downloaded")
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def statistics(normalization: str, network: nn.Module) -> tuple[list[float], lis
 
 
 def trained_size(network: nn.Module) -> int:
-    """Side of the images that timm's weights of a network were trained with.
+    """Return the side of the images that timm's weights of a network were trained with.
 
     Raises:
         ValueError: timm does not know the network.
@@ -49,7 +49,7 @@ def trained_size(network: nn.Module) -> int:
 def _timm_says(network: nn.Module, given: str, remedy: str) -> dict[str, Any]:
     known = getattr(network, "pretrained_cfg", None)
     if known is None:
-        raise ValueError(f"{given}, but {type(network).__name__} is no network of timm's; {remedy}")
+        raise ValueError(f"{given}, but {type(network).__name__} is not a network of timm's; {remedy}")
     return known
 
 

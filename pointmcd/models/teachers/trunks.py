@@ -88,9 +88,9 @@ def _create(name: str, pretrained: bool, **options: Any) -> TimmNetwork:
         raise
     except Exception as error:  # of whatever library makes the connection
         raise ValueError(
-            f"timm's weights of {name} are not to be had ({str(error).partition(chr(10))[0]}); without a "
-            "network give them as a file: --cfg-options model.pretrained=False model.checkpoint=FILE for the "
-            "teacher of a config, --weights FILE for a frozen one"
+            f"timm's weights of {name} cannot be downloaded ({str(error).partition(chr(10))[0]}); without "
+            "a network, give them as a file: --cfg-options model.pretrained=False model.checkpoint=FILE for "
+            "the teacher of a config, --weights FILE for a frozen one"
         ) from error
 
 
@@ -225,6 +225,6 @@ class TimmPyramid(nn.Module):
         names = {key: key.removeprefix("model.").replace(".", "_") for key in self.body.state_dict()}
         if missing := [key for key, name in names.items() if name not in weights]:
             raise ValueError(
-                f"timm renames {missing[0]} in the pyramid of {trunk}; give it pretrained=True, no checkpoint"
+                f"timm renames {missing[0]} in the pyramid of {trunk}; use pretrained=True, not a checkpoint"
             )
         self.body.load_state_dict({key: weights[name] for key, name in names.items()})

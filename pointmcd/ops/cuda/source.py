@@ -22,7 +22,7 @@ Sizes = tuple[tuple[str, int], ...]
 
 @functools.cache
 def source_text(file: str, dtype: torch.dtype, sizes: Sizes) -> str:
-    """Text of ``<file>.cu`` for a dtype and its compile-time sizes, ready to compile.
+    """Return the text of ``<file>.cu`` for a dtype and its compile-time sizes, ready to compile.
 
     Args:
         file: Name without suffix.

@@ -52,7 +52,7 @@ def extract(
     num_workers: int = 0,
     seed: int = 0,
 ) -> tuple[Features, Features]:
-    """Features of the S shapes of a split by a model in eval mode.
+    """Return features of the S shapes of a split by a model in eval mode.
 
     Args:
         model: The trained networks.
@@ -88,7 +88,7 @@ def extract(
 def verification(
     model: CrossCorrespondence, points: Features, views: Features, seed: int = 0
 ) -> dict[str, float]:
-    """How well a model in eval mode tells the same object from another.
+    """Measure how well a model in eval mode tells the same object from another.
 
     Two views are drawn of each shape, and another shape, uniformly from the whole split. The shape's cloud
     is paired with both of its views and with the first view of the other shape.

@@ -89,7 +89,7 @@ class CrossCorrespondence(BaseModel):
         self.beta = beta
 
     def forward(self, mode: str = "tensor", **batch: Any) -> Any:
-        """One pass over a batch (``pointmcd.batch.Batch``).
+        """Make one pass over a batch (``pointmcd.batch.Batch``).
 
         Args:
             mode: ``loss`` gives the losses, and figures to log; ``tensor`` the features of what is there.
@@ -107,21 +107,22 @@ class CrossCorrespondence(BaseModel):
         raise ValueError(f"mode is {mode!r}; choose loss or tensor")
 
     def point_features(self, points: Tensor) -> Tensor:
-        """F_p: points (B, N, 3) to (B, point_channels)."""
+        """Map points (B, N, 3) to (B, point_channels): F_p."""
         feats = self.backbone(points)["point_feats"]
         return self.point_embed(torch.cat([feats.amax(1), feats.mean(1)], -1))
 
     def view_features(self, views: Tensor) -> Tensor:
-        """F_img: views (B, v, 3, H, W) to (B, v, I)."""
+        """Map views (B, v, 3, H, W) to (B, v, I): F_img."""
         return self.view_encoder(views.flatten(0, 1)).unflatten(0, views.shape[:2])
 
     def verify(self, view_feats: Tensor, point_feats: Tensor) -> Tensor:
-        """F_f: features (..., I) and (..., point_channels) to logits (..., 2) of other and same object."""
+        """Map features (..., I) and (..., point_channels) to logits (..., 2), other and same object: F_f."""
         return self.verifier(torch.cat([view_feats, point_feats], -1))
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """``loss_triplet`` and ``loss_verification`` (weighted), and, to be logged, ``accuracy`` of the
-        verification in percent, ``positive_distance`` and ``negative_distance``.
+        """Return ``loss_triplet`` and ``loss_verification`` (weighted), and what is only logged.
+
+        That is ``accuracy`` of the verification in percent, ``positive_distance`` and ``negative_distance``.
         """
         views = batch["views"]
         if views.shape[1] != 2:

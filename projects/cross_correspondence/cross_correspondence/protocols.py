@@ -19,8 +19,9 @@ TRAIN, TEST = "train", "test"
 def describe(
     model: CrossCorrespondence, config: Config, num_views: int, source: str
 ) -> tuple[FeatureSet, FeatureSet]:
-    """Features of train and test: those of the clouds, and of ``num_views`` views of each shape; ``source``
-    says where the weights are from.
+    """Return features of train and test: those of the clouds, and of ``num_views`` views of each shape.
+
+    ``source`` says where the weights are from.
     """
     loader, points, views = config.train_dataloader, {}, {}
     num_points = points_seen(config)
@@ -39,7 +40,7 @@ def describe(
 def measure(
     model: CrossCorrespondence, points: FeatureSet, views: FeatureSet, view_counts: Sequence[int], seed: int
 ) -> dict[str, float]:
-    """Every figure on frozen features, in percent unless it is a distance.
+    """Measure every figure on frozen features, in percent unless it is a distance.
 
     A linear SVM is fitted to train and asked about test; retrieval is within test. Several views of a shape
     are max pooled for recognition and averaged for retrieval.
@@ -78,7 +79,7 @@ def _recognition(features: FeatureSet, seed: int) -> float:
 
 
 def _retrieval(name: str, features: Features) -> dict[str, float]:
-    """MAP by cosine distance, as is standard and as the group's later code has it."""
+    """Return MAP by cosine distance, as is standard and as the group's later code has it."""
     precision = average_precision(features.values, features.labels)
     return {
         name: 100 * float(np.nanmean(precision.without_self)),

@@ -53,5 +53,5 @@ class ViewEncoder(nn.Module):
         self.mean, self.std = statistics(normalization, self.trunk)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W), uint8 or floats in 0..1, to (n, out_channels)."""
+        """Map (n, 3, H, W), uint8 or floats in 0..1, to (n, out_channels)."""
         return self.embed(self.trunk(seen_by(self.trunk, images, self.mean, self.std, self.size)))

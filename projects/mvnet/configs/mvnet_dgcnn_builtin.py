@@ -1,7 +1,6 @@
 """DGCNN on the built-in shapes, small enough for two CPU cores: see demo.sh.
 
-The image network is an autoencoder of the same views, so that the whole run has seen no label and downloads
-nothing.
+The image network is an autoencoder of the same views, so the whole run sees no label and downloads nothing.
 """
 
 _base_ = "_base_/mvnet.py"

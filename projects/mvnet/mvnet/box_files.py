@@ -136,4 +136,4 @@ def _json(folder: Path, names: list[str]) -> dict[str, Any]:
     try:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise SourceError(f"{path} is no JSON: {error}") from error
+        raise SourceError(f"{path} is not JSON: {error}") from error

@@ -39,7 +39,7 @@ def box_around(points: np.ndarray) -> np.ndarray:
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of the volumes of axis-aligned boxes.
+    """Return the intersection over union of the volumes of axis-aligned boxes.
 
     Args:
         first: (K, 6) centres and sizes.
@@ -87,5 +87,5 @@ def read_boxes(path: str | os.PathLike[str]) -> SceneBoxes:
     if not np.isfinite(boxes).all() or (boxes[:, 3:] < 0).any():
         raise ValueError(f"{path}: a box is not finite, or its size is below 0")
     if headings is not None and headings.shape != (count,):
-        raise ValueError(f"{path}: {headings.shape} headings of {count} boxes")
+        raise ValueError(f"{path}: {headings.shape} headings for {count} boxes")
     return SceneBoxes(boxes, classes, headings)

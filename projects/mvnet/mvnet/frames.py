@@ -67,7 +67,7 @@ class ScenePart(NamedTuple):
         """
         name, *numbers = text.split() or [""]
         if not name or len(numbers) not in (0, 2) or not all(word.isdecimal() for word in numbers):
-            raise SourceError(f"{text!r} is no scene: a line is NAME, or NAME FIRST LAST (frame numbers)")
+            raise SourceError(f"{text!r} is not a scene: a line is NAME, or NAME FIRST LAST (frame numbers)")
         return cls(name, *map(int, numbers))
 
     def __str__(self) -> str:
@@ -117,7 +117,7 @@ def seven_scenes_depths(folder: Path) -> list[Path]:
 def _number(path: Path) -> int:
     digits = path.name.partition(".")[0].removeprefix("frame-")
     if not digits.isdecimal():
-        raise SourceError(f"{path} has no frame number, which FIRST and LAST are of")
+        raise SourceError(f"{path} has no frame number, which FIRST and LAST refer to")
     return int(digits)
 
 
@@ -162,7 +162,7 @@ def _sunrgbd_frame(folder: Path) -> Frame:
     found = [sorted((folder / kind).glob(f"*{suffix}")) for kind, suffix in kinds]
     if not all(found):
         raise SourceError(
-            f"{folder} is no frame of SUN RGB-D: depth/, image/ and extrinsics/ need a file each"
+            f"{folder} is not a frame of SUN RGB-D: depth/, image/ and extrinsics/ need a file each"
         )
     shifted = _channel(found[0][0]).astype(np.uint32)
     depth = ((shifted >> 3) | (shifted << 13) & 0xFFFF) / 1000.0  # stored with its bits turned round by three
@@ -171,7 +171,7 @@ def _sunrgbd_frame(folder: Path) -> Frame:
         camera = np.loadtxt(folder / "intrinsics.txt").reshape(3, 3)
         tilt = np.loadtxt(found[2][-1])[:3, :3]
     except (OSError, ValueError) as error:
-        raise SourceError(f"{folder} is no frame of SUN RGB-D: {error}") from error
+        raise SourceError(f"{folder} is not a frame of SUN RGB-D: {error}") from error
     world_to_camera = np.hstack([np.linalg.inv(Y_DOWN[:3, :3] @ tilt), np.zeros((3, 1))])
     return Frame(found[0][0].stem, depth, camera, world_to_camera, _picture(found[1][0]))
 
@@ -189,7 +189,7 @@ def _seven_scenes_frame(path: Path) -> Frame | None:
     if image is not None and np.allclose(camera, KINECT):
         image = seen_by_depth(image, depth, camera, np.array(KINECT_COLOR), KINECT_COLOR_SHIFT)
     elif image is not None and image.shape[:2] != depth.shape:
-        raise SourceError(f"{color} and {path} are of different sizes: whose camera is {given}?")
+        raise SourceError(f"{color} and {path} have different sizes: which of them does {given} describe?")
     return Frame(name, depth, camera, np.linalg.inv(Y_DOWN @ pose)[:3], image)
 
 
@@ -210,7 +210,7 @@ def seen_by_depth(
         shift: What is added to a point's coordinates to have them in the other camera, in metres.
 
     Returns:
-        (H, W) or (H, W, 3). Of what lies outside, an image of one channel (ids) says 0, and a picture what is
+        (H, W) or (H, W, 3). Of what lies outside, an image of one channel (ids) says 0, a picture the
         nearest.
     """
     known = np.isfinite(depth)
@@ -252,14 +252,14 @@ def first_of(folder: Path, names: "list[str] | tuple[str, ...]") -> Path | None:
 
 
 def _depth(path: Path) -> np.ndarray:
-    """(H, W) metres, NaN where nothing was measured."""
+    """Read depth (H, W) in metres, NaN where nothing was measured."""
     depth = _channel(path).astype(np.float64)
     depth[(depth == 0) | (depth == 65535)] = np.nan
     return depth / 1000
 
 
 def _channel(path: Path) -> np.ndarray:
-    """One channel (H, W) of 8 or 16 bits."""
+    """Read one channel (H, W) of 8 or 16 bits."""
     import cv2
 
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -269,7 +269,7 @@ def _channel(path: Path) -> np.ndarray:
 
 
 def _picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
+    """Read a picture, (H, W, 3) uint8 RGB."""
     import cv2
 
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)

@@ -16,7 +16,7 @@ from pointmcd.registry import MODELS
 class ImageNetwork(FrozenTrunk):
     """Feature maps of several levels of a frozen timm network: a ResNet's stages, a ViT's blocks.
 
-    Its weights are no part of a checkpoint.
+    Its weights are not part of a checkpoint.
 
     Args:
         trunk: A timm name: ``resnet50``, ``vit_small_patch14_dinov2`` ...
@@ -54,7 +54,7 @@ class ImageNetwork(FrozenTrunk):
         if pretrained + (checkpoint is not None) + random_weights != 1:
             raise ValueError(
                 f"the image network {trunk} needs weights: give checkpoint=FILE, or pretrained=True for "
-                "timm's (a download); random_weights=True goes without, and teaches next to nothing"
+                "timm's (a download); random_weights=True does without, and teaches next to nothing"
             )
         super().__init__(
             trunk,

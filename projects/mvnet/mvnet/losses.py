@@ -64,8 +64,7 @@ class ViewCorrespondence(nn.Module):
 
     A small convolution over each view's map makes the features that are compared, so that what surrounds a
     pixel in its view counts: with ``kernel_size=1`` two pixels of one surface point have the same features
-    from the start, and only telling points apart is left to learn. Two losses, either of which may have
-    weight 0:
+    from the start, and only telling points apart is left to learn. Two losses, either may have weight 0:
 
     - ``coordinates``: soft-argmax of the feature similarity over the other view's grid, and its L1 distance
       from the true (u, v) in [0, 1]^2;
@@ -139,7 +138,7 @@ class ViewCorrespondence(nn.Module):
         return losses
 
     def locate(self, queries: Tensor, keys: Tensor, seen: Tensor, positions: Tensor) -> Tensor:
-        """Soft-argmax: where in a map the queries are.
+        """Locate the queries in a map, by soft-argmax.
 
         Args:
             queries: (K, P, D) of unit length.
@@ -156,14 +155,14 @@ class ViewCorrespondence(nn.Module):
         return similarity.softmax(-1) @ torch.stack([u, v], -1).flatten(0, 1)
 
     def _draw_pairs(self, matches: Matches, valid: Tensor) -> tuple[Tensor, ...]:
-        """(K,) shape, first and second view of the pairs drawn."""
+        """Draw pairs: the shape, first and second view of each, (K,)."""
         enough = overlap(matches.found, valid) >= self.min_overlap
         enough &= ~torch.eye(enough.shape[-1], dtype=torch.bool, device=enough.device)
         pairs = enough.nonzero()
         return pairs[torch.randperm(len(pairs), device=pairs.device)[: self.pairs]].unbind(1)
 
     def _draw_pixels(self, found: Tensor) -> tuple[Tensor, Tensor]:
-        """(K, P) pixels drawn of those found (K, Q), and which of them are; too few are filled up."""
+        """Draw pixels (K, P) of those found (K, Q), and say which were; too few are filled up."""
         lottery = torch.rand_like(found, dtype=torch.float) + found
         order = lottery.topk(min(self.pixels, found.shape[1]), dim=1).indices
         return order, found.gather(1, order)
@@ -176,7 +175,7 @@ class ViewCorrespondence(nn.Module):
 
 
 def _take(rows: Tensor, index: Tensor) -> Tensor:
-    """Rows (K, Q, C) at (K, P) -> (K, P, C)."""
+    """Take the rows (K, P) of (K, Q, C): (K, P, C)."""
     return rows.gather(1, index.unsqueeze(-1).expand(-1, -1, rows.shape[-1]))
 
 

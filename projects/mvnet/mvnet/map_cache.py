@@ -106,7 +106,7 @@ def write_maps(
         prepared = writer.prepared
         side = prepared.image_size
         if side is None:
-            raise ValueError(f"{data_root} was prepared without cameras: it has no views to ask about")
+            raise ValueError(f"{data_root} was prepared without cameras, so it has no views")
         positions = grid_positions(side, stride)
         for split in prepared.splits:
             _write_split(writer, network, split, positions, batch_size)
@@ -162,7 +162,7 @@ class ShapesWithMaps(PosedShapes):
     def __init__(self, maps: str, data_root: str, split: str, **kwargs: Any) -> None:
         super().__init__(data_root, split, **kwargs)
         if not self.views:
-            raise ValueError("the maps are of the views loaded, but views is 0")
+            raise ValueError("the maps need views, but views is 0")
         self.maps = MapCache(data_root, maps)
 
     def __getitems__(self, indices: Any) -> BatchWithMaps:
@@ -191,7 +191,7 @@ class CachedMaps(nn.Module):
         return self.meta["channels"]
 
     def maps(self, batch: BatchWithMaps, positions: Tensor) -> list[Tensor]:
-        """As ``ImageNetwork.maps``.
+        """Do as ``ImageNetwork.maps``.
 
         Raises:
             ValueError: The batch has no maps, or they are of another grid.

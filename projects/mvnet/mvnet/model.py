@@ -32,7 +32,7 @@ class PointDecoder(nn.Module):
         self.second = nn.Linear(out_channels, out_channels)
 
     def forward(self, local: Tensor, whole: Tensor) -> Tensor:
-        """Local (B, M, L) and global features (B, C) -> (B, M, out)."""
+        """Map local (B, M, L) and global features (B, C) to (B, M, out)."""
         # The global feature is the same for all points: it is multiplied once a cloud.
         per_point, per_cloud = self.first.linear.weight.split([local.shape[-1], whole.shape[-1]], 1)
         x = F.linear(local, per_point) + F.linear(whole, per_cloud).unsqueeze(1)
@@ -97,9 +97,7 @@ class MVNet(PointModel):
         prepared = PreparedSet(data_root)
         rig = prepared.manifest["rig"]
         if rig is None and not prepared.has_views:
-            raise ValueError(
-                f"{data_root} was prepared without cameras, so that it has no views to learn from"
-            )
+            raise ValueError(f"{data_root} was prepared without cameras, so it has no views to learn from")
         self.views = PosedViews(None if rig is None else CameraRig.from_dict(rig), stride, eps)
         self.decoder = PointDecoder(self.backbone.local_channels, self.backbone.out_channels, channels)
         self.teacher = MODELS.build(teacher)
@@ -139,7 +137,7 @@ class MVNet(PointModel):
         return losses
 
     def view_maps(self, batch: Batch, surface: Surface) -> tuple[Tensor, dict[str, Tensor]]:
-        """Point features seen by the views.
+        """Project point features into the views.
 
         Args:
             batch: ``points`` (B, N, 3) where the views saw them, and ``normals`` and ``colors`` where the

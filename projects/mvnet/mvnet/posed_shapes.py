@@ -65,7 +65,7 @@ class AreaShapes(JoinedShapes):
         chosen = [name for name in there if (name == f"Area_{area}") == (split == "test")]
         if f"Area_{area}" not in there or not chosen or split not in ("train", "test"):
             raise ValueError(
-                f"{split} of area {area} is not in {data_root}, which has {', '.join(there)}; make it by "
+                f"{split} of area {area} is not in {data_root}, which has {', '.join(there)}; make it with "
                 "prepare_scenes --form s3dis"
             )
         PreparedShapes.__init__(self, data_root, chosen[0], **options)

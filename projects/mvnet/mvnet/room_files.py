@@ -74,14 +74,16 @@ def read_mesh(folder: Path) -> SceneCloud:
     if labels.is_file():
         _, _, ids = _vertices(labels)
         if ids is None or len(ids) != len(points):
-            raise SourceError(f"{labels} has no label of each of the {len(points)} vertices of {path.name}")
+            raise SourceError(
+                f"{labels} has not one label for each of the {len(points)} vertices of {path.name}"
+            )
         table = class_table()
         classes = table[np.clip(ids, 0, len(table) - 1)]
     return SceneCloud(points, classes, colors)
 
 
 def _vertices(path: Path) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Points, colours and labels of the vertices of a PLY file."""
+    """Read points, colours and labels of the vertices of a PLY file."""
     if not path.is_file():
         raise SourceError(f"{path.parent} has no {path.name}; is it a scene of ScanNet?")
     try:
@@ -119,10 +121,10 @@ def read_room(folder: Path) -> SceneCloud:
         except ValueError as error:
             raise SourceError(
                 f"{path} cannot be read: {error}. One file of the download (Area_5/hallway_6, ceiling_1.txt) "
-                "has a stray byte in a number; put the number right"
+                "has a stray byte in a number; correct it"
             ) from error
         if table.shape[1] != 6 or not np.isfinite(table).all():
-            raise SourceError(f"{path} has lines of {table.shape[1]} numbers; x y z r g b are needed")
+            raise SourceError(f"{path} has {table.shape[1]} numbers per line; x y z r g b are needed")
         tables.append(table)
         classes.append(np.full(len(table), S3DIS13.index(name), np.uint16))
     whole = np.concatenate(tables)

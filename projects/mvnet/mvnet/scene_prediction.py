@@ -60,7 +60,7 @@ def point_scores(
 
 @torch.no_grad()
 def _ask(model: PointModel, thin: SceneCloud, group: list[Crop]) -> np.ndarray:
-    """(G, N, P) probabilities of the points of crops."""
+    """Return the probabilities (G, N, P) of the points of crops."""
     device = next(model.parameters()).device
     batch: Batch = {"points": torch.from_numpy(np.stack([crop.points for crop in group])).to(device)}
     if thin.colors is not None:

@@ -33,7 +33,7 @@ class SceneSegmentationHead(PartSegmentationHead):
         super().__init__(in_channels, local_channels, num_classes, num_parts - 1, **kwargs)
 
     def loss(self, features: HeadOutput, batch: Batch) -> dict[str, Tensor]:
-        """Weighted cross-entropy over the labelled points; 0 where there is none."""
+        """Return the weighted cross-entropy over the labelled points; 0 where there are none."""
         if "parts" not in batch:
             raise ValueError("the batch has no parts: give the dataset parts=True")
         labelled = batch["parts"] < features["logits"].shape[-1]
@@ -73,6 +73,6 @@ class SceneSegmentationMetric(BaseMetric):
             self.results.append(confusion_matrix(truth[labelled], guess[labelled], self.num_classes))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Once all ranks have reported; classes that neither are there nor were predicted do not count."""
+        """Compute once all ranks have reported; classes that are neither true nor predicted do not count."""
         self.confusion = np.sum(results, axis=0)
         return {"mean_iou": mean_iou(self.confusion)[0], **accuracies(self.confusion)}

@@ -60,14 +60,14 @@ def prepare_scenes(
     """
     out = Path(os.path.realpath(out))
     if out.exists():
-        raise SourceError(f"{out} is there; it is left as it is. Choose another --out, or remove it")
+        raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
     work = out.with_name(f"{out.name}.partial")
     request = {"num_points": num_points, "radius": radius, **reading}
     if views:
         request |= {"views": views, "image_size": image_size}
     if form != "frames":
         if views or form not in CLASS_NAMES:
-            raise SourceError(f"{form} with {views} views: mesh and s3dis have none, frames may have")
+            raise SourceError(f"{form} with {views} views: mesh and s3dis have no views, only frames may")
         request |= {"form": form}
     parts = {split: [ScenePart.parse(line) for line in lines] for split, lines in scenes.items()}
     every_part = [part for split in parts.values() for part in split]
@@ -76,7 +76,7 @@ def prepare_scenes(
             raise SourceError(f"a scene is {part.name!r}; it needs the name of a folder in {source}")
     with sole_writer(work / "lock", work):
         if (work / JOB).is_file() and read_json(work / JOB) != request:
-            raise SourceError(f"{work} is the unfinished work of a run with other settings; remove it")
+            raise SourceError(f"{work} is unfinished work of a run with other settings; remove it")
         (work / "scenes").mkdir(exist_ok=True)
         for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
             left.unlink()
@@ -194,7 +194,7 @@ def _assemble(work: Path, split: str, parts: Sequence[ScenePart]) -> int:
             count = len(file["points"]) if "points" in file.files else 0
         titles += [f"{str(part).replace(' ', '_')}/{number:04d}" for number in range(count)]
     if not titles:
-        raise SourceError(f"{split} has no crop that enough frames see; ask for fewer --views")
+        raise SourceError(f"{split} has no crop that enough frames see; ask for fewer with --views")
     writer = SplitWriter(work / "set" / split, titles, [0] * len(titles))
     for part in parts:
         for piece in _read_crops(_file_of(work, part)):

@@ -85,9 +85,7 @@ def read_scene(
     """
     cloud = fuse(posed_frames(folder, every, first, last), stride)
     if cloud is None:
-        raise SourceError(
-            f"{folder} shows nothing: no frame there has both a pose and a depth that was measured"
-        )
+        raise SourceError(f"{folder} shows nothing: no frame there has both a pose and measured depth")
     return cloud.thinned(voxel)
 
 
@@ -114,15 +112,16 @@ def fuse(frames: Iterable[Frame], stride: int) -> SceneCloud | None:
 
 
 def class_table() -> np.ndarray:
-    """Class of each NYU40 id: (42,) uint16, the last one of any id beyond."""
+    """Return the class of each NYU40 id: (42,) uint16, the last one of any id beyond."""
     table = np.full(42, len(SCANNET20), np.uint16)
     table[list(SCANNET20)] = np.arange(len(SCANNET20))
     return table
 
 
 def crop_centers(points: np.ndarray, radius: float) -> np.ndarray:
-    """Points (K, 3) of a scene (P, 3), in farthest-point order: so many that none of the others lies farther
-    than ``radius`` from all of them.
+    """Choose points (K, 3) of a scene (P, 3), in farthest-point order.
+
+    There are so many that none of the others lies farther than ``radius`` from all of them.
     """
     cloud, count = torch.from_numpy(points)[None], 1
     while True:
@@ -154,7 +153,7 @@ class Crop(NamedTuple):
 
 
 def crops(cloud: SceneCloud, num_points: int, radius: float, name: str) -> Iterator[Crop]:
-    """Balls that cover a scene, each with a fixed number of points.
+    """Cut balls that cover a scene, each with a fixed number of points.
 
     Centres are points of the scene, half a radius apart or more. A crop's points are in farthest-point order,
     drawn from twice as many; a ball with fewer repeats them.

@@ -31,7 +31,7 @@ class Level(NamedTuple):
 
 
 def voxel_keys(cells: Tensor) -> Tensor:
-    """Integer coordinates (B, N, 3) of voxels -> keys (B, N) int64.
+    """Map integer coordinates (B, N, 3) of voxels to keys (B, N) int64.
 
     Raises:
         ValueError: A coordinate is out of range (some 31 thousand voxels to either side of the origin), or
@@ -50,7 +50,7 @@ def voxel_keys(cells: Tensor) -> Tensor:
 
 
 def find(keys: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of ``wanted`` keys in the ascending ``keys`` (M,), and which of them are there; 0 where not."""
+    """Find the rows of ``wanted`` keys in the ascending ``keys`` (M,), and which exist; 0 where not."""
     row = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
     there = keys[row] == wanted
     return row.where(there, row.new_zeros(())), there
@@ -74,8 +74,9 @@ def neighbor_pairs(keys: Tensor, kernel_size: int = 3) -> Pairs:
 
 
 def coarser(keys: Tensor) -> tuple[Tensor, Tensor, Pairs]:
-    """Keys (M',) of the voxels of twice the side, the row of each fine voxel's (M,), and the pairs of a
-    convolution of kernel 2 and stride 2.
+    """Halve the resolution: keys (M',) of the coarse voxels, the coarse row of each fine one (M,), and pairs.
+
+    The pairs are those of a convolution of kernel 2 and stride 2.
     """
     mask = (1 << BITS) - 1
     fields = [keys >> 2 * BITS & mask, keys >> BITS & mask, keys & mask]
@@ -128,7 +129,7 @@ class _GatherScatter(torch.autograd.Function):
 
 
 def sparse_conv(feats: Tensor, weight: Tensor, pairs: Pairs, num_out: int) -> Tensor:
-    """``out[o] = sum over offsets k and pairs (i, o) of feats[i] @ weight[k]``.
+    """Compute ``out[o] = sum over offsets k and pairs (i, o) of feats[i] @ weight[k]``.
 
     Args:
         feats: (M, I).
@@ -144,7 +145,7 @@ def sparse_conv(feats: Tensor, weight: Tensor, pairs: Pairs, num_out: int) -> Te
 
 
 def spconv_conv(feats: Tensor, weight: Tensor, pairs: Pairs, num_out: int) -> Tensor:
-    """``sparse_conv`` by the spconv library (2.3), from the same pairs.
+    """Compute ``sparse_conv`` by the spconv library (2.3), from the same pairs.
 
     Raises:
         ImportError: spconv is not installed.
@@ -192,7 +193,7 @@ class SparseConv(nn.Module):
         nn.init.normal_(self.weight, std=(2 / (offsets * in_channels)) ** 0.5)  # He et al., 2015
 
     def forward(self, feats: Tensor, pairs: Pairs, num_out: int) -> Tensor:
-        """(M, I) -> (num_out, O)."""
+        """Map (M, I) to (num_out, O)."""
         return BACKENDS[self.backend](feats, self.weight, pairs, num_out)
 
 

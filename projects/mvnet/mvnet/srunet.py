@@ -1,5 +1,6 @@
-"""A sparse residual U-Net on voxels, of the shape of SR-UNet (Res16UNet34C; Choy et al., 2019; Xie et al.,
-PointContrast, 2020).
+"""A sparse residual U-Net on voxels.
+
+It has the shape of SR-UNet (Res16UNet34C; Choy et al., 2019; PointContrast, Xie et al., 2020).
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ class ResidualBlock(nn.Module):
             self.shortcut = LinearNormAct(in_channels, out_channels, negative_slope=1)
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
-        """(M, in) -> (M, out)."""
+        """Map (M, in) to (M, out)."""
         y = self.first_norm(self.first(x, level.neighbors, len(x)), 0)
         y = self.second_norm(self.second(y, level.neighbors, len(x)))
         return (y + (x if self.shortcut is None else self.shortcut(x))).relu()
@@ -68,11 +69,11 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(width, out_channels) for width in widths)
 
     def down(self, x: Tensor, fine: Level, coarse: Level) -> Tensor:
-        """From a level to the next coarser one."""
+        """Go from a level to the next coarser one."""
         return self._refine(self.conv(x, fine.down, len(coarse.keys)), None, coarse)
 
     def up(self, x: Tensor, skip: Tensor, fine: Level) -> Tensor:
-        """From a level to the next finer one, where the encoder's features ``skip`` join."""
+        """Go from a level to the next finer one, where the encoder's features ``skip`` join."""
         assert fine.down is not None, "the coarsest level is never the finer one"
         return self._refine(self.conv(x, transposed(fine.down), len(fine.keys)), skip, fine)
 
@@ -95,9 +96,9 @@ class VoxelFeatures(PointFeatures, total=False):
 class SRUNet(PointBackbone):
     """Points -> voxels -> sparse residual U-Net -> points.
 
-    The defaults have the widths and depths of Res16UNet34C with a first kernel of 3. A voxel's input is the
-    mean over its points of: 1, where the point lies in the voxel (in voxel sides, from its centre), and
-    what follows x, y, z in a point, such as its colour (inferred). The encoder's coarsest level, at
+    The defaults have the widths and depths of Res16UNet34C with a first kernel of 3. A voxel's input is
+    the mean over its points of: 1, where the point lies in the voxel (in voxel sides, from its centre),
+    and what follows x, y, z in a point, such as its colour (inferred). The encoder's coarsest level, at
     the points' voxels, is what is fused and pooled; the decoder's finest is the local feature.
 
     Args:
@@ -164,7 +165,7 @@ class SRUNet(PointBackbone):
                 module.backend = backend
 
     def encode(self, points: Tensor) -> VoxelFeatures:
-        """As ``PointBackbone.encode``; ``voxels`` is what ``local_feats`` needs."""
+        """Do as ``PointBackbone.encode``; ``voxels`` is what ``local_feats`` needs."""
         self.check(points)
         # Positions decide which voxels there are, in float32 whatever the features are in.
         place = points[..., :3].detach().float() / self.voxel_size
@@ -196,7 +197,7 @@ class SRUNet(PointBackbone):
 
 
 def read_voxels(feats: Tensor, keys: Tensor, place: Tensor, interpolation: str) -> Tensor:
-    """Voxel features at points.
+    """Read voxel features at points.
 
     Args:
         feats: (M, C).

@@ -38,7 +38,9 @@ def take_backbone(
         backbone = MODELS.build(config)
     prefix = DECODERS.get(config["type"])
     if decoder != "keep" and prefix is None:
-        raise ValueError(f"{config['type']} has no decoder of its own: it is handed on as it is (keep)")
+        raise ValueError(
+            f"{config['type']} has no decoder of its own: it is passed on unchanged (choose keep)"
+        )
     fresh = {key: value.clone() for key, value in backbone.state_dict().items()}
     load_backbone(backbone, checkpoint)
     state = backbone.state_dict()

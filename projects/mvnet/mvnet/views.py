@@ -30,7 +30,7 @@ class Matches(NamedTuple):
 
 
 def grid_positions(side: int, stride: int) -> Tensor:
-    """(h,) u of the grid's columns, or v of its rows, in a picture of ``side`` pixels."""
+    """Return u of the grid's columns, or v of its rows, (h,), in a picture of ``side`` pixels."""
     return torch.from_numpy((grid_pixels(side, stride) + 0.5) / side).float()
 
 
@@ -67,7 +67,7 @@ class PosedViews(nn.Module):
         if "cameras" not in batch:
             raise ValueError(
                 "the batch has no cameras, and the set has no rig: the dataset must be PosedShapes or "
-                "ShapesWithMaps, and load views"
+                "ShapesWithMaps, and must load views"
             )
         return cast(PosedBatch, batch)["cameras"]
 
@@ -90,8 +90,9 @@ class PosedViews(nn.Module):
         return Surface(points * valid[..., None], valid)
 
     def match(self, surface: Surface, depths: Tensor, cameras: Tensor) -> Matches:
-        """Every node of each view in all views: found where it falls into the picture and the depth there is
-        that of the node, to within ``eps``.
+        """Match every node of each view in all views.
+
+        It is found where it falls into the picture and the depth there is the node's, to within ``eps``.
         """
         batch, views, side = *depths.shape[:2], depths.shape[-1]
         image = torch.einsum("bvij,buhwj->buvhwi", cameras[..., :3], surface.points)
@@ -108,5 +109,5 @@ class PosedViews(nn.Module):
 
 
 def overlap(found: Tensor, valid: Tensor) -> Tensor:
-    """(B, v, v): of the nodes that the first view shows, the share that the second sees."""
+    """Return the share (B, v, v) of the nodes of the first view that the second sees."""
     return found.sum((-2, -1)) / valid.sum((-2, -1)).clamp(min=1).unsqueeze(2)

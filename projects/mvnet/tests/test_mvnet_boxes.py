@@ -54,7 +54,7 @@ def test_files_are_read_back_and_refused_by_name(tmp_path):
     for wrong, reason in (
         (SceneBoxes(boxes, np.zeros(3)), "do not fit"),
         (SceneBoxes(-boxes, np.zeros(2)), "size is below 0"),
-        (SceneBoxes(boxes, np.zeros(2), np.zeros(1)), r"\(1,\) headings of 2 boxes"),
+        (SceneBoxes(boxes, np.zeros(2), np.zeros(1)), r"\(1,\) headings for 2 boxes"),
     ):
         write_boxes(tmp_path / "wrong.npz", wrong)
         with pytest.raises(ValueError, match=reason):

@@ -218,7 +218,7 @@ def test_the_head_is_right_where_it_should_be():
     (row,) = head.predict(found, batch)
     assert row["index"] == 7
     best = row["box_scores"] > 0.5
-    assert best.sum() == 2  # one is no object, and the double is suppressed
+    assert best.sum() == 2  # one is not an object, and the double is suppressed
     np.testing.assert_allclose(row["boxes"][best], boxes[0, :2].numpy(), atol=1e-6)
     assert row["box_classes"][best].tolist() == [2, 0]
     metric = BoxMetric()

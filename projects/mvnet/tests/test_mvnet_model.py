@@ -255,7 +255,7 @@ def test_a_cache_of_other_data_is_refused(cached_set, tiny_set, tmp_path):
     other = tmp_path / "set"
     shutil.copytree(tiny_set, other)
     shutil.copytree(cached_set / "maps", other / "maps")
-    with pytest.raises(ValueError, match="is of data with digest"):
+    with pytest.raises(ValueError, match="belongs to data with digest"):
         MapCache(other, "autoencoder")
 
 

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     teacher, checkpoint = config.model.teacher, config.model.teacher.get("checkpoint")
     if teacher.type != "ImageNetwork":
-        raise ValueError(f"{args.config}: model.teacher is {teacher.type}, needs ImageNetwork")
+        raise ValueError(f"{args.config}: model.teacher is {teacher.type}, must be ImageNetwork")
     origin = {
         "file": checkpoint,
         "sha256": None if checkpoint is None else file_sha256(Path(checkpoint)),

@@ -85,7 +85,7 @@ def finished_run(args: argparse.Namespace, folder: Path, seed: int, start: Path 
         write_json(noted, train_and_test(config, folder))
     result = read_json(noted)
     if not isinstance(result, dict) or not all(isinstance(result.get(name), float) for name in FIGURES):
-        raise ValueError(f"{noted} is no result of a run; delete {folder} to train the run anew")
+        raise ValueError(f"{noted} is not a result of a run; delete {folder} to run it again")
     return result
 
 

@@ -29,7 +29,7 @@ TITLES = ("view a", "view b", "image network, a", "points, a", "image network, b
 
 @torch.no_grad()
 def pictures(model: MVNet, batch: Batch, level: int) -> list[tuple]:
-    """For each shape of a batch with two views: the matches (M, 4) as pixels, and four maps in 0..1."""
+    """Return, for each shape of a batch with two views, matches (M, 4) as pixels and four maps in 0..1."""
     depths, cameras = batch["depths"], model.views.cameras(batch)
     side = depths.shape[-1]
     surface = model.views.unproject(depths, cameras)

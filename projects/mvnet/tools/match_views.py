@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(args.config, args.cfg_options)
     dataset = PosedShapes(config.data_root, args.split, num_points=1, views="all", depths=True)
     if dataset.cameras is None:
-        raise ValueError(f"{config.data_root} has no cameras of its own; make it by prepare_scenes --views")
+        raise ValueError(f"{config.data_root} has no cameras of its own; make it with prepare_scenes --views")
     views = PosedViews(None, args.stride, config.model.eps)
     results = {}
     for source in args.sources:
@@ -87,7 +87,7 @@ def backbone_features(config: Any, source: str) -> PointFeatures:
         encoder = load_encoder(config.model, source)
     if encoder.backbone.local_channels is None:
         raise ValueError(
-            f"{config.model.backbone.type} has no features of points, which views are matched by"
+            f"{config.model.backbone.type} has no features of points, which matching views needs"
         )
     encoder.with_local = True
     return lambda batch: encoder.eval().student_features(encoder.network_input(batch))["local_feats"]

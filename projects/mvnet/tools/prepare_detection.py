@@ -5,8 +5,8 @@
         --points 2048 --every 1 --stride 1
 
 A scene is a folder in ScanNet's layout (see prepare_scenes.py) that also holds boxes.npz, as write_boxes of
-projects/mvnet/mvnet/boxes.py makes it; the classes are ScanNet's 20 by position. A list file names one scene
-a line.
+projects/mvnet/mvnet/boxes.py makes it; the classes are ScanNet's 20 by position. A list file has one scene
+per line.
 """
 
 from collections.abc import Sequence

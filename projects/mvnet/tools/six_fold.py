@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path, figures in zip(args.results, found, strict=True):
         if not {"classes", "confusion"} <= figures.keys() or figures["classes"] != found[0]["classes"]:
             raise ValueError(
-                f"{path} is of other classes than {args.results[0]}, or none of evaluate_scenes.py"
+                f"{path} has other classes than {args.results[0]}, or was not written by evaluate_scenes.py"
             )
     if len({str(path.resolve()) for path in args.results}) < len(args.results):
         raise ValueError("an area is given twice")

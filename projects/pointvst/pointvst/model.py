@@ -85,9 +85,7 @@ class PointVST(PointModel):
         super().__init__(backbone, None, data_preprocessor)
         known = PreparedSet(data_root).manifest["rig"]
         if known is None:
-            raise ValueError(
-                f"{data_root} was prepared without cameras, so that it has no views to learn from"
-            )
+            raise ValueError(f"{data_root} was prepared without cameras, so it has no views to learn from")
         rig = CameraRig.from_dict(known)
         self.distance = rig.distance
         directions = torch.from_numpy(rig.positions() / rig.distance).float()

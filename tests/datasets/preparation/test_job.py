@@ -167,7 +167,10 @@ def test_parts_that_the_source_does_not_know_are_rejected(tmp_path):
         ({"items": []}, "the source Boxes has no items"),
         ({"class_names": None}, "the source Boxes has no class_names"),
         ({"items": [Item("a", 1, "train")]}, "a has the label 1, but there are 1 classes"),
-        ({"items": [Item("a", 0, "training")]}, "a is of the split 'training', needs train, test, val"),
+        (
+            {"items": [Item("a", 0, "training")]},
+            "a has the split 'training', must be one of train, test, val",
+        ),
         ({"items": [Item("a", 0, "train")] * 2}, "two shapes of the split train are called 'a'"),
         ({"part_names": ["side"]}, "has one of part_names and class_parts"),
         ({"part_names": ["side"], "class_parts": [[0], [0]]}, "class_parts is of 2 classes, of 1"),
@@ -192,8 +195,8 @@ def test_a_source_that_breaks_its_contract_is_refused(changed, message):
 @pytest.mark.parametrize(
     ("given", "part_names", "reason"),
     [
-        (creation.box(), None, "load of the source returned a Trimesh, needs a Shape"),
-        (Shape(mesh=creation.box()), ["side"], "it has no parts, as the source's others have"),
+        (creation.box(), None, "load of the source returned a Trimesh; it must return a Shape"),
+        (Shape(mesh=creation.box()), ["side"], "it has no parts, unlike the other shapes of the source"),
     ],
     ids=["no Shape", "no parts"],
 )

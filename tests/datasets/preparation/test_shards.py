@@ -227,7 +227,7 @@ def test_a_shard_of_another_request_is_refused_when_it_is_made_and_when_merged(r
     said = refused(prepare, root, 2, "--seed", "1")
     assert "seed: 0 there, 1 asked for" in said
     assert prepare(root, 2, "--seed", "1", "--overwrite") == 0
-    with pytest.raises(PreparedSetError, match=r"shards/0002 was made anew [\s\S]*prepare --merge"):
+    with pytest.raises(PreparedSetError, match=r"shards/0002 was made again [\s\S]*prepare --merge"):
         PreparedSet(root)
     said = refused(merge, root)
     assert "0002 is a shard of another request than 0001:\n  seed: 1 there, 0 asked for" in said
@@ -245,10 +245,10 @@ def test_folders_that_are_not_the_shards_of_one_set(root, whole, tmp_path):
     assert "0002 is number 3 of the shards" in refused(merge, root)
     shutil.rmtree(shards / "0002")
     shutil.copytree(whole, shards / "0002")
-    assert "0002 is no shard" in refused(merge, root)
+    assert "0002 is not a shard" in refused(merge, root)
     for folder in ("0001", "0003", "0004"):
         shutil.rmtree(shards / folder)
-    assert "0002 is no shard" in refused(merge, root)
+    assert "0002 is not a shard" in refused(merge, root)
     assert "in one piece" in refused(prepare, whole, 1)
     there = shutil.copytree(whole, tmp_path / "there")
     shutil.copytree(whole, there / "shards/0001")

@@ -132,25 +132,27 @@ def check_contract(source: Source) -> None:
             )
         if item.split not in SPLITS:
             raise SourceError(
-                f"{whose}: {item.name} is of the split {item.split!r}, needs {', '.join(SPLITS)}"
+                f"{whose}: {item.name} has the split {item.split!r}, must be one of {', '.join(SPLITS)}"
             )
         if (item.split, item.name) in seen:
             raise SourceError(f"{whose}: two shapes of the split {item.split} are called {item.name!r}")
         seen.add((item.split, item.name))
     if (source.part_names is None) != (source.class_parts is None):
-        raise SourceError(f"{whose} has one of part_names and class_parts, needs both or none")
+        raise SourceError(f"{whose} has only one of part_names and class_parts; it needs both or neither")
     if source.class_parts is not None and len(source.class_parts) != classes:
-        raise SourceError(f"{whose}: class_parts is of {len(source.class_parts)} classes, of {classes}")
+        raise SourceError(
+            f"{whose}: class_parts has {len(source.class_parts)} classes, class_names {classes}"
+        )
 
 
 def check_folder(source: Path) -> None:
-    """Refuse what is no folder.
+    """Refuse what is not a folder.
 
     Raises:
         SourceError: ``source`` is none.
     """
     if not source.is_dir():
-        raise SourceError(f"{source} is no folder")
+        raise SourceError(f"{source} is not a folder")
 
 
 def add_source(parser: argparse.ArgumentParser, help: str) -> None:

@@ -51,7 +51,7 @@ class ClassFolders(Source):
         if unlabelled:
             if test_fraction is not None:
                 raise SourceError(
-                    f"--unlabelled takes all {self.many} to train on: leave out --test-fraction"
+                    f"--unlabelled uses all {self.many} for training: leave out --test-fraction"
                 )
             self._take_all(source, unlabelled)
             return
@@ -63,7 +63,7 @@ class ClassFolders(Source):
             example = f"NAME{self.suffixes[0]}"
             raise SourceError(
                 f"{source} holds no class folders with {self.many} ({', '.join(self.suffixes)}).\n"
-                f"Expected is CLASS/train/{example} and CLASS/test/{example}, or CLASS/{example}; "
+                f"Expected: CLASS/train/{example} and CLASS/test/{example}, or CLASS/{example}; "
                 f"{self.instead}."
             )
         given = {split for found in files.values() for split, _ in found if split}
@@ -78,7 +78,7 @@ class ClassFolders(Source):
             )
         fraction = 0.2 if test_fraction is None else test_fraction
         if not 0 <= fraction < 1:
-            raise SourceError(f"--test-fraction is {fraction}, needs at least 0 and less than 1")
+            raise SourceError(f"--test-fraction is {fraction}, must be at least 0 and less than 1")
         self.class_names = sorted(files)
         self.items = []
         for label, name in enumerate(self.class_names):
@@ -114,7 +114,7 @@ class ClassFolders(Source):
         """Return (split, file) of every shape of a class; the split is empty where the folder has none.
 
         Raises:
-            SourceError: a shape is no file, and would never end.
+            SourceError: a shape is not a file, and would never end.
         """
         below = visible_folders(class_folder)
         folders = [("", class_folder)]
@@ -127,7 +127,7 @@ class ClassFolders(Source):
         ]
         for _, path in found:
             if path.exists() and not path.is_file():
-                raise SourceError(f"{path} is no file; take it out of the source")
+                raise SourceError(f"{path} is not a file; take it out of the source")
         return found
 
     def _say_passed_over(self, files: dict[str, list[tuple[str, Path]]]) -> None:
@@ -151,7 +151,7 @@ class ClassFolders(Source):
         empty = [name for name, found in files.items() if not found]
         loose = [path for path in others if self.is_shape(Path(path))]
         say(empty, f"class folder(s) without {self.many} are left out")
-        say(odd, f"folder(s) are passed over, as they are no split ({', '.join(SPLITS)})")
+        say(odd, f"folder(s) are passed over, as they are not splits ({', '.join(SPLITS)})")
         say(loose, f"{self.shapes} that lie in no class folder are left out")
         say_passed_over([path for path in others if not self.is_shape(Path(path))])
 
@@ -206,7 +206,7 @@ class ClassFolders(Source):
 def which_unlabelled(text: str) -> str | bool:
     """Return the value of ``--unlabelled``."""
     if text not in ("train", "all"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither 'all' nor left out")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a choice: give 'all' or nothing")
     return True if text == "all" else text  # True is what sets of earlier versions recorded
 
 

@@ -112,7 +112,7 @@ class CloudFolder(ClassFolders):
         cloud = self._read(item)
         if lacking := [kind for kind in self.wanted if getattr(cloud, kind) is None]:
             raise MeshError(
-                f"it has no {lacking[0]}, which {self.first} has; --without {lacking[0]} leaves out all"
+                f"it has no {lacking[0]}, which {self.first} has; --without {lacking[0]} drops them all"
             )
         parts = None
         if self.numbers is not None and cloud.parts is not None:

@@ -62,7 +62,7 @@ class FileList(Source):
         rows = read_rows(source)
         if unlabelled:
             if test_fraction is not None:
-                raise SourceError("--unlabelled takes all rows to train on: leave out --test-fraction")
+                raise SourceError("--unlabelled uses all rows for training: leave out --test-fraction")
             chosen = [row for row in rows if unlabelled == "all" or not row.label]
             if not chosen:
                 raise SourceError(f"every row of {source} has a label; --unlabelled all takes those too")
@@ -183,10 +183,10 @@ def _row(values: Any, number: int, source: Path) -> Row:
     if not isinstance(values, Mapping) or not values.get("path"):
         raise SourceError(f"{where} has no path: a list has the columns {', '.join(COLUMNS)}")
     if None in values:
-        raise SourceError(f"{where} has more columns than are named")
+        raise SourceError(f"{where} has more columns than the header names")
     given = {key: values.get(key) for key in COLUMNS}
     if odd := [key for key, value in given.items() if not isinstance(value, str | int | None)]:
-        raise SourceError(f"{where}: its {odd[0]} is {given[odd[0]]!r}, which is no text")
+        raise SourceError(f"{where}: its {odd[0]} is {given[odd[0]]!r}, which is not text")
     path, label, split, name = ("" if value is None else str(value).strip() for value in given.values())
     if not _is_text(f"{path}{label}{name}"):
         raise SourceError(
@@ -212,7 +212,7 @@ def _is_text(text: str) -> bool:
 def _drawn(rows: list[Row], fraction: float, seed: int, source: Path) -> list[Row]:
     """Draw the test shapes of each class."""
     if not 0 <= fraction < 1:
-        raise SourceError(f"--test-fraction is {fraction}, needs at least 0 and less than 1")
+        raise SourceError(f"--test-fraction is {fraction}, must be at least 0 and less than 1")
     if any(row.split != "train" for row in rows):
         raise SourceError(f"{source} has splits: leave out --test-fraction")
     of_classes: dict[str, list[Row]] = {}

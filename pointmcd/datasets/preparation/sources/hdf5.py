@@ -34,18 +34,16 @@ def open_hdf5(path: Path, arrays: Mapping[str, tuple]) -> Iterator["h5py.File"]:
     except FileNotFoundError:
         raise SourceError(f"{path} is missing") from None
     except OSError as error:
-        raise SourceError(f"{path} is no HDF5 file, or was cut off: {error}") from error
+        raise SourceError(f"{path} is not an HDF5 file, or was cut off: {error}") from error
     with file:
         for name, shape in arrays.items():
             if name not in file:
                 raise SourceError(f"{path} has no {name}; it has {', '.join(file)}")
             if not _fits(file[name].shape, shape):
-                raise SourceError(
-                    f"{path}: {name} has the shape {file[name].shape}, expected is {_text(shape)}"
-                )
+                raise SourceError(f"{path}: {name} has the shape {file[name].shape}, expected {_text(shape)}")
         if len({len(file[name]) for name in arrays}) > 1:
             sizes = ", ".join(f"{len(file[name])} {name}" for name in arrays)
-            raise SourceError(f"{path} has {sizes}: they should be as many")
+            raise SourceError(f"{path} has {sizes}: they should be equally many")
         yield file
 
 

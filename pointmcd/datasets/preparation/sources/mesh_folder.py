@@ -68,12 +68,12 @@ def read_parts(path: Path) -> np.ndarray:
         check_regular(path)
         parts = np.array([int(word) for word in path.read_text("utf-8").split()], dtype=np.int64)
     except FileNotFoundError:
-        raise MeshError(f"{path.name} is missing, which holds the parts of its faces") from None
+        raise MeshError(f"{path.name} is missing; it holds the parts of the faces") from None
     except (ValueError, OverflowError, OSError) as error:
-        raise MeshError(f"{path.name} is not one integer a face: {error}") from error
+        raise MeshError(f"{path.name} is not one integer per face: {error}") from error
     if (parts < 0).any():
         raise MeshError(
             f"{path.name} has the part {parts.min()} at {(parts < 0).sum()} of {len(parts)} faces; "
-            "every face needs one, from 0"
+            "every face needs one, numbered from 0"
         )
     return parts

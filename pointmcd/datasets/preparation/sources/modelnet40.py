@@ -69,7 +69,7 @@ class ModelNet40(Source):
         if len(self.class_names) != NUM_CLASSES:
             raise SourceError(
                 f"{source} has {len(self.class_names)} classes, ModelNet40 has {NUM_CLASSES}; "
-                "any other folder of meshes is a mesh-folder"
+                "for any other folder of meshes, use mesh-folder"
             )
 
     @staticmethod
@@ -117,7 +117,7 @@ class ModelNet40(Source):
             return []
         names = read_json(listed)
         if not isinstance(names, list) or len({*map(str, names)}) != len(names):
-            raise SourceError(f"{listed} is no list of different names")
+            raise SourceError(f"{listed} is not a list of different names")
         return [Path(str(name)).stem for name in names]
 
 

@@ -105,8 +105,8 @@ class ShapeNetCore(Source):
         else:
             raise SourceError(
                 f"{source} is not ShapeNetCore: it holds no folders named by synsets, such as 02691156 or "
-                "03001627.\nAny other folder of meshes is a mesh-folder, with --unlabelled where it has no "
-                "classes."
+                "03001627.\nFor any other folder of meshes, use mesh-folder, with --unlabelled where it "
+                "has no classes."
             )
         self.class_names = sorted(SYNSETS[folder.name] for folder in folders)
         labels = {name: label for label, name in enumerate(self.class_names)}

@@ -165,7 +165,7 @@ class ShapeNetPart(Source):
                 if synset not in labels:
                     raise SourceError(
                         f"{self.root}/train_test_split lists {entry}; "
-                        f"{synset} is no category of {CATEGORY_FILE}"
+                        f"{synset} is not a category of {CATEGORY_FILE}"
                     )
                 file = f"{synset}/points/{name}.pts" if self.first_form else f"{synset}/{name}.txt"
                 full_name = f"{self.class_names[labels[synset]]}/{name}"
@@ -187,7 +187,7 @@ class ShapeNetPart(Source):
             raise SourceError(f"{path} is damaged: {error}") from error
         known = isinstance(entries, list) and all(isinstance(e, str) and e.count("/") >= 1 for e in entries)
         if not known:
-            raise SourceError(f"{path} is no list of names such as shape_data/03001627/NAME")
+            raise SourceError(f"{path} is not a list of names such as shape_data/03001627/NAME")
         return entries
 
     def _check_order(self) -> None:

@@ -1,5 +1,4 @@
-"""3D detection of axis-aligned boxes with VoteNet's head: registered components, imported through
-``custom_imports``.
+"""3D detection of axis-aligned boxes with VoteNet's head: components for ``custom_imports``.
 
 Everything is in metres and z is up, as in ``boxes.py``.
 """

@@ -97,7 +97,7 @@ class VoteHead(nn.Module):
         self.overlap, self.least_score, self.least_points = overlap, least_score, least_points
 
     def forward(self, seeds: Tensor, feats: Tensor, height: Tensor) -> Proposals:
-        """Seeds (B, M, 3), their features (B, M, L) and heights above the floor (B, M, 1) -> proposals."""
+        """Map seeds (B, M, 3), their features (B, M, L) and heights over the floor (B, M, 1) to proposals."""
         feats = torch.cat([feats, height.to(feats.dtype)], -1)
         offset, residual = self.vote(self.vote_layers(feats)).split([3, feats.shape[-1]], -1)
         votes = seeds + offset

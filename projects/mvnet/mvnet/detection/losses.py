@@ -12,8 +12,7 @@ from torch import Tensor
 def vote_loss(seeds: Tensor, votes: Tensor, boxes: Tensor, there: Tensor, margin: float) -> Tensor:
     """Mean distance, summed over the axes, from votes of seeds in a box to its centre.
 
-    A seed that lies in several boxes is held to the one that it votes nearest to; one in no box does not
-    count.
+    A seed in several boxes is held to the one that it votes nearest to; one in no box does not count.
 
     Args:
         seeds: (B, M, 3).
@@ -58,7 +57,7 @@ def assign(
 
 
 def objectness_loss(logits: Tensor, objectness: Tensor) -> Tensor:
-    """Cross-entropy of (B, P, 2) over the proposals that count; objects, which are few, weigh four times."""
+    """Return the cross-entropy of (B, P, 2) over the proposals that count; objects weigh four times."""
     weight = logits.new_tensor((0.2, 0.8))
     loss = F.cross_entropy(
         logits.flatten(0, 1), objectness.flatten(), weight, ignore_index=-1, reduction="sum"
@@ -67,7 +66,7 @@ def objectness_loss(logits: Tensor, objectness: Tensor) -> Tensor:
 
 
 def center_loss(centers: Tensor, boxes: Tensor, there: Tensor, positive: Tensor) -> Tensor:
-    """Chamfer distance, of squares: from proposals of objects to true centres, and from these to proposals.
+    """Return the squared Chamfer distance between proposals of objects and true centres, in both directions.
 
     Args:
         centers: (B, P, 3) predicted.

@@ -24,7 +24,7 @@ class SceneResult(NamedTuple):
 
 
 def hits(boxes: np.ndarray, scores: np.ndarray, truth: np.ndarray, overlap: float) -> np.ndarray:
-    """Which of the boxes found in one scene are right; all are of one class.
+    """Return which boxes found in one scene are right; all are of one class.
 
     From the highest score down, a box is right if its overlap with the true box that it overlaps most is
     above ``overlap`` and no box before it had that one.
@@ -50,7 +50,7 @@ def hits(boxes: np.ndarray, scores: np.ndarray, truth: np.ndarray, overlap: floa
 
 
 def average_precision(right: np.ndarray, scores: np.ndarray, count: int) -> float:
-    """Area under the precision over the recall, where precision is the highest at that recall or above.
+    """Return the area under the precision, the highest at that recall or above, over the recall.
 
     Args:
         right: (D,) bool, which of all boxes found are right.
@@ -140,7 +140,7 @@ class BoxMetric(Metric):
         return figures
 
     def details(self, dataset: PreparedShapes) -> dict[str, Any]:
-        """``classes``: objects, AP and recall of each."""
+        """Return ``classes``: objects, AP and recall of each."""
         names = dataset.metainfo["box_classes"]
         return {"classes": [{"name": names[one.label], **one._asdict()} for one in self.classes]}
 

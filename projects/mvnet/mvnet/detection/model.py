@@ -38,7 +38,7 @@ class VoteNet(PointModel):
         self.num_seeds, self.unit = num_seeds, unit
 
     def student_features(self, points: Tensor, label: Any = None) -> PointFeatures:
-        """Points (B, N, in_channels), in metres -> what backbone and head (``Proposals``) say of them."""
+        """Map points (B, N, in_channels), in metres, to the outputs of backbone and head (``Proposals``)."""
         xyz = points[..., :3]
         features = super().student_features(torch.cat([xyz / self.unit, points[..., 3:]], -1))
         local = features["local_feats"]

@@ -61,7 +61,7 @@ def prepare_scenes_with_boxes(
     """
     out = Path(os.path.realpath(out))
     if out.exists():
-        raise SourceError(f"{out} is there; it is left as it is. Choose another --out, or remove it")
+        raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
     work = out.with_name(f"{out.name}.partial")
     with sole_writer(work / "lock", work):
         shutil.rmtree(work / "set", ignore_errors=True)
@@ -129,7 +129,7 @@ def _read_boxes(scene: Path, num_classes: int) -> SceneBoxes:
     except ValueError as error:
         raise SourceError(str(error)) from None
     if len(found.classes) and not 0 <= found.classes.min() <= found.classes.max() < num_classes:
-        raise SourceError(f"{path}: there are {num_classes} classes, which is not so of {found.classes}")
+        raise SourceError(f"{path}: there are {num_classes} classes, so {found.classes} cannot be right")
     return found
 
 

@@ -6,7 +6,7 @@ from projects.mvnet.mvnet.boxes import box_iou
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, overlap: float) -> np.ndarray:
-    """Non-maximum suppression in 3D among boxes of one class.
+    """Suppress all but the best of overlapping 3D boxes of one class (non-maximum suppression).
 
     Args:
         boxes: (P, 6) centres and sizes.

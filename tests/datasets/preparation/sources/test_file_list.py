@@ -134,7 +134,7 @@ def test_a_test_split_is_drawn_of_each_class(rows, tmp_path):
         ("l.json", "[", "cannot be read: "),
         ("l.json", "[" * 100_000, "cannot be read: "),
         ("l.json", '[["a.off"]]', "row 1 has no path"),
-        ("l.json", '[{"path": "a.off", "label": ["x"]}]', r"row 1: its label is \['x'\], which is no text"),
+        ("l.json", '[{"path": "a.off", "label": ["x"]}]', r"row 1: its label is \['x'\], which is not text"),
     ],
 )
 def test_rows_that_are_wrong_are_named(tmp_path, name, text, message):
@@ -145,7 +145,7 @@ def test_rows_that_are_wrong_are_named(tmp_path, name, text, message):
 
 def test_what_is_no_list_is_refused(tiny_meshes, tmp_path):
     for source in (tiny_meshes, tmp_path / "missing.csv"):
-        with pytest.raises(SystemExit, match=r"is no list of files \(\.csv, \.json\)"):
+        with pytest.raises(SystemExit, match=r"is not a list of files \(\.csv, \.json\)"):
             prepare_data.main(["mesh-list", "--source", str(source), "--out", str(tmp_path / "out")])
 
 

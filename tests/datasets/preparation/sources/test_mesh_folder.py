@@ -93,7 +93,7 @@ def test_what_cannot_be_used_is_named(tmp_path, files, options, message):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(SourceError, match="is no folder"):
+    with pytest.raises(SourceError, match="is not a folder"):
         MeshFolder(tmp_path / "nowhere")
 
 
@@ -141,7 +141,7 @@ def test_parts_that_do_not_fit_reject_their_shape(tmp_path):
     reasons = (
         "b.seg has 3 parts, the mesh has 6 faces",
         "c.seg is missing",
-        "d.seg is not one integer a face",
+        "d.seg is not one integer per face",
         "e.seg has the part -1 at 1 of 6 faces",
     )
     for item, reason in zip(bad, reasons, strict=True):

@@ -77,10 +77,10 @@ def test_files_with_faults(tmp_path):
     with h5py.File(path, "a") as file:
         del file["data"]
         file["data"] = np.zeros((2, 200, 4))
-    with pytest.raises(SourceError, match=r"data has the shape \(2, 200, 4\), expected is \(any, any, 3\)"):
+    with pytest.raises(SourceError, match=r"data has the shape \(2, 200, 4\), expected \(any, any, 3\)"):
         ScanObjectNN(tmp_path, "OBJ_BG")
     path.write_bytes(b"not HDF5")
-    with pytest.raises(SourceError, match="is no HDF5 file"):
+    with pytest.raises(SourceError, match="is not an HDF5 file"):
         ScanObjectNN(tmp_path, "OBJ_BG")
     path.unlink()
     with pytest.raises(SourceError, match=r"has no main_split/test_objectdataset\.h5"):

@@ -57,7 +57,7 @@ def test_synsets():
 
 
 def test_folders_that_cannot_be_used(tmp_path):
-    with pytest.raises(SourceError, match="is no folder"):
+    with pytest.raises(SourceError, match="is not a folder"):
         ShapeNetCore(tmp_path / "none")
     with pytest.raises(SourceError, match="no folders named by synsets"):
         ShapeNetCore(tmp_path)

@@ -130,7 +130,7 @@ def test_prepared(root, tmp_path):
         ("0 0 0 0 0 1 12\n0 0 1\n", "unreadable"),
         ("0 0 0 0 0 1\n", "6 columns instead of 7"),
         ("0 0 0 0 0 1 12\n1 0 0 0 0 1 47\n", r"parts \[47\]; a chair has 12 to 15"),
-        ("0 0 0 0 0 1 12\n1 0 0 0 0 1 12.7\n", r"the part 12\.7 is no whole number"),
+        ("0 0 0 0 0 1 12\n1 0 0 0 0 1 12.7\n", r"the part 12\.7 is not a whole number"),
         ("0 0 0 0 0 1 12\n1 0 nan 0 0 1 12\n", "1 of 2 rows are not finite, row 1 first"),
         ("", "empty file"),
     ],
@@ -144,17 +144,17 @@ def test_files_with_faults(root, text, reason):
 
 
 def test_folders_that_cannot_be_used(root, tmp_path):
-    with pytest.raises(SourceError, match="is no folder"):
+    with pytest.raises(SourceError, match="is not a folder"):
         ShapeNetPart(tmp_path / "none")
     (tmp_path / "other").mkdir()
     with pytest.raises(SourceError, match="is not ShapeNetPart"):
         ShapeNetPart(tmp_path / "other")
     lists = root / "train_test_split"
     (lists / "shuffled_val_file_list.json").write_text('["shape_data/99999999/x"]')
-    with pytest.raises(SourceError, match="99999999 is no category"):
+    with pytest.raises(SourceError, match="99999999 is not a category"):
         ShapeNetPart(root)
     (lists / "shuffled_val_file_list.json").write_text("[1, 2]")
-    with pytest.raises(SourceError, match="is no list of names"):
+    with pytest.raises(SourceError, match="is not a list of names"):
         ShapeNetPart(root)
     (lists / "shuffled_val_file_list.json").write_text('["shape_da')
     with pytest.raises(SourceError, match="is damaged"):
@@ -230,7 +230,7 @@ def test_hdf5_files_with_faults(tmp_path):
     file = tmp_path / "ply_data_test0.h5"
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SourceError, match="is no HDF5 file, or was cut off"):
+    with pytest.raises(SourceError, match="is not an HDF5 file, or was cut off"):
         ShapeNetPart(tmp_path)
     write_hdf5(file, 2, [0, 16], 3)
     with pytest.raises(SourceError, match="labels 0 to 16, not 0 to 15"):
@@ -241,7 +241,7 @@ def test_hdf5_files_with_faults(tmp_path):
         ShapeNetPart(tmp_path)
     with h5py.File(file, "a") as opened:
         opened["pid"] = np.zeros((3, 64), np.uint8)
-    with pytest.raises(SourceError, match="2 data, 2 label, 3 pid: they should be as many"):
+    with pytest.raises(SourceError, match="2 data, 2 label, 3 pid: they should be equally many"):
         ShapeNetPart(tmp_path)
 
 

@@ -94,7 +94,7 @@ class BuiltinShapes(Source):
     ) -> None:
         if train < 1 or test < 1:
             raise SourceError(
-                f"built-in shapes need at least one a class and split, got {train} train, {test} test"
+                f"built-in shapes need at least one per class and split, got {train} train, {test} test"
             )
         if seed < 0:
             raise SourceError(f"the seed of the built-in shapes must not be negative, got {seed}")
