@@ -148,7 +148,7 @@ def _check_part(part: Any, where: str) -> None:
             "load_student(path, imports=['my_module'])"
         )
     if not _is_part(found, where):
-        raise ValueError(f"its {where} is of type {_quoted(kind)}, which is not a name")
+        raise ValueError(f"its {where} is of type {_quoted(kind)}, which is not a {where}")
     accepted = accepted_arguments(found)
     hints = _hints(found)
     for name, value in part.items():

@@ -113,7 +113,7 @@ def test_a_glb_stands_as_its_format_says(student, tmp_path):
     ("name", "text", "message"),
     [
         ("none.off", None, "there is no file"),
-        ("shape.step", "solid", "is none of .off"),
+        ("shape.step", "solid", "is not a supported file"),
         ("broken.xyz", "1 2 three", "cannot be read as a point cloud"),
         ("empty.xyz", "", "cannot be read as a point cloud: the file is empty"),
         ("broken.off", "OFF\n3 1", "broken.off: unreadable OFF"),

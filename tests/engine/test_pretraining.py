@@ -169,7 +169,7 @@ def test_a_training_starts_from_the_blocks_of_an_image_network(taught_set, tmp_p
 
 
 def test_image_blocks_are_of_one_source_and_for_a_transformer(taught_set, tmp_path):
-    with pytest.raises(ValueError, match="takes either a network"):
+    with pytest.raises(ValueError, match="takes either network"):
         ImageBlocksHook()
     config = frozen(taught_set, tmp_path / "run", tmp_path)
     config.custom_hooks[-1] = {"type": "ImageBlocksHook", "checkpoint": "vit.pth"}

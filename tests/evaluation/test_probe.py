@@ -64,7 +64,7 @@ def test_folds_are_even_and_small_classes_in_none():
         counts = np.bincount(numbers[labels == label], minlength=5)
         assert counts.max() - counts.min() <= 1
     assert not np.array_equal(numbers, fold_numbers(labels, 5, seed=4))
-    with pytest.raises(ValueError, match="1 folds are none"):
+    with pytest.raises(ValueError, match="the number of folds is 1, must be at least 2"):
         fold_numbers(labels, 1)
 
 

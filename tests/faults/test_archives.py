@@ -31,7 +31,7 @@ def test_zips_of_three_systems_are_one_set(run):
         ("deflate64.zip", "is compressed by deflate64"),
         ("encrypted.zip", "is encrypted"),
         ("gbk.zip", "has names that are not UTF-8"),
-        ("a.7z", "is neither a folder nor an archive of a supported kind"),
+        ("a.7z", "is neither a folder nor a supported archive"),
         ("html.zip", "cannot be unpacked: File is not a zip file"),
         ("truncated.zip", "cannot be unpacked: File is not a zip file"),
     ],

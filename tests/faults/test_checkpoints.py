@@ -124,7 +124,7 @@ def holding_itself():
     ("value", "reason"),
     [
         (nested(12), "repeat each other without end"),
-        (holding_itself(), "hold themselves"),
+        (holding_itself(), "contain themselves"),
         (nested(2000, 1), "nested too deeply"),
     ],
     ids=["repeated", "cycle", "deep"],

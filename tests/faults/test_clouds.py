@@ -99,7 +99,7 @@ def test_given_forms_of_sets_are_read(cases, name, source, shapes, parts):
         ("snp_4col", "shapenet-part", "4 columns instead of 7"),
         ("seg_neg", "mesh-folder", "has the part -1 at 44 of 80 faces"),
         ("seg_per_vertex", "mesh-folder", "has 42 parts, the mesh has 80 faces"),
-        ("seg_floats", "mesh-folder", "not one integer a face"),
+        ("seg_floats", "mesh-folder", "not one integer per face"),
         ("lay_ply_clouds", "mesh-folder", "300 vertices, 0 faces"),
     ],
 )

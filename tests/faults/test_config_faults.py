@@ -15,7 +15,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs/baseline_pointnet_modeln
     ("override", "message"),
     [
         ("train_cfg.max_epochs=1.5", r"max_epochs is 1.5, must be a whole number, at least 1"),
-        ("train_cfg.max_epochs=0", r"max_epochs is 0, needs"),
+        ("train_cfg.max_epochs=0", r"max_epochs is 0, must be"),
         ("train_dataloader.batch_size=x", r"train_dataloader.batch_size is 'x', must be"),
         ("train_dataloader.num_workers=-1", r"num_workers is -1, must be a whole number, at least 0"),
         ("randomness.seed=x", r"randomness.seed is 'x', must be"),

@@ -31,7 +31,7 @@ MISTAKES = {
         "extract_features": (["none.pth", "out.txt"], "features are saved as .npz, not as out.txt"),
         "few_shot": (["none.npz"], "none.npz: No such file"),
         "finetune": ([CONFIG, "--pretrained", "none.pth"], NO_CHECKPOINT),
-        "linear_svm": (["random:0"], "random:0 says nothing of the data"),
+        "linear_svm": (["random:0"], "random:0 does not name the data"),
         "predict": (["none.pth", "none.off"], "there is no exported student none.pth"),
         "prepare_data": (["mesh-folder", "--source", "none", "--out", "out"], "none"),
         "print_config": (["none.py"], "there is no config none.py"),

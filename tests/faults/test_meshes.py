@@ -41,7 +41,7 @@ AREAS = {
     14: "glb_yup",
 }
 REFUSED = {
-    "off_binary": "OFF BINARY is not read",
+    "off_binary": "OFF BINARY is not supported",
     "off_truncated": "8 vertices and 6 faces promised, 12 lines follow",
     "off_index1": "vertices 0 to 7 exist, but the faces name 1 to 8",
     "off_nan": "not finite",
@@ -63,7 +63,7 @@ REFUSED = {
     "glb_draco": "KHR_draco_mesh_compression",
     "glb_draco_partly": "KHR_draco_mesh_compression",
     "glb_points": "0 faces",
-    "gltf_text": "is none of .off",
+    "gltf_text": "is not a supported file",
     "cl_off_nofaces": "a mesh is needed",
     "cl_obj_nofaces": "a mesh is needed",
 }
@@ -217,8 +217,8 @@ def test_forms_that_tools_write(kind, data, area):
 @pytest.mark.parametrize(
     ("kind", "data", "reason"),
     [
-        ("off", "OFF BINARY\n\0\0\0\x08", "OFF BINARY is not read"),
-        ("off", "nOFF\n4\n8 6 0\n", "nOFF is not read"),
+        ("off", "OFF BINARY\n\0\0\0\x08", "OFF BINARY is not supported"),
+        ("off", "nOFF\n4\n8 6 0\n", "nOFF is not supported"),
         ("off", off(CUBE, QUADS).replace("1.0", "1,0", 1), "line 4: '1,0' is not a number"),
         ("off", off(CUBE, QUADS).replace("4 0 1 3 2", "4 0 1.5 3 2"), "1.5 is not a whole number"),
         ("off", off(CUBE, QUADS).replace("4 0 1 3 2", "5 0 1 3 2"), "line 11: a face has fewer"),

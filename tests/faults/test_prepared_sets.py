@@ -179,7 +179,7 @@ def test_the_space_of_an_array_is_reserved(tmp_path):
 
 def test_a_lock_is_held_until_it_is_released(tmp_path):
     lock = Lock(tmp_path / "lock", "here")
-    with pytest.raises(BusyError, match="another run is at work in here"):
+    with pytest.raises(BusyError, match="another run is using here"):
         Lock(tmp_path / "lock", "here")
     lock.release()
     again = Lock(tmp_path / "lock", "here")

@@ -52,9 +52,7 @@ def test_damaged_reports_are_named(value, write):
 @pytest.mark.parametrize("value", [*DAMAGED.values(), "{", ""], ids=[*DAMAGED, "cut", "no text"])
 def test_damaged_results_of_a_run_are_named(value, write):
     path = write("result.json", value)
-    with pytest.raises(
-        ValueError, match=rf"{path} is not a result of a run .* delete {path.parent} to train"
-    ):
+    with pytest.raises(ValueError, match=rf"{path} is not a result of a run .* delete {path.parent} to run"):
         read_result(path)
 
 
@@ -68,15 +66,15 @@ def test_whole_ones_are_read(write, capsys):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"about": np.asarray("[1]")}, "does not say what made them"),
+        ({"about": np.asarray("[1]")}, "does not name what made them"),
         ({"test/labels": np.array([0, 2])}, "labels outside 0 to 1"),
         ({"test/labels": np.array([0, -1])}, "labels outside 0 to 1"),
         ({"test/labels": np.array([0.0, 1.0])}, "labels of integers"),
-        ({"test/labels": np.array([[0], [1]])}, "one label a shape"),
+        ({"test/labels": np.array([[0], [1]])}, "one label per shape"),
         ({"test/values": np.zeros((2, 3), complex)}, "features of floats"),
         ({"test/values": np.zeros(2)}, "features are"),
         ({"class_names": np.asarray("box")}, "a list of classes"),
-        ({"test/names": np.asarray(["a"])}, "not of the same shapes"),
+        ({"test/names": np.asarray(["a"])}, "do not belong to the same shapes"),
         ({"test/values": np.array([[{}], [{}]], object)}, "allow_pickle"),
     ],
     ids=str,

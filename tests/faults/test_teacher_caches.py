@@ -115,7 +115,7 @@ def test_a_cache_moved_aside_comes_back(root):
 
 def test_two_writers_at_once(root):
     with TeacherCacheWriter(root, "small"):
-        with pytest.raises(BusyError, match=r"another run is at work in .*teachers/small"):
+        with pytest.raises(BusyError, match=r"another run is using .*teachers/small"):
             TeacherCacheWriter(root, "small")
         write(root, 0, "other")
 

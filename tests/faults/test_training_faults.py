@@ -190,7 +190,7 @@ def test_two_trainings_in_one_folder_are_refused(tiny_set, tmp_path):
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
     ) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(ValueError, match=rf"another training \(process {other.pid}\) is at work"):
+        with pytest.raises(ValueError, match=rf"another training \(process {other.pid}\) is using"):
             build_runner(tiny(tiny_set, tmp_path))
         assert [path.name for path in tmp_path.iterdir()] == ["training.lock"]
         with pytest.raises(ValueError, match="another training"), sole_training(tmp_path):

@@ -65,8 +65,8 @@ def test_classification_has_both_means(compare, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"protocol": "official"}, "do not compare: official protocol and standard protocol"),
-        ({"protocol": None}, "do not compare: classification and standard protocol"),
+        ({"protocol": "official"}, "cannot be compared: official protocol and standard protocol"),
+        ({"protocol": None}, "cannot be compared: classification and standard protocol"),
         ({"labels": LABELS[::-1]}, "of different test splits"),
     ],
 )

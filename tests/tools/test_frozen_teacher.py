@@ -201,7 +201,7 @@ def test_a_further_set_is_asked_without_its_labels(root, run, tiny_set, tmp_path
         (["--input-size", "1", "2", "3"], "--input-size has 3 values for 1 networks"),
         (["--trunk-options", "pad"], "takes key=value, not 'pad'"),
         (["--labels", "0"], "label_fraction is 0"),
-        (["--folds", "1"], "1 folds are none"),
+        (["--folds", "1"], "the number of folds is 1, must be at least 2"),
     ],
 )
 def test_what_is_wrong_is_named(run, words, message):

@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_named(place, tmp_path):
     root = place / "set"
     with pytest.raises(SystemExit, match=r"2 checkpoints must be those of 2 folds.*\(0, 3\), \(1, 3\)"):
         cached(place, "--student", *checkpoints(place, 0, 1), name="no")
-    with pytest.raises(SystemExit, match=r"needs? to be those of 3 folds"):
+    with pytest.raises(SystemExit, match=r"must be those of 3 folds"):
         cached(place, "--student", *checkpoints(place, 0, 1), place / "whole/epoch_1.pth", name="no")
     config = load_config(place / "whole/baseline_pointnet_meshes.py")
     export_student(config, place / "whole/epoch_1.pth", tmp_path / "student.pth")

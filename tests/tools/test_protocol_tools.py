@@ -133,7 +133,7 @@ def test_linear_svm_over_encoders_and_teachers(tool, taught_set, tmp_path):
         (["FEATURES", "--splits", "train", "val"], "there are no features of split 'val'"),
         (["FEATURES", "--runs", "0"], "--runs is 0"),
         (["FEATURES", "--views", "2"], "no views to choose from"),
-        (["FEATURES", "teacher:mobilenetv2", "--data", "DATA"], "are not of the same train shapes"),
+        (["FEATURES", "teacher:mobilenetv2", "--data", "DATA"], "are of different train shapes"),
     ],
     ids=lambda value: str(value[0]) if isinstance(value, list) else "",
 )

@@ -85,7 +85,7 @@ class PointNeXt(PointBackbone):
         if points.shape[1] < 2 ** len(self.levels):
             raise ValueError(
                 f"{type(self).__name__} halves the points {len(self.levels)} times and needs "
-                f"{2 ** len(self.levels)} at least, not {points.shape[1]}"
+                f"at least {2 ** len(self.levels)}, not {points.shape[1]}"
             )
         levels, point_index = abstract(self.levels, points[..., :3], self.stem(points))
         hidden = self.point_layers(torch.cat(levels[-1], -1))

@@ -153,7 +153,7 @@ def _build(open_clip: ModuleType, source: str, weights: str) -> tuple[nn.Module,
     """Return the network with its weights, and its tokenizer; a file of weights is read as data alone."""
     fetched = weights != RANDOM and not Path(weights).is_file()
     if fetched and weights not in (HUB, *open_clip.list_pretrained_tags_by_model(source)):
-        raise ValueError(f"{weights} is neither a file of weights nor a tag that {source} has")
+        raise ValueError(f"{weights} is neither a file of weights nor a tag of {source}")
     try:
         with no_waiting_for_the_hub(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -150,7 +150,7 @@ def test_an_interrupted_run_goes_on(rooms, tmp_path):
         prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room9"]}, 64, RADIUS)
     assert first.stat().st_mtime_ns == written
     lock = Lock(out.with_name("set.partial") / "lock", out)
-    with pytest.raises(BusyError, match="another run is at work"):
+    with pytest.raises(BusyError, match="another run is using"):
         prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room1"]}, 64, RADIUS)
     lock.release()
     with pytest.raises(ValueError, match=r"a scene is '\.\./room0'"):

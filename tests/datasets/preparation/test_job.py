@@ -133,7 +133,7 @@ def test_a_second_run_at_the_same_time_is_refused(meshes, tmp_path):
     (tmp_path / "out.partial").mkdir()
     with open(tmp_path / "out.partial/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(BusyError, match="another run is at work"):
+        with pytest.raises(BusyError, match="another run is using"):
             prepare(small(meshes), tmp_path / "out")
     prepare(small(meshes), tmp_path / "out")
 
@@ -172,8 +172,8 @@ def test_parts_that_the_source_does_not_know_are_rejected(tmp_path):
             "a has the split 'training', must be one of train, test, val",
         ),
         ({"items": [Item("a", 0, "train")] * 2}, "two shapes of the split train are called 'a'"),
-        ({"part_names": ["side"]}, "has one of part_names and class_parts"),
-        ({"part_names": ["side"], "class_parts": [[0], [0]]}, "class_parts is of 2 classes, of 1"),
+        ({"part_names": ["side"]}, "has only one of part_names and class_parts"),
+        ({"part_names": ["side"], "class_parts": [[0], [0]]}, "class_parts has 2 classes, class_names 1"),
     ],
 )
 def test_a_source_that_breaks_its_contract_is_refused(changed, message):

@@ -239,7 +239,7 @@ def test_a_shard_of_another_request_is_refused_when_it_is_made_and_when_merged(r
 def test_folders_that_are_not_the_shards_of_one_set(root, whole, tmp_path):
     shards = root / "shards"
     shutil.copytree(shards / "0003", shards / "0005")
-    assert "0005 is none of the 4 shards" in refused(merge, root)
+    assert "0005 is not one of the 4 shards" in refused(merge, root)
     shutil.rmtree(shards / "0002")
     (shards / "0005").rename(shards / "0002")
     assert "0002 is number 3 of the shards" in refused(merge, root)
@@ -307,7 +307,7 @@ def test_two_writers_of_one_shard_and_two_that_merge(root):
     for lock, action in (("0002.partial/lock", lambda: prepare(root, 2)), ("lock", lambda: merge(root))):
         with open(root / "shards" / lock, "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            assert "another run is at work in" in refused(action)
+            assert "another run is using" in refused(action)
     assert prepare(root, 2) == 0
     assert merge(root) == 0
 

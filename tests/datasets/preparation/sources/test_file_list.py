@@ -116,7 +116,7 @@ def test_a_test_split_is_drawn_of_each_class(rows, tmp_path):
             "row 1 has no path: a list has the columns path, label",
         ),
         ("l.csv", "path,label\na.off,x\n,y\n", "row 2 has no path"),
-        ("l.csv", "path,label\na.off,x,y\n", "row 1 has more columns than are named"),
+        ("l.csv", "path,label\na.off,x,y\n", "row 1 has more columns than the header names"),
         ("l.csv", "path,label\n/a.off,x\n", "row 1: /a.off leaves the folder of the list; write .* --root"),
         ("l.csv", "path,label\n../a.off,x\n", "row 1: ../a.off leaves the folder"),
         ("l.csv", "path,label,split\na.off,x,dev\n", "row 1: the split is 'dev'; there are train, val, test"),
