@@ -27,6 +27,10 @@ MISTAKES = {
         "convert_official": (["none.pth", "out.pth"], NO_CHECKPOINT),
         "demo": (["--work-dir", "a_file"], "a_file: File exists"),
         "distill": (["none", "--trunk", "test_resnet"], NO_DATA),
+        "embed_text": (
+            ["none", "--names", "chair", "--out", "out.txt"],
+            "vectors are saved as .npy, not as out.txt",
+        ),
         "export_student": ([CONFIG, "none.pth", "out.pth"], NO_CHECKPOINT),
         "extract_features": (["none.pth", "out.txt"], "features are saved as .npz, not as out.txt"),
         "few_shot": (["none.npz"], "none.npz: No such file"),
@@ -40,6 +44,7 @@ MISTAKES = {
         "robustness": (["none.pth", "--data", "none"], NO_DATA),
         "test": ([CONFIG, "none.pth"], NO_CHECKPOINT),
         "train": ([CONFIG], "Prepare them: pointmcd prepare modelnet40"),
+        "zero_shot": (["none.pth", "--data", "none", "--text", "none.npy"], NO_DATA),
     },
     "projects.mvnet.tools": {
         "cache_maps": ([MVNET, "--name", "x"], NO_DATA),
@@ -56,7 +61,7 @@ MISTAKES = {
         "measure_reading": (["none.py"], "there is no config none.py"),
     },
 }
-NO_TOOLS = {"__init__", "common", "frozen_features", "frozen_teacher", "launch"}
+NO_TOOLS = {"__init__", "common", "distillation", "frozen_features", "frozen_teacher", "launch"}
 CASES = [(package, name) for package, tools in MISTAKES.items() for name in tools]
 
 
