@@ -190,7 +190,7 @@ def _row(values: Any, number: int, source: Path) -> Row:
     path, label, split, name = ("" if value is None else str(value).strip() for value in given.values())
     if not _is_text(f"{path}{label}{name}"):
         raise SourceError(
-            f"{where}: {path!r} holds a character, here or in its label or name, that is no text"
+            f"{where}: {path!r} holds a character, here or in its label or name, that is not text"
         )
     inner = PurePosixPath(path)
     if inner.is_absolute() or ".." in inner.parts:
