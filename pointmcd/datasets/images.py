@@ -51,7 +51,7 @@ class Images:
         decode: turns the bytes of one image into what ``read`` returns.
 
     Raises:
-        DamagedError: a file is missing, or the two do not fit each other.
+        DamagedError: A file is missing, or the two do not fit each other.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Images:
         """Decode one view (H, W, 3) uint8 RGB, label image (H, W) uint8 or uint16, or depth image float32.
 
         Raises:
-            DamagedError: it is not an image.
+            DamagedError: It is not an image.
         """
         encoded = self.encoded(shape, view)
         try:

@@ -79,7 +79,7 @@ class PreparedSet:
         shards: the sets that it is made of, in the order of their rows; none where it is in one piece.
 
     Raises:
-        PreparedSetError: it is missing, unfinished, damaged or of another format version, or a shard is.
+        PreparedSetError: It is missing, unfinished, damaged or of another format version, or a shard is.
     """
 
     def __init__(self, root: str | os.PathLike[str], remedy: str | None = None, at_once: bool = True) -> None:
@@ -163,7 +163,7 @@ class PreparedSet:
         """Refuse to go on where the folder holds another set by now.
 
         Raises:
-            PreparedSetError: it does, or it is gone.
+            PreparedSetError: It does, or it is gone.
         """
         text = self._manifest_text()
         if text != self._text and self._parse(text)["digest"] != self.digest:
@@ -174,7 +174,7 @@ class PreparedSet:
         """Refuse a file that is damaged, or of another set that took this one's place.
 
         Raises:
-            PreparedSetError: it is.
+            PreparedSetError: It is.
         """
         try:
             yield
@@ -274,7 +274,7 @@ class PreparedSet:
         """Read every file and compare its hash.
 
         Raises:
-            PreparedSetError: a file differs; the message names it and both hashes.
+            PreparedSetError: A file differs; the message names it and both hashes.
         """
         for shard in self.shards:
             shard.verify()

@@ -22,7 +22,7 @@ def draw_confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
         names: K class names.
 
     Raises:
-        ValueError: the matrix is not square, or its size is not the number of names.
+        ValueError: The matrix is not square, or its size is not the number of names.
     """
     confusion = np.asarray(confusion)
     count = len(names)

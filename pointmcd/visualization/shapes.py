@@ -44,8 +44,8 @@ def draw_shapes(
         views: which views; default: up to six, evenly spaced.
 
     Raises:
-        ValueError: no index or no view, or one that is not there.
-        PreparedSetError: there is no such split.
+        ValueError: No index or no view, or one that is not there.
+        PreparedSetError: There is no such split.
     """
     shapes = prepared.split(split)
     rig = _rig(prepared)

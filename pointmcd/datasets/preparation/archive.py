@@ -93,7 +93,7 @@ def unpack(archive: Path, target: Path, limited: bool = True) -> None:
         limited: refuse what grows to more than ``MOST_GROWTH`` times the archive's size and ``FREE_BYTES``.
 
     Raises:
-        SourceError: the archive is damaged, too large, in a form that is not read, or has a member that would
+        SourceError: The archive is damaged, too large, in a form that is not read, or has a member that would
             be written outside ``target``.
     """
     temporary = target.with_name(target.name + ".tmp")

@@ -66,9 +66,9 @@ def prepare(
         The result, on rank 0; None on the others.
 
     Raises:
-        PreparationError: the set is there with other settings, or a split lost all of its shapes.
-        BusyError: another run prepares the same.
-        SourceError: the source cannot be used.
+        PreparationError: The set is there with other settings, or a split lost all of its shapes.
+        BusyError: Another run prepares the same.
+        SourceError: The source cannot be used.
     """
     ranks = Ranks.from_environment()
     root = out = _resolved(out)

@@ -31,9 +31,9 @@ def merge(root: Path) -> Result:
     """Make one set of the shards in ``root``.
 
     Raises:
-        PreparationError: shards are missing, or they are not those of one set; the message has the command.
-        PreparedSetError: a shard is damaged.
-        BusyError: another process merges them.
+        PreparationError: Shards are missing, or they are not those of one set; the message has the command.
+        PreparedSetError: A shard is damaged.
+        BusyError: Another process merges them.
     """
     found = {int(p.name): p for p in (root / SHARDS).glob("*") if re.fullmatch(r"\d{4,}", p.name)}
     found = {number: folder for number, folder in sorted(found.items()) if (folder / MANIFEST).is_file()}

@@ -42,7 +42,7 @@ class Request:
             clouds without normals ``hpr``, and without views ``none``: the test nearest to ray casting.
 
     Raises:
-        TypeError: there is no such setting.
+        TypeError: There is no such setting.
     """
 
     def __init__(

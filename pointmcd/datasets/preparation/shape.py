@@ -150,7 +150,7 @@ class Settings:
         """``rig``, of settings that have views or masks.
 
         Raises:
-            ValueError: they have neither.
+            ValueError: They have neither.
         """
         if self.rig is None:
             raise ValueError("views and masks need a camera rig")
@@ -212,7 +212,7 @@ def prepare_points(
         (P, 3 + 3 len(inputs)) float32, points in the unit ball, z up, in farthest-point order.
 
     Raises:
-        MeshError: the shape is empty, not finite or of no extent, or lacks one of ``inputs``.
+        MeshError: The shape is empty, not finite or of no extent, or lacks one of ``inputs``.
     """
     if isinstance(shape, np.ndarray):
         shape = shape_of_array(shape, inputs)
@@ -230,7 +230,7 @@ def shape_of_array(array: np.ndarray, inputs: Sequence[str] = ()) -> Shape:
     """Return a cloud of an array (N, 3 + 3 len(inputs) or more): x, y, z, then the inputs asked for.
 
     Raises:
-        MeshError: it is none.
+        MeshError: It is none.
     """
     check_cloud(array)
     needed = 3 + 3 * len(inputs)

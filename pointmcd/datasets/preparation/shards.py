@@ -41,7 +41,7 @@ class Shard:
         """Return the shard that is written as ``3/8``.
 
         Raises:
-            ValueError: it is not, or there is no such shard.
+            ValueError: It is not, or there is no such shard.
         """
         number, _, count = text.partition("/")
         if not (number.isdecimal() and count.isdecimal()):
@@ -60,7 +60,7 @@ class Shard:
         """Return its share of each split of a source.
 
         Raises:
-            SourceError: it has none; that would be said by each of the shards that are too many.
+            SourceError: It has none; that would be said by each of the shards that are too many.
         """
         splits: dict[str, list[Item]] = {}
         for item in items:

@@ -122,7 +122,7 @@ def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tu
         workers: processes; 0 works in this one.
 
     Raises:
-        RuntimeError: worker processes do not start at all.
+        RuntimeError: Worker processes do not start at all.
     """
     if workers == 0:
         yield from ((index, job.run(index)) for index in indices)

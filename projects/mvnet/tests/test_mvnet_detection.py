@@ -383,7 +383,7 @@ def test_what_nobody_saw_is_left_out_and_what_lacks_is_named(room_set, tmp_path)
     assert counts["train"][2] >= 1
     kept = ScenesWithBoxes(str(tmp_path / "set"), "train", num_points=64).boxes[1]
     assert kept.classes.tolist() == [4]
-    with pytest.raises(SourceError, match="it is left as it is"):
+    with pytest.raises(SourceError, match="it was not touched"):
         prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64)
 
 

@@ -133,7 +133,7 @@ def test_the_prepared_set_holds_crops(scene_set, rooms):
     batch = dataset.__getitems__(range(len(dataset)))
     assert batch["points"].norm(dim=-1).max() <= 1 + 1e-6
     assert batch["parts"].max() < 20
-    with pytest.raises(SourceError, match="it is left as it is"):
+    with pytest.raises(SourceError, match="it was not touched"):
         prepare_scenes(rooms, scene_set, {"train": ["room0"]})
 
 

@@ -114,7 +114,7 @@ class ClassFolders(Source):
         """Return (split, file) of every shape of a class; the split is empty where the folder has none.
 
         Raises:
-            SourceError: a shape is not a file, and would never end.
+            SourceError: A shape is not a file, and would never end.
         """
         below = visible_folders(class_folder)
         folders = [("", class_folder)]

@@ -56,7 +56,7 @@ class FileList(Source):
                 ``unlabelled``, to train on; rows of other splits than train are left out.
 
         Raises:
-            SourceError: the list cannot be used; the message has the row.
+            SourceError: The list cannot be used; the message has the row.
         """
         self.root = source.parent if root is None else root
         rows = read_rows(source)
@@ -161,7 +161,7 @@ def read_rows(source: Path) -> list[Row]:
     """Read a list.
 
     Raises:
-        SourceError: it is none, or a row is wrong.
+        SourceError: It is none, or a row is wrong.
     """
     try:
         if source.suffix.lower() == ".json":

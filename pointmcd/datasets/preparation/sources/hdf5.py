@@ -23,7 +23,7 @@ def open_hdf5(path: Path, arrays: Mapping[str, tuple]) -> Iterator["h5py.File"]:
             further axes. All have as many rows.
 
     Raises:
-        SourceError: the file is missing, damaged or of other arrays, or h5py is not installed.
+        SourceError: The file is missing, damaged or of other arrays, or h5py is not installed.
     """
     try:
         import h5py
@@ -51,7 +51,7 @@ def read_labels(path: Path, arrays: Mapping[str, tuple], classes: int) -> np.nda
     """Return the ``label`` of each shape of a file, (S,) int64; ``open_hdf5`` checks ``arrays``.
 
     Raises:
-        SourceError: as ``open_hdf5``, or a label is none of 0 to ``classes`` - 1.
+        SourceError: As ``open_hdf5``, or a label is none of 0 to ``classes`` - 1.
     """
     with open_hdf5(path, arrays) as file:
         labels = file["label"][:].reshape(len(file["label"]), -1)[:, 0]

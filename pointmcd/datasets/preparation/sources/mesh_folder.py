@@ -62,7 +62,7 @@ def read_parts(path: Path) -> np.ndarray:
     """Return (F,) int64 parts of a mesh's faces, from a text of one integer a face, none of them negative.
 
     Raises:
-        MeshError: the file is missing or is no such text.
+        MeshError: The file is missing or is no such text.
     """
     try:
         check_regular(path)

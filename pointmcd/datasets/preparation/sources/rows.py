@@ -19,7 +19,7 @@ def read_rows(path: Path, columns: str, delimiter: str | None = None) -> np.ndar
         (N, columns) float32, N > 0, finite.
 
     Raises:
-        MeshError: the file is missing, unreadable, empty or of other columns, or rows are not finite.
+        MeshError: The file is missing, unreadable, empty or of other columns, or rows are not finite.
     """
     if not path.is_file():
         raise MeshError("listed, but the file is missing")

@@ -76,7 +76,7 @@ class BuiltinShapes(Source):
         categories: some of ``CATEGORIES``, or None for all; a category's shapes are the same in both.
 
     Raises:
-        SourceError: a count, the seed or the angle is out of range, or a category is not known.
+        SourceError: A count, the seed or the angle is out of range, or a category is not known.
     """
 
     how_to_prepare: ClassVar = {
