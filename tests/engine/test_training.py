@@ -125,5 +125,5 @@ def test_two_processes_train_as_one(taught_set, tmp_path, batch_norm):
 
 def test_a_batch_that_does_not_divide_is_refused(taught_set, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(ValueError, match=r"train_dataloader.batch_size is 8, .* does not divide by 3"):
+    with pytest.raises(ValueError, match=r"train_dataloader.batch_size is 8, .* is not divisible by 3"):
         build_runner(tiny(taught_set, tmp_path))

@@ -301,6 +301,6 @@ def test_a_folder_that_is_no_prepared_set_is_never_replaced(meshes, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.txt").write_text("ten years")
     for overwrite in (False, True):
-        with pytest.raises(PreparationError, match="no prepared set"):
+        with pytest.raises(PreparationError, match="not a prepared set"):
             prepare(small(meshes), tmp_path / "out", overwrite=overwrite)
     assert (tmp_path / "out/thesis.txt").read_text() == "ten years"
