@@ -113,8 +113,12 @@ def formulas() -> dict[Any, Callable[..., int]]:
     def attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
         return sdpa_flop_count(query, key, value)
 
+    def addmm_(total: Shape, a: Shape, b: Shape, **_: Any) -> int:
+        return 2 * math.prod(a) * b[1]
+
     known: dict[Any, Callable[..., int]] = {
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention,
+        torch.ops.aten.addmm_: addmm_,
     }
     ours: dict[str, Callable[..., int]] = {"linear_pool": linear_pool, "act_linear": act_linear}
     return known | {
