@@ -61,3 +61,10 @@ def test_norms_that_another_layer_needs_are_left():
 
     assert fold_norms(Shared().eval()) == 0
     assert fold_norms(Moody(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()) == 0
+
+
+def test_random_weights_are_the_same_each_time():
+    state = torch.random.get_rng_state()
+    one, other = (FrozenTrunk("test_resnet", random_weights=True).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(torch.random.get_rng_state(), state)

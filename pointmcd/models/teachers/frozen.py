@@ -56,7 +56,9 @@ class FrozenTrunk(nn.Module):
     ) -> None:
         super().__init__()
         pretrained = checkpoint is None and not random_weights
-        self.network = build_trunk(trunk, pretrained, **(trunk_options or {}))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # random weights are the same each time
+            self.network = build_trunk(trunk, pretrained, **(trunk_options or {}))
         mean, std = statistics(normalization, self.network)
         self.levels = None
         if levels is not None:
