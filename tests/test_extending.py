@@ -60,7 +60,7 @@ def test_own_components_are_prepared_train_are_tested_exported_and_loaded(tmp_pa
 def test_every_example_is_used(forget_examples):
     """But for the operation, which has a test of its own, and what --imports names."""
     imports = load_config(EXAMPLES / "my_config.py", {"data_root": None}).custom_imports["imports"]
-    named = {*imports, "my_source", "my_rig", "my_op", "my_config", "my_training"}
+    named = {*imports, "my_source", "my_file_source", "my_rig", "my_op", "my_config", "my_training"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == named
 
 
@@ -71,7 +71,7 @@ def test_every_registry_has_an_example():
         name for name, one in vars(registry).items() if isinstance(one, Registry) and name.isupper()
     }
     without = {name for name in registries if f"@{name}.register_module" not in text}
-    assert without == {"OPTIM_WRAPPERS", "LOG_PROCESSORS", "FUNCTIONS"}
+    assert without == {"OPTIM_WRAPPERS", "LOG_PROCESSORS", "FUNCTIONS", "VISUALIZERS"}
     contributing = (EXAMPLES.parents[1] / "CONTRIBUTING.md").read_text()
     named = {path.name for path in EXAMPLES.glob("*.py")} - {"my_training.py"}
     assert {name for name in named if f"(docs/examples/{name})" not in contributing} == set()

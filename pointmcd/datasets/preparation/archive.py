@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pointmcd.datasets.preparation.sources.base import SourceError
+from pointmcd.datasets.preparation.sources.base import Source, SourceError
 from pointmcd.datasets.preparation.sources.walk import walk
 from pointmcd.files import file_sha256
 
@@ -29,26 +29,33 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def check_source(path: Path, lists: tuple[str, ...] = ()) -> None:
-    """Refuse a source that is neither a folder nor an archive that is read, or else no list.
+def check_source(path: Path, source: type[Source] = Source) -> None:
+    """Refuse what is neither a folder, nor an archive that is read, nor a file that the source itself reads.
 
     Args:
-        path: the source.
-        lists: suffixes of what it needs to be instead, where it is a list of files.
+        path: what is given as the source.
+        source: whose ``lists`` and ``files`` are suffixes of what it reads.
 
     Raises:
-        SourceError: It is neither; the message says what to do.
+        SourceError: It is none of them; the message says what to do.
     """
-    if lists and (path.suffix.lower() not in lists or not path.is_file()):
-        raise SourceError(f"{path} is not a list of files ({', '.join(lists)})")
-    if lists or path.is_dir() or is_archive(path):
+    if source.reads(path) and path.is_file():
+        return
+    if source.lists:
+        raise SourceError(f"{path} is not a list of files ({', '.join(source.lists)})")
+    if path.is_dir() or is_archive(path):
         return
     if not path.exists():
         raise SourceError(f"{path} does not exist")
     if not path.is_file():
         raise SourceError(f"{path} is neither a file nor a folder")
+    instead = INSTEAD
+    if source.files:
+        instead = f"the source reads {', '.join(source.files)} itself"
+    elif not source.__module__.startswith("pointmcd."):
+        instead = f"a source that reads such a file itself says files = ({path.suffix!r},) in its class"
     raise SourceError(
-        f"{path} is neither a folder nor a supported archive ({', '.join(ARCHIVE_SUFFIXES)}); {INSTEAD}"
+        f"{path} is neither a folder nor a supported archive ({', '.join(ARCHIVE_SUFFIXES)}); {instead}"
     )
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from pointmcd.datasets.manifest import MANIFEST, SHARDS, is_in_one_piece
-from pointmcd.datasets.preparation.archive import check_source, is_archive, unpack
+from pointmcd.datasets.preparation.archive import check_source, unpack
 from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.ranks import Ranks
 from pointmcd.datasets.preparation.request import PreparationError, Request, differences
 from pointmcd.datasets.preparation.shards import Shard
 from pointmcd.datasets.preparation.sources import source_class
-from pointmcd.datasets.preparation.sources.base import SourceError, check_contract
+from pointmcd.datasets.preparation.sources.base import SourceError, check_contract, check_pickles
 from pointmcd.datasets.preparation.sources.copies import SPLIT, CopiedSource
 from pointmcd.datasets.preparation.workers import ShapeJob, prepare_each
 from pointmcd.datasets.preparation.writer import SplitWriter, seal
@@ -79,7 +79,7 @@ def prepare(
     with contextlib.ExitStack() as held:
         if ranks.first:
             if request.path is not None:
-                check_source(request.path, source_class(request.source).lists)
+                check_source(request.path, source_class(request.source))
             record = request.record()
             if request.shard is not None and not overwrite:
                 _check_beside(request.shard, root, record)
@@ -87,16 +87,18 @@ def prepare(
             ready = _finished(out, work, record, overwrite, remedy)
             if ready is None:
                 held.enter_context(sole_writer(work / "lock", out))
-                _open_work_folder(request.path, work, record, overwrite, any_archive_size)
+                _open_work_folder(request.archive, work, record, overwrite, any_archive_size)
         if ranks.broadcast(ready is not None):
             return ready
 
         options = dict(request.options)
-        if request.path is not None and is_archive(request.path):
+        if request.archive is not None:
             options["source"] = work / "source"
         known = source_class(request.source)
         source = request.listed if known.lists else known(**options)
         check_contract(source)
+        if workers:
+            check_pickles(source)
         settings = request.settings(source)
         said: dict[str, Any] = {}
         if request.shard is not None:
@@ -176,7 +178,7 @@ def _check_beside(shard: Shard, root: Path, record: dict[str, Any]) -> None:
 
 
 def _open_work_folder(
-    path: Path | None, work: Path, record: dict[str, Any], overwrite: bool, any_archive_size: bool
+    archive: Path | None, work: Path, record: dict[str, Any], overwrite: bool, any_archive_size: bool
 ) -> None:
     """Make the folder of an unfinished job, or go on with the one that is there."""
     if (work / JOB).is_file():
@@ -194,9 +196,9 @@ def _open_work_folder(
     for left in (work / "shapes").glob("*.tmp"):  # of processes that were killed
         left.unlink()
     write_json(work / JOB, record)
-    if path is not None and is_archive(path) and not (work / "source").is_dir():
-        print(f"unpacking {path.name}", file=sys.stderr)
-        unpack(path, work / "source", limited=not any_archive_size)
+    if archive is not None and not (work / "source").is_dir():
+        print(f"unpacking {archive.name}", file=sys.stderr)
+        unpack(archive, work / "source", limited=not any_archive_size)
 
 
 def _prepare_share(job: ShapeJob, ranks: Ranks, workers: int) -> None:

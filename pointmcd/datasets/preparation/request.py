@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pointmcd.datasets.preparation.archive import fingerprint, fingerprint_of_list
+from pointmcd.datasets.preparation.archive import fingerprint, fingerprint_of_list, is_archive
 from pointmcd.datasets.preparation.shape import PointSettings, Settings
 from pointmcd.datasets.preparation.shards import Shard
 from pointmcd.datasets.preparation.sources import Source, source_class
@@ -33,7 +33,8 @@ class Request:
 
     Args:
         source: its name (``source_names``).
-        options: the source's own arguments. The path ``source`` among them may be an archive.
+        options: the source's own arguments. Each ``Path`` among them is a file or a folder whose content
+            counts, not its name. ``source`` is one, even where it is given as text, and may be an archive.
         views: render views.
         copies: prepare copies of the training shapes too.
         shard: prepare this share of the shapes alone.
@@ -54,6 +55,8 @@ class Request:
         shard: Shard | None = None,
         **overrides: Any,
     ) -> None:
+        if isinstance(options.get("source"), str):
+            options = {**options, "source": Path(options["source"])}
         self.source, self.options, self.views, self.copies = source, options, views, copies
         self.shard = shard
         if unknown := sorted(overrides.keys() - DEFAULTS.keys()):
@@ -64,6 +67,13 @@ class Request:
     def path(self) -> Path | None:
         """Where the source lies; None where it is generated."""
         return self.options.get("source")
+
+    @property
+    def archive(self) -> Path | None:
+        """``path``, where it is an archive that is to be unpacked for the source."""
+        if self.path is None or source_class(self.source).reads(self.path) or not is_archive(self.path):
+            return None
+        return self.path
 
     @property
     def cameras(self) -> CameraRig:
@@ -83,6 +93,16 @@ class Request:
             return fingerprint(self.path)
         items = self.listed.items if self.shard is None else self.shard.share(self.listed.items)
         return fingerprint_of_list(self.path, (self.listed.root / item.file for item in items))
+
+    def _own_options(self) -> dict[str, Any]:
+        """Return what is recorded of the source's options; paths by the content of what lies there."""
+        # The folder of a list is covered by the files that the list names.
+        elsewhere = {"source", "root"} if source_class(self.source).lists else {"source"}
+        return {
+            key: _of_content(value)
+            for key, value in self.options.items()
+            if value is not False and not (key in elsewhere and isinstance(value, Path))
+        }
 
     def settings(self, source: Source) -> Settings:
         """Return the settings with what ``source`` decides filled in."""
@@ -105,11 +125,7 @@ class Request:
         record = {
             "source": self.source,
             **self._files(),
-            **{
-                key: value
-                for key, value in self.options.items()
-                if value is not False and not isinstance(value, Path)
-            },
+            **self._own_options(),
             "points": asked["num_points"],
             **{name: asked[name] for name in ("up", "seed")},
             "rig": self.cameras.to_dict(),
@@ -130,14 +146,34 @@ class Request:
         return record
 
 
+def _of_content(value: Any) -> Any:
+    """Return an option's value with paths replaced by fingerprints; None for what is not there."""
+    if isinstance(value, list | tuple):
+        return [_of_content(one) for one in value]
+    if isinstance(value, Path):
+        return fingerprint(value) if value.exists() else None
+    return value
+
+
+def _is_content(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_content, value))
+    return isinstance(value, dict) and "source_files" in value
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     """Return a line for each key that differs; what earlier versions did not record counts as the same."""
     lines = []
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) == new.get(key) or (key == "source_times" and key not in old):
+        if old.get(key) == new.get(key):
+            continue
+        of_files = _is_content(old.get(key)) or _is_content(new.get(key))
+        if key not in old and (key == "source_times" or of_files):
             continue
         values = f"{old.get(key)} there, {new.get(key)} asked for"
-        if key == "source_files":
+        if of_files:
+            values = "other files, or changed ones"
+        elif key == "source_files":
             values = "other files"
         elif key == "own_times":
             values = "files were changed, or copied without their times (cp -p, rsync -t keep them)"

@@ -23,7 +23,8 @@ from pebble import ProcessExpired, ProcessPool
 from pointmcd.datasets.images import KINDS
 from pointmcd.datasets.preparation.limits import Limits
 from pointmcd.datasets.preparation.shape import Settings, prepare_shape
-from pointmcd.datasets.preparation.sources import Shape, Source
+from pointmcd.datasets.preparation.sources import Shape, Source, SourceError
+from pointmcd.datasets.preparation.sources.copies import CopiedSource
 from pointmcd.datasets.preparation.writer import EncodedShape
 from pointmcd.files import write_json
 from pointmcd.geometry.mesh import MeshError
@@ -56,9 +57,12 @@ class ShapeJob:
                     f"load of the source returned a {type(loaded).__name__}; it must return a Shape"
                 )
             _check_parts(loaded, self.source.part_names)
+            self._check_normals(loaded)
             shape = prepare_shape(loaded, self.settings, item.name)
         except MeshError as error:
             return self.reject(index, str(error))
+        except SourceError:  # it is wrong of all shapes
+            raise
         except MemoryError:
             return self.reject(index, "needs more memory than it may use (--shape-memory)")
         except Exception as error:  # a fault that nobody foresaw in one file must not end the job
@@ -77,6 +81,16 @@ class ShapeJob:
             temporary.unlink(missing_ok=True)
             raise
         return None
+
+    def _check_normals(self, shape: Shape) -> None:
+        """Refuse a source whose clouds lack the normals that it says they have, where masks need them."""
+        whose = self.source.source if isinstance(self.source, CopiedSource) else self.source
+        cloud = shape.points is not None and shape.normals is None
+        if cloud and self.settings.visibility == "ray" and (self.source.surfaces or self.source.normals):
+            raise SourceError(
+                f"the source {type(whose).__name__} gives clouds without normals; it says so by `surfaces = "
+                "False` and `normals = False` in its class, and masks are then made by hpr"
+            )
 
     def reject(self, index: int, reason: str) -> str:
         write_json(self._path(index, "json"), reason)

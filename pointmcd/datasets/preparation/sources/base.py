@@ -1,6 +1,7 @@
 """What a source of shapes is: a list of named items, and a way to load one of them."""
 
 import argparse
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class Source(ABC):
 
     ``pointmcd prepare`` builds it from the command line arguments that are named as the constructor's
     parameters: ``seed`` is the command's own and seeds the sampling too, the others are declared by
-    ``add_arguments``. A parameter ``source`` is the path of a folder; the command unpacks archives.
+    ``add_arguments``. A parameter ``source`` is the ``Path`` of a folder (the command unpacks archives), or
+    of a file whose suffix is among ``files``. Other options that name files or folders have ``type=Path``: a
+    set is known to be another once their content is.
 
     A source is pickled to worker processes: it keeps file names, not file handles, and ``load`` depends on
     nothing but the constructor's arguments and the item.
@@ -78,11 +81,14 @@ class Source(ABC):
         part_names: Names of all parts of all classes, where shapes have parts.
         class_parts: The parts that each class may have, as indices into ``part_names``.
         surfaces: Whether shapes are meshes; clouds are rendered as splats.
-        normals: Whether clouds have normals; if not, they are estimated for the pictures.
+        normals: Whether clouds have normals; if not, they are estimated for the pictures, and masks are made
+            by ``hpr``.
         rig: The cameras, unless the user says otherwise.
         up: The axis that points up in the raw data, unless the user says otherwise.
         how_to_prepare: What to do for a set that configs name, by the name of its folder: words that end with
             the command, to which ``--out FOLDER`` is added.
+        files: Suffixes of a file that ``source`` may be, besides a folder or an archive, and that the source
+            reads itself.
         lists: Suffixes of the file that ``source`` is, where it is a list of files, no folder and no archive.
         root: What ``Item.file`` is relative to; needed of lists.
     """
@@ -96,12 +102,18 @@ class Source(ABC):
     rig: str = "circle12"
     up: str = "z"
     how_to_prepare: ClassVar[Mapping[str, str]] = {}
+    files: ClassVar[tuple[str, ...]] = ()
     lists: ClassVar[tuple[str, ...]] = ()
     root: Path
 
     @staticmethod  # noqa: B027 - a source may have none
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the source's own command line arguments, named as the constructor's parameters."""
+
+    @classmethod
+    def reads(cls, path: Path) -> bool:
+        """Return whether a file of that name is one that the source reads itself."""
+        return path.suffix.lower() in (*cls.files, *cls.lists)
 
     @abstractmethod
     def load(self, item: Item) -> Shape:
@@ -143,6 +155,21 @@ def check_contract(source: Source) -> None:
         raise SourceError(
             f"{whose}: class_parts has {len(source.class_parts)} classes, class_names {classes}"
         )
+
+
+def check_pickles(source: Source) -> None:
+    """Refuse a source that cannot be sent to worker processes.
+
+    Raises:
+        SourceError: It cannot.
+    """
+    try:
+        pickle.dumps(source)
+    except Exception as error:  # each type says so in its own way
+        raise SourceError(
+            f"the source {type(source).__name__} cannot be sent to worker processes ({error}): it keeps no "
+            "open files, and opens them in load (--workers 0 does without)"
+        ) from error
 
 
 def check_folder(source: Path) -> None:
