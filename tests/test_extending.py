@@ -144,6 +144,13 @@ def test_the_calibration_error_of_known_confidences(forget_examples):
     assert metric.compute_metrics(results)["calibration_error"] == pytest.approx(100 * 2 * 0.95 / 6)
 
 
+def test_a_metric_that_keeps_nothing_is_named(forget_examples):
+    import my_metric
+
+    with pytest.raises(ValueError, match=r"^Calibration kept nothing: its process adds to self\.results$"):
+        my_metric.Calibration().evaluate(4)
+
+
 def test_a_module_that_is_not_there_is_named(tmp_path, taught_set):
     config = tmp_path / "own_config.py"
     config.write_text(

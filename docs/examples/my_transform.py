@@ -19,6 +19,6 @@ class Mirror:
 
     def __call__(self, batch: Batch) -> Batch:
         points = batch["points"].clone()
-        turned = torch.rand(len(points), device=points.device) < 0.5
+        turned = torch.rand(points.shape[0], device=points.device) < 0.5
         points[turned, :, self.axis] *= -1
         return {**batch, "points": points}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric
 
 from pointmcd.datasets.prepared_shapes import PreparedShapes
@@ -39,6 +40,19 @@ class Metric(BaseMetric):
     """
 
     default_prefix = ""  # plain names, where MMEngine would warn of None
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Compute the metrics over all ranks.
+
+        Args:
+            size: S, shapes of the split.
+
+        Raises:
+            ValueError: ``process`` kept nothing.
+        """
+        if not self.results and get_world_size() == 1:  # of several ranks one may have no shape
+            raise ValueError(f"{type(self).__name__} kept nothing: its process adds to self.results")
+        return super().evaluate(size)
 
     def details(self, dataset: PreparedShapes) -> dict[str, Any]:
         """Return plain values for a report beside the figures, such as ``labels`` (S,)."""

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from pointmcd.batch import Batch, PointFeatures
+from pointmcd.batch import Batch, PointFeatures, TeacherRows
 from pointmcd.models.heads.distillation import DistillationHead
 from pointmcd.models.point_model import PointModel, add_losses
 from pointmcd.registry import MODELS, accepted_arguments
@@ -87,8 +87,7 @@ class PointMCD(PointModel):
         rows = self.teacher.describe(batch)
         losses = self._task_losses(features, batch)
         for head in cast(Iterable[DistillationHead], self.distill):
-            more = (batch,) if getattr(head, "with_batch", False) else ()
-            add_losses(losses, head.loss(features, rows, *more), type(head).__name__)
+            add_losses(losses, _loss(head, features, rows, batch), type(head).__name__)
         return losses
 
     def training_features(
@@ -118,6 +117,23 @@ class PointMCD(PointModel):
             pooled = self.neck(features["point_feats"], visibility, features["point_index"], with_global=True)
         features["view_feats"], features["global_feats"] = pooled[:, :-1], pooled[:, -1]
         return self._decode(features, label)
+
+
+def _loss(
+    head: DistillationHead, features: PointFeatures, rows: TeacherRows, batch: Batch
+) -> dict[str, Tensor]:
+    """Return what a head says; a key that it asks for in vain is an error that says what there is."""
+    more = (batch,) if getattr(head, "with_batch", False) else ()
+    try:
+        return head.loss(features, rows, *more)
+    except KeyError as error:
+        key = error.args[0] if error.args else None
+        if not isinstance(key, str) or any(key in given for given in (features, rows, *more)):
+            raise
+        raise ValueError(
+            f"{type(head).__name__} asks for {key!r}, which is not there: the student's features are "
+            f"{', '.join(features)}; the teacher gives {', '.join(rows)}"
+        ) from error
 
 
 def _without_teacher(module: nn.Module, state: dict, prefix: str, local_metadata: dict) -> None:

@@ -199,3 +199,42 @@ def test_a_loss_that_would_not_reach_the_student_is_refused(kinds, message, own_
     config = {kind: own_types(kind) for kind in set(kinds)}
     with pytest.raises(ValueError, match=message):
         build(distill=[config[kind] for kind in kinds]).loss(batch)
+
+
+class Asks(Loss):
+    def loss(self, features, teacher):
+        return {"loss_asks": teacher["point_descriptors"].sum()}
+
+
+def test_a_loss_that_asks_for_what_is_not_there_is_named(own_types, batch):
+    model = build(distill=[own_types(Asks)])
+    message = r"^Asks asks for 'point_descriptors', which is not there: .*view_feats.*; .* gives .*descr"
+    with pytest.raises(ValueError, match=message):
+        model(mode="loss", **batch)
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (lambda batch: None, "returns a NoneType, needs the batch"),
+        (lambda batch: {"label": batch["label"]}, "returns a dict without points, needs the batch"),
+        (
+            lambda batch: {**batch, "points": batch["points"][:, ::2]},
+            "leaves 30 points of a shape, but 60 rows of visibility",
+        ),
+        (
+            lambda batch: {**batch, "teacher": {"point_logits": torch.zeros(4, 30, 2)}},
+            "leaves 60 points of a shape, but 30 rows of point_logits",
+        ),
+    ],
+    ids=["None", "no points", "masks stay", "teacher"],
+)
+def test_a_transform_that_breaks_the_batch_is_refused(transform, message, batch):
+    preprocessor = MODELS.build({"type": "PointPreprocessor"})
+    preprocessor.transforms = [transform]
+    with pytest.raises(ValueError, match=f"^the transform function {message}"):
+        preprocessor(batch, training=True)
+    preprocessor.transforms = [
+        lambda batch: {**batch, **{name: batch[name][:, ::2] for name in ("points", "visibility")}}
+    ]
+    assert preprocessor(batch, training=True)["points"].shape == (4, 30, 3)
