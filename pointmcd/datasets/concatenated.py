@@ -15,8 +15,8 @@ class _Concatenated:
     """Parts of known lengths, each opened when a row of it is first read.
 
     Args:
-        lengths: rows of each.
-        openers: return them.
+        lengths: Rows of each.
+        openers: Return them.
     """
 
     def __init__(self, lengths: Sequence[int], openers: Sequence[Callable[[], Any]]) -> None:
@@ -52,7 +52,7 @@ class ConcatenatedArray(_Concatenated):
 
     Args:
         lengths: S_i.
-        openers: return the arrays, of one type and equal but for the first axis.
+        openers: Return the arrays, of one type and equal but for the first axis.
     """
 
     def __init__(self, lengths: Sequence[int], openers: Sequence[Callable[[], np.ndarray]]) -> None:
@@ -87,8 +87,8 @@ class ConcatenatedImages(_Concatenated):
     """``Images`` of several splits as those of one.
 
     Args:
-        lengths: shapes of each.
-        openers: return the ``Images``, of as many views a shape.
+        lengths: Shapes of each.
+        openers: Return the ``Images``, of as many views a shape.
         num_views: V, how many these are.
     """
 

@@ -45,10 +45,10 @@ class Images:
     """The encoded images of one kind in one split, memory-mapped.
 
     Args:
-        folder: of the split.
-        kind: one of ``KINDS``.
+        folder: Of the split.
+        kind: One of ``KINDS``.
         size: (S, V), how many shapes there are and views of each.
-        decode: turns the bytes of one image into what ``read`` returns.
+        decode: Turns the bytes of one image into what ``read`` returns.
 
     Raises:
         DamagedError: A file is missing, or the two do not fit each other.

@@ -48,11 +48,11 @@ def how_to_make_shard(
     """Return the command that makes one shard.
 
     Args:
-        manifest: of the set or of another of its shards, which says how that was made.
-        number: from 1.
-        count: how many shards there are.
-        root: of the whole set.
-        again: replace what is there.
+        manifest: Of the set or of another of its shards, which says how that was made.
+        number: From 1.
+        count: How many shards there are.
+        root: Of the whole set.
+        again: Replace what is there.
     """
     made_with = manifest.get("made_with")
     typed = made_with.get("command") if isinstance(made_with, dict) else None

@@ -71,12 +71,12 @@ class PreparedSet:
     a row of it is first read, and reading stops where the shard was replaced by another before.
 
     Args:
-        root: the folder, such as ``data/modelnet40``.
-        remedy: what makes it again, the end of every message; None for the usual.
-        at_once: map all arrays; else each when it is first read.
+        root: The folder, such as ``data/modelnet40``.
+        remedy: What makes it again, the end of every message; None for the usual.
+        at_once: Map all arrays; else each when it is first read.
 
     Attributes:
-        shards: the sets that it is made of, in the order of their rows; none where it is in one piece.
+        shards: The sets that it is made of, in the order of their rows; none where it is in one piece.
 
     Raises:
         PreparedSetError: It is missing, unfinished, damaged or of another format version, or a shard is.

@@ -18,7 +18,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
     Args:
         logits: (..., K) float.
         labels: (...) int64 in [0, K), or -1: not known, counts for nothing.
-        smoothing: in [0, 1).
+        smoothing: In [0, 1).
 
     Returns:
         The mean over all labels that are known, a scalar; 0 where none is; float32 of half precision.

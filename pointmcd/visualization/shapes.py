@@ -38,10 +38,10 @@ def draw_shapes(
     that was made of points alone has no images and is drawn from around.
 
     Args:
-        prepared: the prepared set.
-        split: the name of one of its splits.
-        indices: rows of that split, one or more.
-        views: which views; default: up to six, evenly spaced.
+        prepared: The prepared set.
+        split: The name of one of its splits.
+        indices: Rows of that split, one or more.
+        views: Which views; default: up to six, evenly spaced.
 
     Raises:
         ValueError: No index or no view, or one that is not there.

@@ -33,8 +33,8 @@ def check_source(path: Path, source: type[Source] = Source) -> None:
     """Refuse what is neither a folder, nor an archive that is read, nor a file that the source itself reads.
 
     Args:
-        path: what is given as the source.
-        source: whose ``lists`` and ``files`` are suffixes of what it reads.
+        path: What is given as the source.
+        source: Whose ``lists`` and ``files`` are suffixes of what it reads.
 
     Raises:
         SourceError: It is none of them; the message says what to do.
@@ -97,7 +97,7 @@ def unpack(archive: Path, target: Path, limited: bool = True) -> None:
     """Unpack the regular files of an archive; ``target`` appears only when all of it is there.
 
     Args:
-        limited: refuse what grows to more than ``MOST_GROWTH`` times the archive's size and ``FREE_BYTES``.
+        limited: Refuse what grows to more than ``MOST_GROWTH`` times the archive's size and ``FREE_BYTES``.
 
     Raises:
         SourceError: The archive is damaged, too large, in a form that is not read, or has a member that would

@@ -56,11 +56,11 @@ def prepare(
     Under torchrun each rank takes its share of the shapes, on a disk that all ranks share.
 
     Args:
-        out: of a link, what it points to. A shard comes to lie in its folder ``shards``.
-        workers: processes (of each rank); 0 works in this one.
-        overwrite: replace what is in ``out``, which stays until the new set is whole.
-        limits: what one shape may take of a worker; None for the usual. Without workers there are none.
-        any_archive_size: unpack an archive however much it grows.
+        out: Of a link, what it points to. A shard comes to lie in its folder ``shards``.
+        workers: Processes (of each rank); 0 works in this one.
+        overwrite: Replace what is in ``out``, which stays until the new set is whole.
+        limits: What one shape may take of a worker; None for the usual. Without workers there are none.
+        any_archive_size: Unpack an archive however much it grows.
 
     Returns:
         The result, on rank 0; None on the others.
@@ -221,9 +221,9 @@ def _assemble(
     """Put the shapes of all ranks together, in the order of the source.
 
     Args:
-        record: what was asked for.
-        shard: which one it is, or None for all shapes.
-        said: what the manifest says of the shard.
+        record: What was asked for.
+        shard: Which one it is, or None for all shapes.
+        said: What the manifest says of the shard.
     """
     items = job.source.items
     kept: dict[str, list[int]] = {item.split: [] for item in items}

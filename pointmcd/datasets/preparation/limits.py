@@ -9,7 +9,7 @@ class Limits:
 
     Attributes:
         seconds: None for any time.
-        memory_gb: of the process, 1e9 bytes (RLIMIT_DATA); None for any.
+        memory_gb: Of the process, 1e9 bytes (RLIMIT_DATA); None for any.
     """
 
     seconds: float | None = 600.0

@@ -32,13 +32,13 @@ class Request:
     """What a user asks for. Whoever asks for the same of the same files gets the same set.
 
     Args:
-        source: its name (``source_names``).
-        options: the source's own arguments. Each ``Path`` among them is a file or a folder whose content
+        source: Its name (``source_names``).
+        options: The source's own arguments. Each ``Path`` among them is a file or a folder whose content
             counts, not its name. ``source`` is one, even where it is given as text, and may be an archive.
-        views: render views.
-        copies: prepare copies of the training shapes too.
-        shard: prepare this share of the shapes alone.
-        overrides: fields of ``PointSettings`` and ``Settings`` that are to be other than there. Where ``up``
+        views: Render views.
+        copies: Prepare copies of the training shapes too.
+        shard: Prepare this share of the shapes alone.
+        overrides: Fields of ``PointSettings`` and ``Settings`` that are to be other than there. Where ``up``
             and ``rig`` are not among them the source decides; where ``visibility`` is not it is ``ray``, for
             clouds without normals ``hpr``, and without views ``none``: the test nearest to ray casting.
 

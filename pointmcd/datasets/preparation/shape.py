@@ -56,9 +56,9 @@ class PointSettings:
 
     Attributes:
         num_points: P, points kept of each shape.
-        up: the axis of the raw data that points up, unless its format lays it down (GLB: y); prepared shapes
+        up: The axis of the raw data that points up, unless its format lays it down (GLB: y); prepared shapes
             have z up.
-        seed: together with a shape's name it seeds that shape's sampling.
+        seed: Together with a shape's name it seeds that shape's sampling.
         normalization: ``bounding_box`` moves the centre of the bounding box to the origin and scales the
             farthest vertex (of a cloud: point) to radius 1.
     """
@@ -83,15 +83,15 @@ class Settings:
     """Everything that decides what a source becomes; kept in the manifest.
 
     Attributes:
-        rig: the cameras, or None where there are neither views nor masks.
-        image_size: side of the square views in pixels, or None for no views.
+        rig: The cameras, or None where there are neither views nor masks.
+        image_size: Side of the square views in pixels, or None for no views.
         shading: ``smooth`` or ``flat``; clouds have the first alone.
-        background: grey level 0 to 255 behind the shape.
-        visibility: the test that makes the masks: ``ray`` (of a cloud: against its splats), ``depth``,
+        background: Grey level 0 to 255 behind the shape.
+        visibility: The test that makes the masks: ``ray`` (of a cloud: against its splats), ``depth``,
             ``hpr`` or ``none``.
-        hpr_radius: of hidden-point removal among 10000 points, in units of the largest distance to the
+        hpr_radius: Of hidden-point removal among 10000 points, in units of the largest distance to the
             camera, or ``pointvst``; of a cloud of N points it is taken times sqrt(N / 10000).
-        depths: keep the depth of each pixel beside the views.
+        depths: Keep the depth of each pixel beside the views.
         num_parts: P, the parts that the source knows, or None; with views they make label images.
     """
 
@@ -166,11 +166,11 @@ class Sample:
         normals: (P, 3) float32, where the shape has them.
         colors: (P, 3) float32 in [0, 1], where the shape has them.
         parts: (P,) integers, where the shape has them.
-        mesh: the normalised mesh, where the shape is one.
-        cloud: otherwise the normalised cloud (N, 3) float32, all of it or ``MOST_SPLATS`` points,
+        mesh: The normalised mesh, where the shape is one.
+        cloud: Otherwise the normalised cloud (N, 3) float32, all of it or ``MOST_SPLATS`` points,
         cloud_normals: (N, 3), where the shape has them,
         rows: (P,) the rows of ``cloud`` that were drawn,
-        cloud_rows: and (N,) the rows of the shape that ``cloud`` is made of.
+        cloud_rows: And (N,) the rows of the shape that ``cloud`` is made of.
     """
 
     points: np.ndarray
@@ -201,12 +201,12 @@ def prepare_points(
     """Return the points of one shape as a training sees them.
 
     Args:
-        shape: a mesh or a cloud in its own units and axes; of an array (N, 3+) the first three columns are x,
+        shape: A mesh or a cloud in its own units and axes; of an array (N, 3+) the first three columns are x,
             y, z, and each of ``inputs`` is three more.
-        settings: those of the training set, from its manifest (key ``points``) or from an exported student.
-        name: with the settings' seed it seeds the sampling. A file's stem gives the very points that the
+        settings: Those of the training set, from its manifest (key ``points``) or from an exported student.
+        name: With the settings' seed it seeds the sampling. A file's stem gives the very points that the
             training set has of that file.
-        inputs: what follows x, y, z: ``normals``, ``colors``.
+        inputs: What follows x, y, z: ``normals``, ``colors``.
 
     Returns:
         (P, 3 + 3 len(inputs)) float32, points in the unit ball, z up, in farthest-point order.

@@ -19,9 +19,9 @@ class Shard:
     """One of so many shards of a set.
 
     Attributes:
-        number: from 1.
-        count: how many there are.
-        command: what was typed to make it, but for which of the shards it is; for messages.
+        number: From 1.
+        count: How many there are.
+        command: What was typed to make it, but for which of the shards it is; for messages.
     """
 
     number: int

@@ -133,7 +133,7 @@ def prepare_each(job: ShapeJob, indices: list[int], workers: int) -> Iterator[tu
     """Prepare the shapes ``indices`` and yield each with its reason for rejection or None, as they finish.
 
     Args:
-        workers: processes; 0 works in this one.
+        workers: Processes; 0 works in this one.
 
     Raises:
         RuntimeError: Worker processes do not start at all.

@@ -18,8 +18,8 @@ class EncodedShape:
     """One shape as it goes to disk.
 
     Attributes:
-        arrays: some of ``prepared_split.ARRAYS``, without the leading shape axis.
-        images: the encoded images of its V views, by kind (``images.KINDS``); empty where it has none.
+        arrays: Some of ``prepared_split.ARRAYS``, without the leading shape axis.
+        images: The encoded images of its V views, by kind (``images.KINDS``); empty where it has none.
     """
 
     arrays: dict[str, np.ndarray]
@@ -35,8 +35,8 @@ class SplitWriter:
     """Writes the files of one split, shape by shape, in a bounded amount of memory.
 
     Args:
-        folder: created; must not exist yet.
-        names: of all S shapes, in the order in which ``add`` receives them.
+        folder: Created; must not exist yet.
+        names: Of all S shapes, in the order in which ``add`` receives them.
         labels: (S,) class indices.
     """
 
@@ -83,7 +83,7 @@ def seal(root: Path, header: dict[str, Any]) -> str:
     """Complete a set whose splits are written: hash its files and write the manifest.
 
     Args:
-        header: what the manifest says beyond the files; needs ``class_names`` and ``splits``.
+        header: What the manifest says beyond the files; needs ``class_names`` and ``splits``.
 
     Returns:
         The digest of the set.
@@ -98,9 +98,9 @@ def write_manifest(
     """Write the manifest of a set whose files are there.
 
     Args:
-        header: what it says beyond the files.
-        files: as ``describe_files`` gives them.
-        version: of the format.
+        header: What it says beyond the files.
+        files: As ``describe_files`` gives them.
+        version: Of the format.
 
     Returns:
         The digest of the set.

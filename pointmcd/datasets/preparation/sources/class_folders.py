@@ -26,10 +26,10 @@ class ClassFolders(Source):
     """``<class>/{train,test}/*``, or ``<class>/*`` and a drawn test split.
 
     Args:
-        source: the folder that holds the class folders, or one above it.
-        test_fraction: share of each class that becomes the test split where the folder has none.
-        seed: seeds that draw.
-        unlabelled: take the shapes at any depth as one class, ``unlabelled``, to train on: True takes all of
+        source: The folder that holds the class folders, or one above it.
+        test_fraction: Share of each class that becomes the test split where the folder has none.
+        seed: Seeds that draw.
+        unlabelled: Take the shapes at any depth as one class, ``unlabelled``, to train on: True takes all of
             them, ``train`` those that lie in no folder named ``test``.
     """
 

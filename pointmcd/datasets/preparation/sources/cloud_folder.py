@@ -31,10 +31,10 @@ class CloudFolder(ClassFolders):
         test_fraction: ...
         seed: ...
         unlabelled: ...
-        columns: names of the columns of NPY and text, such as ``x y z nx ny nz part``; ``-`` is not read.
-        separator: between the numbers of text: ``comma``, ``semicolon``, ``tab`` or ``space``.
-        part_column: name of the column that holds the parts; by default ``part``, ``label`` and the like.
-        without: which of ``normals``, ``colors`` and ``parts`` are left out where clouds have them.
+        columns: Names of the columns of NPY and text, such as ``x y z nx ny nz part``; ``-`` is not read.
+        separator: Between the numbers of text: ``comma``, ``semicolon``, ``tab`` or ``space``.
+        part_column: Name of the column that holds the parts; by default ``part``, ``label`` and the like.
+        without: Which of ``normals``, ``colors`` and ``parts`` are left out where clouds have them.
     """
 
     shapes, suffixes = "point cloud(s)", CLOUD_SUFFIXES

@@ -17,9 +17,9 @@ class CopySettings:
     """How copies differ from the shapes that they are of.
 
     Attributes:
-        count: of each training shape.
-        turn_deg: largest angle about the up axis, to either side.
-        stretch: each axis is scaled by a factor between its inverse and it; at least 1.
+        count: Of each training shape.
+        turn_deg: Largest angle about the up axis, to either side.
+        stretch: Each axis is scaled by a factor between its inverse and it; at least 1.
     """
 
     count: int
@@ -41,10 +41,10 @@ class CopiedSource(Source):
     """The shapes of a source, and behind them copies of those of ``train``.
 
     Args:
-        source: what is copied.
-        settings: how.
-        up: the axis of the raw data that points up, unless a mesh says otherwise.
-        seed: with a shape's name it seeds its copies.
+        source: What is copied.
+        settings: How.
+        up: The axis of the raw data that points up, unless a mesh says otherwise.
+        seed: With a shape's name it seeds its copies.
     """
 
     def __init__(self, source: Source, settings: CopySettings, up: str, seed: int) -> None:

@@ -48,11 +48,11 @@ class FileList(Source):
         """Set ``root``, ``class_names`` and ``items``.
 
         Args:
-            source: the list.
-            root: the folder that its paths are relative to; None for the list's own.
-            test_fraction: share of each class that becomes the test split; of lists without splits.
-            seed: seeds that draw.
-            unlabelled: take the rows without a label (``bare``) or all of them as one class,
+            source: The list.
+            root: The folder that its paths are relative to; None for the list's own.
+            test_fraction: Share of each class that becomes the test split; of lists without splits.
+            seed: Seeds that draw.
+            unlabelled: Take the rows without a label (``bare``) or all of them as one class,
                 ``unlabelled``, to train on; rows of other splits than train are left out.
 
         Raises:

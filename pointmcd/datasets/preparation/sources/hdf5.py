@@ -18,8 +18,8 @@ def open_hdf5(path: Path, arrays: Mapping[str, tuple]) -> Iterator["h5py.File"]:
     """Open a file for reading and check its arrays.
 
     Args:
-        path: the file.
-        arrays: the shape of each array that must be there; None is any size, and a trailing ``...`` any
+        path: The file.
+        arrays: The shape of each array that must be there; None is any size, and a trailing ``...`` any
             further axes. All have as many rows.
 
     Raises:

@@ -41,7 +41,7 @@ class ModelNet40(Source):
       those of ``*_id2file.json`` where it is there, else rows. Needs h5py.
 
     Args:
-        source: the unpacked folder, or one above it.
+        source: The unpacked folder, or one above it.
     """
 
     how_to_prepare: ClassVar = {

@@ -11,9 +11,9 @@ def read_rows(path: Path, columns: str, delimiter: str | None = None) -> np.ndar
     """Read one file.
 
     Args:
-        path: the file.
-        columns: the names of its columns, separated by blanks.
-        delimiter: what separates the numbers; None is white space.
+        path: The file.
+        columns: The names of its columns, separated by blanks.
+        delimiter: What separates the numbers; None is white space.
 
     Returns:
         (N, columns) float32, N > 0, finite.

@@ -47,7 +47,7 @@ class ScanObjectNN(Source):
     Each holds ``data`` (S, 2048, 3) and ``label`` (S,).
 
     Args:
-        source: the unpacked folder ``h5_files``, or one above it.
+        source: The unpacked folder ``h5_files``, or one above it.
         variant: ``OBJ_ONLY`` (without background), ``OBJ_BG`` (with background), or ``PB_T50_RS``, the
             hardest (boxes moved, turned and scaled).
     """

@@ -88,7 +88,7 @@ class ShapeNetCore(Source):
     rejected, with the reason in the manifest.
 
     Args:
-        source: the unpacked folder that holds the synsets, or one above it.
+        source: The unpacked folder that holds the synsets, or one above it.
     """
 
     how_to_prepare: ClassVar = {

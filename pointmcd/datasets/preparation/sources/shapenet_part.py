@@ -67,7 +67,7 @@ class ShapeNetPart(Source):
     names parts, a line ``category number name`` for each, with the numbers of the files.
 
     Args:
-        source: the unpacked folder, or one above it.
+        source: The unpacked folder, or one above it.
     """
 
     how_to_prepare: ClassVar = {

@@ -40,7 +40,7 @@ def generate(
     """Draw one shape of a category (a key of ``CATEGORIES``).
 
     Args:
-        yaw_deg: the shape is turned about z by an angle drawn from [-yaw_deg, yaw_deg], in degrees.
+        yaw_deg: The shape is turned about z by an angle drawn from [-yaw_deg, yaw_deg], in degrees.
 
     Returns:
         vertices (V, 3) float64 with z up, in arbitrary units; faces (F, 3) int64, none of zero area;
@@ -69,11 +69,11 @@ class BuiltinShapes(Source):
     """Sixteen kinds of everyday things, generated: the same arguments always give the same shapes.
 
     Args:
-        train: shapes a category in the train split.
-        test: shapes a category in the test split.
-        seed: another seed draws other shapes.
-        yaw_deg: shapes are turned about z by up to this angle either way, in degrees.
-        categories: some of ``CATEGORIES``, or None for all; a category's shapes are the same in both.
+        train: Shapes a category in the train split.
+        test: Shapes a category in the test split.
+        seed: Another seed draws other shapes.
+        yaw_deg: Shapes are turned about z by up to this angle either way, in degrees.
+        categories: Some of ``CATEGORIES``, or None for all; a category's shapes are the same in both.
 
     Raises:
         SourceError: A count, the seed or the angle is out of range, or a category is not known.

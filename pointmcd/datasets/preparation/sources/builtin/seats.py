@@ -31,7 +31,7 @@ def legs(
 
     Args:
         style: ``four``, ``three``, ``column``, ``sled`` or ``panel``.
-        stretchers: the chance of bars between the legs (a foot ring where there is one column).
+        stretchers: The chance of bars between the legs (a foot ring where there is one column).
     """
     thick = rng.uniform(0.06, 0.11) * min(1.0, width, depth)
     section = outline(thick, thick, rng.choice([0.0, 0.4, 1.0]), corner=3)

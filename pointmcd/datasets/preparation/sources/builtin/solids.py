@@ -20,10 +20,10 @@ def outline(width: float, depth: float, roundness: float = 0.0, corner: int = 6)
     """Return a rectangle whose corners are quarter ellipses, counter-clockwise.
 
     Args:
-        width: extent along x.
-        depth: extent along y.
+        width: Extent along x.
+        depth: Extent along y.
         roundness: 0 a rectangle (4 points), 1 an ellipse, between them rounded corners.
-        corner: points a corner where it is rounded.
+        corner: Points a corner where it is rounded.
 
     Returns:
         (S, 2) points around the origin, S = 4 or 4 * ``corner``.
@@ -58,7 +58,7 @@ def slab(section: np.ndarray, bottom: float, top: float, bevel: float = 0.0) -> 
     """Return a plate or block: ``section`` (S, 2) extruded from ``bottom`` to ``top``.
 
     Args:
-        bevel: how far the upper and lower edges are cut back, in units of length; at most a third of the
+        bevel: How far the upper and lower edges are cut back, in units of length; at most a third of the
             thickness and of the section's half extent is taken.
     """
     if bevel <= 0:
@@ -83,8 +83,8 @@ def sweep(
     """Carry ``section`` (S, 2) along ``path`` (R, 3): legs, rails, handles and spouts.
 
     Args:
-        scale: one factor, or (R,) factors along the path.
-        side: the direction (3,) of the section's first axis; nowhere parallel to the path.
+        scale: One factor, or (R,) factors along the path.
+        side: The direction (3,) of the section's first axis; nowhere parallel to the path.
     """
     path = np.asarray(path, float)
     tangent = np.gradient(path, axis=0)
@@ -126,8 +126,8 @@ def assemble(parts: Iterable[Part], names: Sequence[str]) -> tuple[np.ndarray, n
     """Join parts into one mesh.
 
     Args:
-        parts: pairs of a part's name and its rings.
-        names: the list that part ids index.
+        parts: Pairs of a part's name and its rings.
+        names: The list that part ids index.
 
     Returns:
         vertices (V, 3) float64; faces (F, 3) int64, none of zero area; part id of each face (F,) int64.

@@ -52,9 +52,9 @@ def _fronts(
     """Make drawers or doors on the -y face of a box, with gaps between them and a handle each.
 
     Args:
-        center: of the box, (3,).
-        size: of the box.
-        part: what a front is called.
+        center: Of the box, (3,).
+        size: Of the box.
+        part: What a front is called.
         handle: ``bar`` lies across, ``pull`` stands near the edge of a door, ``knob`` is a ball amid.
     """
     gap, proud, reach = rng.uniform(0.03, 0.06), rng.uniform(0.03, 0.06), rng.uniform(0.05, 0.09)
