@@ -232,7 +232,7 @@ def test_what_killed_processes_left_is_removed(meshes, tmp_path):
 
 
 def test_settings_are_those_of_settings():
-    with pytest.raises(TypeError, match="no setting is called pionts; there are num_points, up"):
+    with pytest.raises(TypeError, match="there is no setting pionts; choose from num_points, up"):
         Request("builtin", {}, pionts=3)
     source = MeshFolder.__new__(MeshFolder)
     assert Request("mesh-folder", {}, num_points=None).settings(source).points.num_points == 2048
