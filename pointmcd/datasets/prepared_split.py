@@ -1,10 +1,8 @@
 """The shapes of one split of a prepared set (``prepared_set.py`` has the format)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +11,6 @@ from pointmcd.datasets.images import KINDS, Images, decode_depth, decode_labels,
 from pointmcd.datasets.manifest import MANIFEST, PreparedSetError
 from pointmcd.files import read_json
 from pointmcd.folders import DamagedError, check_name, open_array
-
-if TYPE_CHECKING:
-    from pointmcd.datasets.prepared_set import PreparedSet
 
 ARRAYS = {
     "points": ("float32", 3),
@@ -31,9 +26,14 @@ Encoded = Images | ConcatenatedImages
 
 
 class PreparedSplit:
-    """The shapes of one split, memory-mapped; of a set of shards they are those of all."""
+    """The shapes of one split, memory-mapped; of a set of shards they are those of all.
 
-    def __init__(self, prepared: PreparedSet, name: str) -> None:
+    Args:
+        prepared: The ``PreparedSet``, whose file imports this one.
+        name: Of the split.
+    """
+
+    def __init__(self, prepared: Any, name: str) -> None:
         self.prepared, self.name = prepared, check_name(name, "a split")
         self.folder = prepared.root / name
         self._count = int(prepared.manifest["splits"][name])
