@@ -135,7 +135,8 @@ def test_another_backbone_is_refused(taught_set, tmp_path):
     other = build_encoder({"backbone": {"type": "DGCNN"}})
     torch.save({"state_dict": other.state_dict()}, tmp_path / "dgcnn.pth")
     with pytest.raises(
-        ValueError, match=r"(?s)no backbone of this config \(PointNet\).*missing: .*unexpected: "
+        ValueError,
+        match=r"(?s)does not hold the backbone of this config \(PointNet\).*missing: .*unexpected: ",
     ):
         build_runner(frozen(taught_set, tmp_path / "a", tmp_path / "dgcnn.pth")).train()
 

@@ -89,7 +89,9 @@ def test_a_checkpoint_gives_the_features_of_its_model(taught_set, tmp_path):
 
 def test_a_checkpoint_of_another_backbone_names_the_keys(tmp_path):
     torch.save({"state_dict": build_encoder(POINTNET).state_dict()}, tmp_path / "epoch_1.pth")
-    with pytest.raises(ValueError, match=r"(?s)no backbone of this config \(DGCNN\).*missing.*unexpected"):
+    with pytest.raises(
+        ValueError, match=r"(?s)does not hold the backbone of this config \(DGCNN\).*missing.*unexpected"
+    ):
         load_encoder({"backbone": {"type": "DGCNN"}}, tmp_path / "epoch_1.pth")
     with pytest.raises(ValueError, match="does not hold the head"):
         load_encoder(POINTNET, tmp_path / "epoch_1.pth", with_head=True)

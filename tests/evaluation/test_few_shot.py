@@ -44,7 +44,9 @@ def test_episodes_differ_and_repeat():
 def test_classes_too_small_for_a_query_do_not_take_part():
     assert eligible_classes(LABELS, 3).tolist() == [1, 2, 3, 4, 5]
     assert eligible_classes(LABELS, 12).tolist() == [3, 5]
-    with pytest.raises(ValueError, match=r"5 ways and 10 shots need 5 classes of 11 shapes; 3 of the pool"):
+    with pytest.raises(
+        ValueError, match=r"5 ways and 10 shots need 5 classes of 11 shapes; 3 classes of the pool"
+    ):
         draw_episode(LABELS, 5, 10)
 
 

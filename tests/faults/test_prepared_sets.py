@@ -57,9 +57,7 @@ def test_a_header_that_lies_is_noticed_on_opening(root):
     points.write_bytes(whole)
     labels = np.load(root / "train/labels.npy")
     np.save(root / "train/labels.npy", labels + 1)
-    with pytest.raises(
-        PreparedSetError, match=r"labels.npy is damaged: its labels are not those of any class"
-    ):
+    with pytest.raises(PreparedSetError, match=r"labels.npy is damaged: there are no such classes"):
         PreparedSet(root)
 
 

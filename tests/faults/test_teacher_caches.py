@@ -90,7 +90,7 @@ def test_check_reads_all_of_it(root, capsys):
 
 def test_writing_that_ends_early_leaves_the_old_cache_and_nothing_else(root):
     whole = TeacherCache(root, "small").split("train").rows(np.arange(24))
-    with pytest.raises(ValueError, match="11 rows of test"), TeacherCacheWriter(root, "small") as writer:
+    with pytest.raises(ValueError, match="11 rows for test"), TeacherCacheWriter(root, "small") as writer:
         writer.write_split("test", [{"view_descriptors": torch.zeros(11, 4, 8)}])
     assert [path.name for path in (root / "teachers").iterdir()] == ["small"]
     killed = TeacherCacheWriter(root, "small")

@@ -136,7 +136,7 @@ def test_columns_that_are_given_count_more_than_what_is_found(tmp_path):
         (("x y label",), "have no z"),
         (("x y z x",), "have x twice"),
         (("x y z", "pipe"), "the separator is 'pipe'"),
-        (("x y z", None, "floor"), "have no floor, which is to hold the parts"),
+        (("x y z", None, "floor"), "have no floor, which should hold the parts"),
     ],
 )
 def test_columns_that_cannot_be(arguments, message):

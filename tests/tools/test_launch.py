@@ -80,7 +80,8 @@ def test_copies_of_a_training_are_refused(bare, tmp_path):
     with pytest.raises(SystemExit) as end:
         train.main(["pointmcd_pointnet_modelnet"])
     assert (
-        "srun started this 8 times, and each would train all of it; give --launcher slurm" in end.value.code
+        "srun started this 8 times, and each copy would run the whole training; give --launcher slurm"
+        in end.value.code
     )
     for command, words in ((distill, ["set"]), (finetune, ["config.py", "--pretrained", "x.pth"])):
         with pytest.raises(SystemExit, match=r"srun started this 8 times.*; give one task"):
