@@ -1,6 +1,7 @@
 """What the docs say is there: links lead somewhere, and every command is one that its own parser takes."""
 
 import argparse
+import ast
 import importlib.util
 import re
 import shlex
@@ -186,3 +187,19 @@ def test_the_citation_and_the_package_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+
+
+def test_sections_of_docstrings_are_entries():
+    """The site's reader of docstrings warns of a line that is neither an entry nor indented under one."""
+    faults = []
+    for path in (ROOT / "pointmcd").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                continue
+            within = False
+            for line in (ast.get_docstring(node) or "").split("\n"):
+                if line and not line.startswith(" "):
+                    within = line in ("Args:", "Attributes:", "Raises:")
+                elif within and re.match(r" {4}\S", line) and not re.match(r" {4}[\w*][\w*., ]*: ", line):
+                    faults.append(f"{path.relative_to(ROOT)}: {line.strip()}")
+    assert not faults

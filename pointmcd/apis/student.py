@@ -362,7 +362,7 @@ def load_student(
         imports: Modules to import first, which register parts that are not pointmcd's:
             ``["my_package.my_backbone"]``. They are code, and the caller's choice; the file cannot name any.
         text: Of a student that is aligned with texts, a file of ``pointmcd embed-text``: its names are the
-        classes.
+            classes.
 
     Raises:
         FileNotFoundError: There is no such file.
