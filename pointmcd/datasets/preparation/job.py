@@ -6,6 +6,7 @@ run, the same command goes on where it stopped. When all are there they are put 
 """
 
 import contextlib
+import copy
 import os
 import shutil
 import sys
@@ -103,6 +104,7 @@ def prepare(
         said: dict[str, Any] = {}
         if request.shard is not None:
             said = {"shard": request.shard.record(source.items)}
+            source = copy.copy(source)  # the request keeps all items
             try:
                 source.items = request.shard.share(source.items)
             except SourceError:
@@ -116,6 +118,8 @@ def prepare(
         ranks.wait()
         if not ranks.first:
             return None
+        if request.archive is None:  # what was unpacked is a copy of its own
+            _check_unchanged(work, record, request.record())
         result = _assemble(job, work / "set", record, request.shard, said)
         replace_folder(work / "set", out)
         shutil.rmtree(work)
@@ -199,6 +203,15 @@ def _open_work_folder(
     if archive is not None and not (work / "source").is_dir():
         print(f"unpacking {archive.name}", file=sys.stderr)
         unpack(archive, work / "source", limited=not any_archive_size)
+
+
+def _check_unchanged(work: Path, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Refuse shapes of which some were read before the source changed, and some afterwards."""
+    if differing := differences(before, after):
+        shutil.rmtree(work / "shapes")
+        raise PreparationError(
+            f"the source changed while it was prepared:\n{differing}\nThe same command starts again."
+        )
 
 
 def _prepare_share(job: ShapeJob, ranks: Ranks, workers: int) -> None:

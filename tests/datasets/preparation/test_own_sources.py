@@ -163,3 +163,30 @@ def test_clouds_without_normals_are_not_tested_by_rays_unless_asked(own, flags, 
         prepare(Request("own", {}, visibility="ray", **SMALL), tmp_path / "out")
     prepare(Request("own", {}, visibility="ray", **SMALL), tmp_path / "out", overwrite=True)
     assert PreparedSet(tmp_path / "out").manifest["visibility"] == "ray"
+
+
+def test_a_file_that_changes_while_it_is_read_makes_no_set(own, tmp_path):
+    """Nor do the shapes that were read of it go into the next one."""
+    file, out = tmp_path / "clouds.mine", tmp_path / "out"
+    file.write_text("old")
+
+    class Changing(Clouds):
+        files = (".mine",)
+
+        def load(self, item: Item) -> Shape:
+            if item.name == "b" and file.read_text() == "old":
+                file.write_text("new")
+            shift = {"old": 0.0, "new": 1.0}[file.read_text()]
+            points = np.random.default_rng(item.label).normal(size=(30, 3)) * [1, 1, 1 + shift]
+            return Shape(points=points.astype(np.float32))
+
+    own(Changing)
+    with pytest.raises(
+        PreparationError, match=r"changed while it was prepared:\n  source_files: other files"
+    ):
+        prepare(request(source=file), out, workers=0)
+    assert not out.exists()
+    prepare(request(source=file), out, workers=0)
+    fresh = tmp_path / "fresh"
+    prepare(request(source=file), fresh, workers=0)
+    assert PreparedSet(out).digest == PreparedSet(fresh).digest
