@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 
 from pointmcd.batch import Batch
 from pointmcd.checkpoint import read_state_dict
@@ -85,11 +85,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if key in whole:
             whole[key] = whole[key][:, args.views]
     batch = cast(Batch, whole)
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
     rows = pictures(model, batch, args.level)
-    figure, axes = plt.subplots(len(rows), 6, figsize=(12, 2.1 * len(rows)), squeeze=False)
+    figure = Figure(figsize=(12, 2.1 * len(rows)))
+    axes = figure.subplots(len(rows), 6, squeeze=False)
     for line, views, (pairs, maps) in zip(
         axes, batch["views"].permute(0, 1, 3, 4, 2).numpy(), rows, strict=True
     ):
