@@ -12,32 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
-from mmengine.optim import OptimWrapper
-from torch import nn
 
 from pointmcd.config_files import find_base
-from pointmcd.registry import OPTIM_WRAPPERS
 
 _torchvision_schemas: list[torch.library.Library] = []  # a schema lives as long as its library object
-
-
-@OPTIM_WRAPPERS.register_module()
-class AutocastOptimWrapper(OptimWrapper):
-    """Mixed precision in bfloat16 on the CPU and on CUDA; MMEngine's ``AmpOptimWrapper`` refuses the CPU.
-
-    bfloat16 has float32's range, so no loss scaling is needed.
-
-    Args:
-        kwargs: As ``OptimWrapper``.
-    """
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Run the forward pass in bfloat16 where that is safe."""
-        with super().optim_context(model), torch.autocast(get_device(), torch.bfloat16):
-            yield
 
 
 def read_config(path: Path) -> Config:

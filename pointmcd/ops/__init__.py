@@ -21,6 +21,9 @@ from pointmcd.ops.group import ball_query, group
 from pointmcd.ops.interpolate import interpolate
 from pointmcd.ops.knn import knn
 from pointmcd.ops.linear_norm_pool import linear_norm_pool
+from pointmcd.ops.norm import Norm
+from pointmcd.ops.norm_act_linear import norm_act_linear
+from pointmcd.ops.products import has_bfloat16, linear
 from pointmcd.ops.visibility_pool import visibility_pool
 
 # torch then asks Linux for huge pages for large CPU tensors: page faults were a quarter of a PointNet++ step.
@@ -28,6 +31,7 @@ from pointmcd.ops.visibility_pool import visibility_pool
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __all__ = [
+    "Norm",
     "available",
     "backends",
     "ball_query",
@@ -35,9 +39,12 @@ __all__ = [
     "edge_conv",
     "farthest_point_sample",
     "group",
+    "has_bfloat16",
     "interpolate",
     "knn",
+    "linear",
     "linear_norm_pool",
+    "norm_act_linear",
     "runs_on",
     "use_backend",
     "visibility_pool",

@@ -3,12 +3,12 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pointmcd.ops.checks import check_count, check_index, check_rows, wide
 from pointmcd.ops.dispatch import kernel
 from pointmcd.ops.norm import Group, Norm, affine_act, affine_act_sums, check_norm, positive_norm, through_act
+from pointmcd.ops.products import product, rounds_inputs
 from pointmcd.ops.rows import as_rows, bag_max, check_range, chunks, flat_rows, has_odd
 
 
@@ -61,6 +61,7 @@ def edge_conv(
     norm, sign = positive_norm(norm_weight, norm_bias, *options)
     # In half precision P + Q would lose most of what tells an edge's ends apart.
     real = wide(x.dtype)
+    rounds = rounds_inputs(x)
     with torch.autocast(x.device.type, enabled=False):
         both = (torch.cat([first - second, second]) * sign.repeat(2)[:, None]).to(real)
         rows = x.to(real)
@@ -70,7 +71,7 @@ def edge_conv(
         center = center.where(center.isfinite(), 0)  # a NaN is its own point's alone
         constant = (first.to(real) @ center) * sign
         bias = torch.cat([constant, torch.zeros_like(constant)])
-        args = (rows, center, both, bias, norm.weight, norm_bias, neighbors, norm, sign)
+        args = (rows, center, both, bias, norm.weight, norm_bias, neighbors, norm, sign, rounds)
         return _EdgeConv.apply(*args).to(x.dtype)
 
 
@@ -87,12 +88,13 @@ class _EdgeConv(torch.autograd.Function):
         neighbors: Tensor,
         norm: Norm,
         sign: Tensor,
+        rounds: bool,
     ) -> Tensor:
-        pq = F.linear(x - center, both, bias)
+        pq = product(as_rows(x - center), both.T, rounds).add_(bias).view(*x.shape[:2], len(both))
         extremum, argmax, sums = edge_max(pq, neighbors)
         mean, inv, count = norm.signed_statistics(sums, neighbors.numel(), sign)
         scale, shift = norm.affine(mean, inv, pq.dtype)
-        ctx.norm, ctx.count = norm, count
+        ctx.norm, ctx.count, ctx.rounds = norm, count, rounds
         # x is kept by others too; less its mean it would be one tensor more
         ctx.save_for_backward(x, center, both, pq, neighbors, extremum, argmax, scale, shift, mean, inv)
         return affine_act(as_rows(extremum), scale, shift, norm.negative_slope).view(extremum.shape)
@@ -106,11 +108,11 @@ class _EdgeConv(torch.autograd.Function):
             g = norm.gradients(sums, mean, inv, ctx.count)
             affine = torch.stack([scale, shift, g.slope.to(scale.dtype), g.offset.to(scale.dtype)])
             dpq = edge_max_backward(grad, pq, neighbors, extremum, argmax, affine, norm.negative_slope)
-            dx = dpq @ both if ctx.needs_input_grad[0] else None
             dpq = as_rows(dpq)
-            dboth, dbias = dpq.T @ as_rows(x - center), dpq.sum(0)
+            dx = product(dpq, both, ctx.rounds).view(x.shape) if ctx.needs_input_grad[0] else None
+            dboth, dbias = product(dpq.T, as_rows(x - center), ctx.rounds), dpq.sum(0)
             dweight, dshift = g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype)
-            return dx, None, dboth, dbias, dweight, dshift, None, None, None
+            return dx, None, dboth, dbias, dweight, dshift, None, None, None, None
 
 
 def _fake_edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, ...]:

@@ -81,10 +81,20 @@ def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def linear_pool(
-    x: Tensor, weight: Tensor, masks: Tensor, views: int, with_sums: bool
+    x: Tensor,
+    weight: Tensor,
+    masks: Tensor,
+    views: int,
+    with_sums: bool,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    negative_slope: float = 1.0,
+    rounds: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     if views != 1 or with_sums:
         raise NotImplementedError("a student in use pools over all of its points, not over views")
+    if scale is not None and shift is not None:
+        x = affine_act(x, scale, shift, negative_slope)
     pooled = (x @ weight.T).amax(1, keepdim=True)
     return pooled, *_unused(pooled)
 
@@ -94,6 +104,12 @@ def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -
     if negative_slope == 1:
         return y
     return F.leaky_relu(y, negative_slope) if negative_slope else y.relu()
+
+
+def act_linear(
+    x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float, weight: Tensor, rounds: bool
+) -> Tensor:
+    return affine_act(x, scale, shift, negative_slope) @ weight.T
 
 
 KERNELS = (
@@ -106,6 +122,7 @@ KERNELS = (
     edge_max,
     linear_pool,
     affine_act,
+    act_linear,
 )
 FORMS: dict[Any, Callable[..., Any]] = {
     getattr(torch.ops.pointmcd, form.__name__).default: form for form in KERNELS

@@ -19,10 +19,10 @@ from pointmcd.ops.norm import (
     positive_norm,
     through_act,
 )
+from pointmcd.ops.norm_act_linear import CHUNK, finish_
+from pointmcd.ops.products import rounded_inputs, rounds_inputs
 from pointmcd.ops.rows import as_rows, flat_rows
 from pointmcd.ops.visibility_pool import add_global_view, check_views, masked_max
-
-CHUNK = 2**18
 
 
 def linear_norm_pool(
@@ -39,13 +39,14 @@ def linear_norm_pool(
     eps: float = 1e-5,
     negative_slope: float = 0.0,
     group: Group = None,
+    before: Norm | None = None,
 ) -> Tensor:
     """Return ``visibility_pool`` of ``act(norm(x @ weight.T))`` with the maximum over all, pooled first.
 
     Norm and leaky ReLU grow with their argument (a negative scale has its sign moved into ``weight``), so
     that pooling the linear layer's output y and normalising what is left is exact. The gradient at y is a few
     entries plus ``slope * y + offset`` in every row: with the mean and the covariance of ``x`` that needs no
-    y. Neither y nor its activation is kept.
+    y. Neither y nor its activation is kept; with ``before`` nor is the linear layer's input.
 
     Args:
         x: (B, M, I) floating point, M >= 1.
@@ -55,6 +56,7 @@ def linear_norm_pool(
         visibility: (B, M) int32 bit masks, or None with ``num_views = 0``: the global maximum alone.
         num_views: V, at most 31.
         negative_slope: 0 is ReLU, 1 the identity.
+        before: Batch norm and (leaky) ReLU that ``x`` goes through first, as in ``norm_act_linear``.
 
     Returns:
         (B, V + 1, O), the maximum over all points last; dtype of ``x``. A view that sees no point gives
@@ -78,12 +80,16 @@ def linear_norm_pool(
     check_norm(len(weight), norm_weight, norm_bias, running_mean, running_var, others)
     options = (running_mean, running_var, training, momentum, eps, negative_slope, group)
     norm, sign = positive_norm(norm_weight, norm_bias, *options)
-    signed = (weight * sign[:, None]).to(wide(x.dtype)).contiguous()
+    if before is not None:
+        first = before.weight, before.bias
+        check_norm(x.shape[2], *first, before.running_mean, before.running_var, {"x": x})
     masks = add_global_view(visibility, num_views)
+    rounds = rounds_inputs(x)
     with torch.autocast(x.device.type, enabled=False):  # types are chosen here, and stay as they are inside
-        return _LinearNormPool.apply(
-            computable(x).contiguous(), signed, norm.weight, norm_bias, masks, num_views + 1, norm, sign
-        ).to(x.dtype)
+        signed = (weight * sign[:, None]).to(wide(x.dtype)).contiguous()
+        parameters = (signed, norm.weight, norm_bias, before and before.weight, before and before.bias)
+        rest = (masks, num_views + 1, norm, sign, before, rounds)
+        return _LinearNormPool.apply(computable(x).contiguous(), *parameters, *rest).to(x.dtype)
 
 
 class _LinearNormPool(torch.autograd.Function):
@@ -94,20 +100,33 @@ class _LinearNormPool(torch.autograd.Function):
         weight: Tensor,
         norm_weight: Tensor,
         norm_bias: Tensor,
+        before_weight: Tensor | None,
+        before_bias: Tensor | None,
         masks: Tensor,
         views: int,
         norm: Norm,
         sign: Tensor,
+        before: Norm | None,
+        rounds: bool,
     ) -> Tensor:
-        pooled, argmax, sums = linear_pool(x, weight.to(x.dtype), masks, views, norm.training)
-        mean, inv, count = norm.signed_statistics(sums, x.shape[0] * x.shape[1], sign)
+        rows = as_rows(x)
+        first: tuple[Tensor, ...] = ()
+        if before is not None:
+            of_x = channel_sums(rows) if before.training else None
+            mean, inv, ctx.before_count = before.statistics(of_x, len(rows))
+            first = *before.affine(mean, inv, x.dtype), mean, inv
+        ctx.act = (*first[:2], before.negative_slope) if before is not None else (None, None, 1.0)
+        pooled, argmax, sums = linear_pool(
+            x, weight.to(x.dtype), masks, views, norm.training, *ctx.act, rounds
+        )
+        mean, inv, count = norm.signed_statistics(sums, len(rows), sign)
         scale, shift = norm.affine(mean, inv, x.dtype)
         out = affine_act(as_rows(pooled), scale, shift, norm.negative_slope).view(pooled.shape)
         lost = argmax < 0
         lost[:, :-1] |= out[:, :-1] <= 0  # in a view hidden points count as zero
         argmax = argmax.masked_fill_(lost, -1)
-        ctx.norm, ctx.count = norm, count
-        ctx.save_for_backward(x, weight, pooled, argmax, scale, shift, mean, inv)
+        ctx.norm, ctx.count, ctx.before, ctx.rounds = norm, count, before, rounds
+        ctx.save_for_backward(x, weight, pooled, argmax, scale, shift, mean, inv, *first)
         return out.masked_fill_(lost, 0)
 
     @staticmethod
@@ -117,61 +136,78 @@ class _LinearNormPool(torch.autograd.Function):
 
     @staticmethod
     def gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, pooled, argmax, scale, shift, mean, inv = ctx.saved_tensors
-        norm = ctx.norm
-        grad, rows = grad.masked_fill(argmax < 0, 0), as_rows(x)
+        x, weight, pooled, argmax, scale, shift, mean, inv, *first = ctx.saved_tensors
+        norm, before = ctx.norm, ctx.before
+        grad = grad.masked_fill(argmax < 0, 0)
         sums = affine_act_sums(as_rows(grad), as_rows(pooled), scale, shift, norm.negative_slope)
         g = norm.gradients(sums, mean, inv, ctx.count)
-        if norm.training:
-            mean_x, gram = covariance(x)
-            # every row has slope * (y - mean_y) + offset; y = W (x - mean_x) + W mean_x keeps its digits
-            slope = g.slope.to(weight.dtype)
-            offset = (g.offset + g.slope * (weight.double() @ mean_x.double())).to(weight.dtype)
-            sloped = slope[:, None] * weight
-            both = weight.T @ sloped
-            shared = (offset @ weight - both @ mean_x).to(x.dtype)
-            dx = torch.addmm(shared, rows, both.to(x.dtype)).view(x.shape)
-            dweight = torch.addmm(torch.outer(offset, len(rows) * mean_x), sloped, gram)
-        else:
-            dx, dweight = torch.zeros_like(x), torch.zeros_like(weight)
         at_max = through_act(grad, pooled, scale, shift, norm.negative_slope) * scale
-        pool_scatter(dx, dweight, at_max.to(x.dtype), argmax, x, weight.to(x.dtype))
-        return dx, dweight, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), *[None] * 4
+        dense = (g.slope, g.offset) if norm.training else (None, None)
+        act = (*first[:2], before.negative_slope) if before is not None else (None, None, 1.0)
+        dx, dweight, sums = linear_pool_backward(
+            at_max.to(x.dtype), argmax, x, weight, *dense, *act, ctx.rounds
+        )
+        dparameters = [g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), None, None]
+        if before is not None:
+            scale, shift, mean, inv = first
+            g = before.gradients(sums, mean, inv, ctx.before_count)
+            finish = (scale, shift, before.negative_slope, g.slope.to(scale), g.offset.to(scale))
+            finish_(as_rows(dx), as_rows(x), *finish)
+            dparameters[2:] = g.weight.to(before.weight.dtype), g.bias.to(before.bias.dtype)
+        return dx, dweight, *dparameters, *[None] * 6
 
 
-def _chunks(x: Tensor, width: int) -> Iterator[slice]:
-    """Return the slices of the clouds in x (B, M, I) that are worked on at once: on the CPU as many as have
+def _parts(x: Tensor, width: int) -> Iterator[slice]:
+    """Yield slices of the clouds in x (B, M, I) that are worked on at once: on the CPU as many as have
     results of ``width`` channels that stay in cache.
     """
     step = max(1, len(x) if x.is_cuda else CHUNK // max(x.shape[1] * width, 1))
     return (slice(first, first + step) for first in range(0, len(x), step))
 
 
+def _activated(x: Tensor, scale: Tensor | None, shift: Tensor | None, negative_slope: float) -> Tensor:
+    """Return rows of x (B, M, I), with their norm and activation where these are given."""
+    if scale is None or shift is None:
+        return as_rows(x)
+    return affine_act(as_rows(x), scale, shift, negative_slope)
+
+
 @kernel(
-    "linear_pool(Tensor x, Tensor weight, Tensor masks, int views, bool with_sums)"
+    "linear_pool(Tensor x, Tensor weight, Tensor masks, int views, bool with_sums, "
+    "Tensor? scale=None, Tensor? shift=None, float negative_slope=1.0, bool rounds=False)"
     " -> (Tensor, Tensor, Tensor)",
-    lambda x, weight, masks, views, with_sums: (
+    lambda x, weight, masks, views, *_: (
         x.new_empty(x.shape[0], views, len(weight)),
         x.new_empty(x.shape[0], views, len(weight), dtype=torch.int32),
         x.new_empty(2, len(weight), dtype=torch.float64),
     ),
 )
 def linear_pool(
-    x: Tensor, weight: Tensor, masks: Tensor, views: int, with_sums: bool
+    x: Tensor,
+    weight: Tensor,
+    masks: Tensor,
+    views: int,
+    with_sums: bool,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    negative_slope: float = 1.0,
+    rounds: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ``visibility_pool(y, masks, views, 0)`` of y = x @ weight.T, and ``channel_sums(y)`` or zeros.
+    """Return ``visibility_pool(y, masks, views, 0)`` of y = a @ weight.T, and ``channel_sums(y)`` or zeros.
 
-    On the CPU some rows at a time, so that all of y is never held.
+    a is x, or ``affine_act(x, scale, shift, negative_slope)`` where a scale is given. On the CPU some clouds
+    at a time, so that all of y is never held.
     """
     shape = (x.shape[0], views, len(weight))
     pooled, argmax = x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
     sums = x.new_zeros(2, len(weight), dtype=torch.float64)
     buffer = None
-    for part in _chunks(x, len(weight)):
-        rows = as_rows(x[part])
+    for part in _parts(x, len(weight)):
+        rows = _activated(x[part], scale, shift, negative_slope)
         if buffer is None or len(buffer) != len(rows):
             buffer = x.new_empty(len(rows), len(weight))
-        y = torch.mm(rows, weight.T, out=buffer)
+        with rounded_inputs(rounds):
+            y = torch.mm(rows, weight.T, out=buffer)
         pooled[part], argmax[part] = masked_max(y.unflatten(0, (-1, x.shape[1])), masks[part], views, 0)
         if with_sums:
             sums += channel_sums(y)
@@ -179,21 +215,62 @@ def linear_pool(
 
 
 @kernel(
-    "covariance(Tensor x) -> (Tensor, Tensor)",
-    lambda x: (
-        x.new_empty(x.shape[2], dtype=wide(x.dtype)),
-        x.new_empty(x.shape[2], x.shape[2], dtype=wide(x.dtype)),
+    "linear_pool_backward(Tensor grad, Tensor argmax, Tensor x, Tensor weight, Tensor? slope, Tensor? offset,"
+    " Tensor? scale, Tensor? shift, float negative_slope, bool rounds) -> (Tensor, Tensor, Tensor)",
+    lambda grad, argmax, x, weight, *_: (
+        torch.empty_like(x, memory_format=torch.contiguous_format),
+        torch.empty_like(weight, memory_format=torch.contiguous_format),
+        x.new_empty(2, x.shape[2], dtype=torch.float64),
     ),
 )
-def covariance(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (I,) of all rows of x (B, M, I), and the sum (I, I) of the outer products of the rows less it."""
-    rows = as_rows(x)
-    mean = (channel_sums(rows)[0] / len(rows)).to(wide(x.dtype))
-    gram = mean.new_zeros(x.shape[2], x.shape[2])
-    for part in _chunks(x, x.shape[2]):
-        centered = as_rows(x[part] - mean)
-        gram.addmm_(centered.T, centered)
-    return mean, gram
+def linear_pool_backward(
+    grad: Tensor,
+    argmax: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    slope: Tensor | None,
+    offset: Tensor | None,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    negative_slope: float,
+    rounds: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of ``linear_pool`` at a (B, M, I) and at the weight (O, I).
+
+    That at y is ``grad`` (B, V, O) at the points ``argmax`` and, where a slope (O,) float64 is given,
+    ``slope * y + offset`` everywhere. With a scale, also the ``affine_act_sums`` of the gradient at a and x.
+    """
+    dx, dweight = torch.empty_like(x, memory_format=torch.contiguous_format), torch.zeros_like(weight)
+    like_x, features = weight.to(x.dtype), x.shape[2]
+    sums = x.new_zeros(2, features, dtype=torch.float64)
+    center = weight.new_zeros(features)  # near the mean of a, so that products keep their digits
+    total, gram = sums[0].clone(), weight.new_zeros(features, features)
+    if slope is not None and offset is not None:
+        sloped = slope.to(weight.dtype)[:, None] * weight
+        both, shared = (weight.T @ sloped).to(x.dtype), (offset @ weight.double()).to(x.dtype)
+    for part in _parts(x, len(weight)):
+        a = _activated(x[part], scale, shift, negative_slope)
+        da = as_rows(dx[part])
+        if slope is None:
+            da.zero_()
+        else:
+            if part.start == 0:
+                center = (channel_sums(a)[0] / len(a)).to(weight.dtype)
+            centered = a - center
+            total += channel_sums(centered)[0]
+            with rounded_inputs(rounds):
+                gram.addmm_(centered.T, centered)
+                torch.addmm(shared, a, both, out=da)
+        pool_scatter(dx[part], dweight, grad[part], argmax[part], a.view(dx[part].shape), like_x)
+        if scale is not None and shift is not None:
+            sums += affine_act_sums(da, as_rows(x[part]), scale, shift, negative_slope)
+    if slope is not None and offset is not None:
+        # sum over the rows of (slope * y + offset) a^T, y = W c + W e and a = c + e for the center c
+        at_center = offset + slope * (weight.double() @ center.double())
+        rows = x.shape[0] * x.shape[1]
+        dweight += torch.outer(at_center, rows * center.double() + total).to(weight.dtype)
+        dweight.addmm_(sloped, gram.addr_(total.to(weight.dtype), center))
+    return dx, dweight, sums
 
 
 @kernel(

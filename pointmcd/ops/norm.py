@@ -46,7 +46,7 @@ class Norm(NamedTuple):
     momentum: float
     eps: float
     negative_slope: float
-    group: Group
+    group: Group = None
 
     def statistics(self, sums: Tensor | None, count: int) -> tuple[Tensor, Tensor, int]:
         """Return mean, 1 / std and rows of the group, by these sums of x and x * x; update the running ones.

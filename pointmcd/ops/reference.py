@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointmcd.ops.norm import Norm
 from pointmcd.ops.rows import as_rows
 
 
@@ -40,6 +41,22 @@ def batch_norm_act(
     return F.leaky_relu(y, negative_slope)
 
 
+def norm_act_linear(
+    x: Tensor,
+    weight: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    negative_slope: float = 0.0,
+) -> Tensor:
+    norm = (norm_weight, norm_bias, running_mean, running_var, training, momentum, eps, negative_slope)
+    return batch_norm_act(x, *norm) @ weight.T
+
+
 def linear_norm_pool(
     x: Tensor,
     weight: Tensor,
@@ -53,7 +70,10 @@ def linear_norm_pool(
     momentum: float = 0.1,
     eps: float = 1e-5,
     negative_slope: float = 0.0,
+    before: Norm | None = None,
 ) -> Tensor:
+    if before is not None:
+        x = batch_norm_act(x, *before[:-1])
     y = batch_norm_act(
         x @ weight.T,
         norm_weight,

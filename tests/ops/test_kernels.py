@@ -29,8 +29,15 @@ def kernel_arguments() -> dict[str, tuple]:
         "affine_act": (rows, row, row, 0.2),
         "affine_act_sums": (rows, rows, row, row, 0.2),
         "affine_act_backward": (rows, rows, row, row, 0.2, row, row),
-        "linear_pool": (feats, weight, masks, 3, True),
-        "covariance": (feats,),
+        "linear_pool": (feats, weight, masks, 3, True, row, row, 0.2, False),
+        "linear_pool_backward": (
+            *(rand(2, 3, 4), source[..., :4].contiguous(), feats, weight, rand(4), rand(4)),
+            *(row, row, 0.2, False),
+        ),
+        "act_linear": (rows, row, row, 0.2, weight, False),
+        "act_linear_backward": (rand(6, 4), rows, row, row, 0.2, weight, False),
+        "finish_norm_act_": (rows.clone(), rows, row, row, 0.2, row, row),
+        "rounded_product": (rows.float(), weight.T.float()),
         "pool_scatter": (rand(2, 7, 5), rand(4, 5), rand(2, 3, 4), source[..., :4], feats, weight),
         "edge_max": (pq, neighbors),
         "edge_max_backward": (

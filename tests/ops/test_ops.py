@@ -1,6 +1,7 @@
 """Every operation on every backend that is here, against the formulas of ``ops.reference`` in float64."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,6 +89,28 @@ for training in (True, False):
         },
         ["x", "weight", "norm_weight", "norm_bias"],
     )
+    CASES[f"norm_act_linear-{training}"] = (
+        lambda t=training: {
+            "x": randn(B, N, C) * 3 + 1,
+            "weight": randn(O, C, seed=1),
+            **named("norm_", norm(C)),
+            "training": t,
+            "negative_slope": 0.2,
+        },
+        ["x", "weight", "norm_weight", "norm_bias"],
+    )
+    CASES[f"pool_after_norm-{training}"] = (
+        lambda t=training: {
+            "x": randn(B, M, C) * 3 + 1,
+            **{f"before_{name}": value for name, value in norm(C).items()},
+            "weight": randn(O, C, seed=1),
+            **named("norm_", norm(O)),
+            "visibility": masks(V, B, M),
+            "num_views": V,
+            "training": t,
+        },
+        ["x", "weight", "norm_weight", "norm_bias", "before_weight", "before_bias"],
+    )
 CASES["linear_norm_pool-global"] = (
     lambda: {
         "x": randn(B, M, C),
@@ -118,6 +141,18 @@ CASES["interpolate"] = (
 )
 
 
+def operation(module: Any, case: str) -> Callable[..., Tensor]:
+    """The function of a case in ``ops`` or in ``ops.reference``."""
+    name = case.partition("-")[0]
+    return partial(pool_after_norm, module) if name == "pool_after_norm" else getattr(module, name)
+
+
+def pool_after_norm(module: Any, training: bool, **arguments: Any) -> Tensor:
+    names = ("weight", "bias", "running_mean", "running_var")
+    before = ops.Norm(*(arguments.pop(f"before_{name}") for name in names), training, 0.1, 1e-5, 0.2)
+    return module.linear_norm_pool(**arguments, training=training, before=before)
+
+
 def run(
     module: Any, case: str, device: str, dtype: torch.dtype, change: Callable[[Tensor], Tensor] = lambda t: t
 ) -> dict[str, Tensor]:
@@ -129,10 +164,10 @@ def run(
             value = value.to(device=device, dtype=dtype if value.is_floating_point() else value.dtype)
             arguments[name] = change(value) if name in differentiable else value
     leaves = {name: arguments[name].detach().requires_grad_() for name in differentiable}
-    out = getattr(module, case.partition("-")[0])(**arguments | leaves)
+    out = operation(module, case)(**arguments | leaves)
     gradients = torch.autograd.grad(out, list(leaves.values()), randn(*out.shape, seed=9).to(out))
     results = {"out": out, **{f"d{name}": g for name, g in zip(leaves, gradients, strict=True)}}
-    results |= {name: arguments[name] for name in ("running_mean", "running_var") if name in arguments}
+    results |= {name: value for name, value in arguments.items() if "running_" in name}
     return {name: value.detach().double().cpu() for name, value in results.items()}
 
 
@@ -172,7 +207,7 @@ def test_gradcheck(device, case):
 
     def function(*values: Tensor) -> Tensor:
         fresh = {k: v.clone() if isinstance(v, Tensor) else v for k, v in arguments.items()}
-        return getattr(ops, case.partition("-")[0])(**fresh | dict(zip(differentiable, values, strict=True)))
+        return operation(ops, case)(**fresh | dict(zip(differentiable, values, strict=True)))
 
     assert torch.autograd.gradcheck(function, leaves, fast_mode=True)
 
@@ -198,7 +233,7 @@ def test_empty_batch(device, case):
         if isinstance(value, Tensor):
             arguments[name] = (value[:0] if name in batched else value).to(device)
     leaves = {name: arguments[name].detach().requires_grad_() for name in differentiable}
-    out = getattr(ops, case.partition("-")[0])(**arguments | leaves)
+    out = operation(ops, case)(**arguments | leaves)
     gradients = torch.autograd.grad(out.sum(), list(leaves.values()))
     assert out.shape[0] == 0
     assert all(not g.any() for g in gradients)
@@ -210,11 +245,10 @@ def test_compiles_without_a_break(case):
     make, differentiable = CASES[case]
     arguments = make()
     leaves = {name: arguments.pop(name).requires_grad_() for name in differentiable}
-    running = {k: arguments.pop(k) for k in ("running_mean", "running_var") if k in arguments}
-    operation = getattr(ops, case.partition("-")[0])
+    running = {k: arguments.pop(k) for k in list(arguments) if "running_" in k}
 
     def function(leaves, running):
-        return operation(**arguments, **leaves, **running)
+        return operation(ops, case)(**arguments, **leaves, **running)
 
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
     results = []

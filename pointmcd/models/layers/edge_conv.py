@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd import ops
-from pointmcd.models.layers.norm import LinearNormAct, shared_mlp
+from pointmcd.models.layers.norm import LinearNormAct, pool_edges, shared_mlp
 
 
 class EdgeConv(LinearNormAct):
@@ -68,8 +68,7 @@ class EdgeMLP(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(offset.dtype)
             edges = ops.group(F.linear(x, offset), F.linear(x, offset - own), ops.knn(x, self.k))
-        edges = self.middle(self.first.norm_act(edges))
-        return self.last.pool(edges.flatten(0, 1)).view(*x.shape[:2], -1)
+        return pool_edges(edges, [self.first, *self.middle, self.last])
 
     def extra_repr(self) -> str:
         return f"k={self.k}"

@@ -1,9 +1,9 @@
 """Batch norm and the linear layer that ends in it, on rows (..., C)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pointmcd import ops
 
+Result = TypeVar("Result")
 PLAIN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -41,7 +42,7 @@ class BatchNorm(_BatchNorm):
         """Normalise x (..., C), then scale what is negative (0 is ReLU, 1 nothing)."""
         return self.run(ops.batch_norm_act, x, negative_slope=negative_slope)
 
-    def run(self, op: Callable[..., Tensor], *inputs: Tensor, **options: Any) -> Tensor:
+    def run(self, op: Callable[..., Result], *inputs: Tensor, **options: Any) -> Result:
         """Call an operation that contains this batch norm, such as ``ops.edge_conv``.
 
         Args:
@@ -134,19 +135,34 @@ class LinearNormAct(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return self.norm_act(self.linear(x))
+        y = ops.linear(x, self.linear.weight) if self.linear.bias is None else self.linear(x)
+        return self.norm_act(y)
 
     def norm_act(self, y: Tensor) -> Tensor:
         """Return what follows the linear layer, for one that took another way to y (..., out)."""
         return self.norm(y, self.negative_slope)
 
-    def pool(self, x: Tensor, visibility: Tensor | None = None, num_views: int = 0) -> Tensor:
+    def linear_after(self, before: "LinearNormAct", y: Tensor) -> Tensor:
+        """Return ``self.linear(before.norm_act(y))``, of which only y (..., in) is stored."""
+        self._without_bias("linear_after")
+        slope = before.negative_slope
+        return before.norm.run(ops.norm_act_linear, y, self.linear.weight, negative_slope=slope)
+
+    def pool(
+        self,
+        x: Tensor,
+        visibility: Tensor | None = None,
+        num_views: int = 0,
+        before: "LinearNormAct | None" = None,
+    ) -> Tensor:
         """Pool ``self(x)`` by ``ops.visibility_pool``, with the maximum over all last, and never store it.
 
         Args:
             x: (B, M, in).
             visibility: (B, M) int32 bit masks, or None for the global maximum alone.
             num_views: V.
+            before: The layer before this one, where ``x`` is the output of its linear part: its norm and
+                activation come first.
 
         Returns:
             (B, V + 1, out), the maximum over all rows last.
@@ -154,8 +170,8 @@ class LinearNormAct(nn.Module):
         Raises:
             ValueError: The layer has a bias, which batch norm would cancel.
         """
-        if self.linear.bias is not None:
-            raise ValueError("LinearNormAct.pool needs a layer without bias, as batch norm would cancel it")
+        self._without_bias("pool")
+        first = before and before.norm.run(ops.Norm, negative_slope=before.negative_slope)
         return self.norm.run(
             ops.linear_norm_pool,
             x,
@@ -163,10 +179,34 @@ class LinearNormAct(nn.Module):
             visibility=visibility,
             num_views=num_views,
             negative_slope=self.negative_slope,
+            before=first,
         )
+
+    def _without_bias(self, what: str) -> None:
+        if self.linear.bias is not None:
+            raise ValueError(
+                f"LinearNormAct.{what} needs a layer without bias, which batch norm would cancel"
+            )
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope}"
+
+
+def pool_edges(edges: Tensor, layers: Sequence[LinearNormAct]) -> Tensor:
+    """Take the maximum over k edges of what a shared MLP makes of each; one tensor a layer is stored.
+
+    Args:
+        edges: (B, M, k, C) output of the linear part of the first layer.
+        layers: Two at least.
+
+    Returns:
+        (B, M, O).
+    """
+    *first, before, last = layers
+    y = edges
+    for layer, after in pairwise([*first, before]):
+        y = after.linear_after(layer, y)
+    return last.pool(y.flatten(0, 1), before=before).view(*edges.shape[:2], -1)
 
 
 def shared_mlp(*widths: int, negative_slope: float = 0.0) -> nn.Sequential:

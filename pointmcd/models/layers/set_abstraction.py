@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd import ops
-from pointmcd.models.layers.norm import LinearNormAct, shared_mlp
+from pointmcd.models.layers.norm import LinearNormAct, pool_edges, shared_mlp
 
 
 class BallMLP(nn.Module):
@@ -38,11 +38,14 @@ class BallMLP(nn.Module):
         """Map xyz (B, N, 3), feats (B, N, C) and centers (B, M, 3) to (B, M, O)."""
         index = ops.ball_query(xyz, centers, self.radius, self.k)
         weight = self.first.linear.weight
-        x = F.linear(ops.group(xyz, centers, index), weight[:, :3])
+        offsets, of_offsets = ops.group(xyz, centers, index), weight[:, :3]
         if feats.shape[-1]:
-            x = x + ops.group(F.linear(feats, weight[:, 3:]), None, index)
-        x = self.middle(self.first.norm_act(x))
-        return self.last.pool(x.flatten(0, 1)).view(*index.shape[:2], -1)
+            x = ops.group(ops.linear(feats, weight[:, 3:]), None, index)
+            x.flatten(0, 2).addmm_(offsets.flatten(0, 2).to(x), of_offsets.T.to(x))  # no copy for the sum
+        else:
+            with torch.autocast("cpu", enabled=False):  # coordinates keep their digits
+                x = F.linear(offsets, of_offsets)
+        return pool_edges(x, [self.first, *self.middle, self.last])
 
     def extra_repr(self) -> str:
         return f"radius={self.radius}, k={self.k}"
