@@ -55,7 +55,7 @@ def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
         "--precision",
         choices=["float32", "bfloat16"],
         default="float32",
-        help="of the networks; bfloat16 is faster where the processor multiplies it (%(default)s)",
+        help="of the networks; bfloat16 is faster, left out where the processor lacks it (%(default)s)",
     )
     add("--dim", type=int, default=256, help="channels of the descriptors (%(default)s)")
     add("--folds", type=int, default=5, help="of the cross-fitted logits; 0: none (%(default)s)")

@@ -1,7 +1,5 @@
 """Mixed precision on any device."""
 
-import functools
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +8,7 @@ from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from pointmcd.ops import has_bfloat16
+from pointmcd.ops import takes_bfloat16
 from pointmcd.registry import OPTIM_WRAPPERS
 
 
@@ -29,20 +27,6 @@ class AutocastOptimWrapper(OptimWrapper):
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Run the forward pass in bfloat16 where that is safe."""
         device = get_device()
-        if not has_bfloat16(device):
-            warn_of_float32(device)
-        with (
-            super().optim_context(model),
-            torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device)),
-        ):
+        enabled = takes_bfloat16(device, "training stays")
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16, enabled=enabled):
             yield
-
-
-@functools.cache
-def warn_of_float32(device: str) -> None:
-    """Say once that mixed precision is not to be had."""
-    warnings.warn(
-        f"mixed precision is left out: this {device} has no fast products in bfloat16 (on x86: AMX); "
-        "training stays in float32",
-        stacklevel=2,
-    )

@@ -8,6 +8,7 @@ such a product runs three to four times as fast; on others all is float32. On CU
 """
 
 import functools
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,16 @@ def has_bfloat16(device_type: str) -> bool:
     if device_type == "cpu":
         return torch.backends.mkldnn.is_available() and torch.cpu._is_amx_tile_supported()
     return device_type == "cuda"
+
+
+@functools.cache
+def takes_bfloat16(device_type: str, what: str) -> bool:
+    """Return ``has_bfloat16``; where that is not so, say once that ``what`` stays in float32."""
+    found = has_bfloat16(device_type)
+    if not found:
+        lack = f"this {device_type} has no fast products in bfloat16 (on x86: AMX)"
+        warnings.warn(f"{what} in float32, as {lack}", stacklevel=2)
+    return found
 
 
 def rounds_inputs(x: Tensor) -> bool:

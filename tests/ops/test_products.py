@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pointmcd import ops
-from pointmcd.engine import mixed_precision
+from pointmcd.engine import AutocastOptimWrapper
+from pointmcd.models.teachers.frozen import FrozenTrunk
 from pointmcd.ops import products, reference
 from tests.ops.test_ops import CASES, randn, run
 
@@ -73,15 +74,29 @@ def test_precision_outside_stays_as_it_was():
     assert torch.get_float32_matmul_precision() == before
 
 
-def test_without_such_a_processor_training_stays_in_float32_and_says_so_once(monkeypatch):
-    monkeypatch.setattr(mixed_precision, "has_bfloat16", lambda device_type: False)
-    mixed_precision.warn_of_float32.cache_clear()
+@pytest.fixture
+def without_bfloat16(monkeypatch):
+    monkeypatch.setattr(products, "has_bfloat16", lambda device_type: False)
+    products.takes_bfloat16.cache_clear()
+    yield
+    products.takes_bfloat16.cache_clear()
+
+
+def test_without_such_a_processor_training_stays_in_float32_and_says_so_once(without_bfloat16):
     layer = torch.nn.Linear(3, 2)
-    wrapper = mixed_precision.AutocastOptimWrapper(torch.optim.SGD(layer.parameters(), 0.1))
+    wrapper = AutocastOptimWrapper(torch.optim.SGD(layer.parameters(), 0.1))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
             with wrapper.optim_context(layer):
                 assert layer(torch.zeros(1, 3)).dtype == torch.float32
-    mixed_precision.warn_of_float32.cache_clear()
-    assert ["float32" in str(w.message) for w in caught] == [True]
+    assert ["training stays in float32" in str(w.message) for w in caught] == [True]
+
+
+def test_without_such_a_processor_a_frozen_network_stays_in_float32_and_says_so(without_bfloat16):
+    plain = {"random_weights": True, "input_size": 0, "normalization": "unit"}
+    with pytest.warns(UserWarning, match="test_resnet runs in float32"):
+        trunk = FrozenTrunk("test_resnet", **plain, precision="bfloat16")
+    assert trunk.settings == FrozenTrunk("test_resnet", **plain).settings  # the features are the same ones
+    trunk.hasten()
+    assert {weight.dtype for weight in trunk.parameters()} == {torch.float32}

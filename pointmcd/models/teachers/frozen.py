@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from torch import Tensor, nn
 
+from pointmcd import ops
 from pointmcd.checkpoint import read_state_dict
 from pointmcd.models.teachers.folding import fold_norms
 from pointmcd.models.teachers.normalization import OF_TIMM, seen_by, statistics, trained_size
@@ -29,7 +31,8 @@ class FrozenTrunk(nn.Module):
         random_weights: Go without weights: a control, which shows what the weights are worth.
         levels: The network's stages (ViT: blocks), from 0 or, below 0, from the last one, that are wanted
             rather than pooled features; what lies above them is cut off, and is not needed of ``checkpoint``.
-        precision: ``float32`` or ``bfloat16``, of what ``hasten`` makes of the network.
+        precision: ``float32`` or ``bfloat16``, of what ``hasten`` makes of the network. It is float32, with a
+            warning, on a processor without fast products in bfloat16.
 
     Attributes:
         levels: In rising order; None where there are pooled features.
@@ -79,8 +82,8 @@ class FrozenTrunk(nn.Module):
             "std": [float(value) for value in std],
             "random_weights": random_weights,
         } | ({} if self.levels is None else {"levels": self.levels})
-        if precision != "float32":  # earlier versions had no other
-            self.settings["precision"] = precision
+        if precision == "bfloat16" and ops.takes_bfloat16(get_device(), f"{trunk} runs"):
+            self.settings["precision"] = precision  # float32 is not named: earlier versions had no other
         self.requires_grad_(False).eval()
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
         self._digest = ""
