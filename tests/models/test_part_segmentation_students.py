@@ -216,7 +216,8 @@ def test_bfloat16_autocast_stays_near(backbone, batch):
     with torch.autocast("cpu", torch.bfloat16):
         rounded = model(**batch)["logits"].float().flatten()
         loss = model(mode="loss", **batch)["loss_task"]
-    assert torch.cosine_similarity(exact, rounded, dim=0) > (0.999 if "DGCNN" in backbone["type"] else 0.9)
+    # DGCNN's graphs are of rounded features, so that a few neighbours are others
+    assert torch.cosine_similarity(exact, rounded, dim=0) > (0.99 if "DGCNN" in backbone["type"] else 0.9)
     assert loss.dtype == torch.float32
     loss.backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
