@@ -1,6 +1,8 @@
 """Average precision of boxes and their suppression, beside plain forms of both and cases by hand."""
 
+import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from projects.mvnet.mvnet.detection import BoxMetric
+from projects.mvnet.mvnet.detection.intervals import mean_precision, paired_gain, read_found
 from projects.mvnet.mvnet.detection.metric import average_precision, hits
 from projects.mvnet.mvnet.detection.suppression import points_inside, suppress
 
@@ -48,12 +51,9 @@ def plain_figure(scenes, label, overlap):
     return 100 * area / total
 
 
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
-def test_the_metric_agrees_with_a_plain_twin(seed):
-    draw = np.random.default_rng(seed)
+def some_scenes(draw, count=3):
     scenes = []
-    for _ in range(3):
+    for _ in range(count):
         truth = np.hstack([draw.uniform(0, 1.5, (4, 3)), draw.uniform(0.5, 1, (4, 3))])
         boxes = np.vstack([truth + draw.normal(0, 0.08, truth.shape)] * 2 + [truth[:2] + 0.3])
         scenes.append(
@@ -65,12 +65,63 @@ def test_the_metric_agrees_with_a_plain_twin(seed):
                 "true_classes": draw.integers(0, 2, 4),
             }
         )
+    return scenes
+
+
+def evaluated(scenes):
     metric = BoxMetric()
     metric.process(None, scenes)
-    found = metric.compute_metrics(metric.results)
+    return metric.compute_metrics(metric.results), metric
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_the_metric_agrees_with_a_plain_twin(seed):
+    scenes = some_scenes(np.random.default_rng(seed))
+    found, _ = evaluated(scenes)
     there = np.unique(np.concatenate([scene["true_classes"] for scene in scenes]))
     for name, overlap in (("ap25", 0.25), ("ap50", 0.5)):
         assert found[name] == pytest.approx(np.mean([plain_figure(scenes, c, overlap) for c in there]))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_scenes_that_are_drawn_again_count_as_often(seed):
+    """The AP of a draw is that of a test set in which its scenes are written as often as they were drawn."""
+    draw = np.random.default_rng(seed)
+    scenes = some_scenes(draw, 4)
+    _, metric = evaluated(scenes)
+    times = np.vstack([np.ones(4, int), draw.multinomial(4, np.full(4, 0.25), 3), (0, 0, 0, 2)])
+    drawn = mean_precision(metric.found, times)
+    for column, row in zip(drawn.T, times, strict=True):
+        again = [scene for scene, often in zip(scenes, row, strict=True) for _ in range(often)]
+        figures, _ = evaluated(again)
+        assert column == pytest.approx([figures["ap25"], figures["ap50"]])
+
+
+def test_the_gain_is_paired():
+    """Of equal sides it is 0 in every draw; between sides it is that of the figures, within its interval."""
+    draw = np.random.default_rng(0)
+    first = [some_scenes(draw, 12) for _ in range(2)]
+    for ours, theirs in zip(first[1], first[0], strict=True):
+        ours.update({name: theirs[name] for name in ("true_boxes", "true_classes")})
+    second = [
+        [{**scene, "box_classes": draw.permutation(scene["box_classes"])} for scene in run] for run in first
+    ]
+    dataset = SimpleNamespace(metainfo={"box_classes": ["chair", "table"]})
+    sides = []
+    for runs in (first, second):
+        reports = [json.loads(json.dumps(evaluated(run)[1].details(dataset))) for run in runs]
+        sides.append([read_found(report) for report in reports])
+    assert all(gain == (0, 0, 0) for gain in paired_gain(sides[0], sides[0]))
+    figures = np.array([[list(evaluated(run)[0].values())[:2] for run in runs] for runs in (first, second)])
+    gains = paired_gain(*sides)
+    assert [gain.mean for gain in gains] == pytest.approx((figures[1] - figures[0]).mean(0))
+    assert all(gain.low < gain.mean < gain.high for gain in gains)
+    with pytest.raises(ValueError, match="as many seeds, and the same true boxes"):
+        paired_gain(sides[0], sides[1][:1])
+    with pytest.raises(ValueError, match="does not say which boxes were right"):
+        read_found({"ap25": 1.0})
 
 
 def test_average_precision_by_hand():

@@ -6,7 +6,8 @@
         --pretrained work_dirs/srunet.pth
 
 Both sides have the recipe of the config and the same seeds. Every run is tested once, at its last epoch, and
-has a folder of its own; the same command goes on where it stopped.
+has a folder of its own; the same command goes on where it stopped. The gain's interval counts the luck of the
+test scenes and of the seeds.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pointmcd.commands.launch import refuse_copies
 from pointmcd.engine import load_config
 from pointmcd.evaluation.statistics import mean_and_std, plus_minus
 from pointmcd.files import file_sha256, read_json, write_json
+from projects.mvnet.mvnet.detection.intervals import paired_gain, read_found
 
 FIGURES = ("ap25", "ap50")
 CONSOLE = Console(width=max(Console().width, 100), markup=False)
@@ -54,8 +56,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         spread = {name: mean_and_std(of_seeds) for name, of_seeds in values.items()}
         report[side] = {name: {**spread[name], "of_seeds": values[name]} for name in FIGURES}
         rows.append((side, *(plus_minus(spread[name]) for name in FIGURES)))
+    gains = {}
+    if "pretrained" in results:
+        found = {side: [read_found(run) for run in runs] for side, runs in results.items()}
+        gains = dict(zip(FIGURES, paired_gain(found["scratch"], found["pretrained"]), strict=True))
+        report["gain"] = {name: gain._asdict() for name, gain in gains.items()}
     write_json(folder / "detection.json", {"config": str(args.config), "seeds": args.seeds, **report})
     CONSOLE.print(make_table("Boxes, %, last epoch", ("start", ">AP25", ">AP50"), rows))
+    for name, gain in gains.items():
+        CONSOLE.print(f"{name.upper()}, pretrained - scratch: {gain.sentence()}", soft_wrap=True)
     CONSOLE.print(f"wrote {folder}/detection.json", soft_wrap=True)
 
 

@@ -61,9 +61,25 @@ def average_precision(right: np.ndarray, scores: np.ndarray, count: int) -> floa
         In [0, 1]; at every recall that is reached, not at eleven points.
     """
     right = right[np.argsort(-scores, kind="stable")]
-    precision = right.cumsum() / np.arange(1, len(right) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(envelope[right].sum() / count)
+    return float(drawn_precision(right, np.ones((1, len(right))), np.array([count]))[0])
+
+
+def drawn_precision(right: np.ndarray, times: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return the average precision of draws in which boxes come several times or not at all.
+
+    Args:
+        right: (D,) bool, by falling score.
+        times: (B, D), how often each box comes in each of B draws.
+        count: (B,), of the true boxes in each, at least 1.
+
+    Returns:
+        (B,) in [0, 1]; boxes that come several times stand one after the other, as if of equal score.
+    """
+    hit = times * right
+    seen = times.cumsum(1)
+    precision = np.divide(hit.cumsum(1), seen, out=np.zeros(times.shape), where=seen > 0)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    return (envelope * hit).sum(1) / count
 
 
 class ClassResult(NamedTuple):
@@ -75,29 +91,45 @@ class ClassResult(NamedTuple):
     recall: list[float]  # of all that was found, whatever its score; percent
 
 
-def by_class(results: Sequence[SceneResult]) -> list[ClassResult]:
-    """Return the figures of every class that has a true box in one of the scenes."""
+class ClassBoxes(NamedTuple):
+    """The D boxes found of one class in S scenes, by falling score."""
+
+    label: int
+    objects: np.ndarray  # (S,) true boxes of each scene
+    scene: np.ndarray  # (D,)
+    right: np.ndarray  # (O, D) bool, for each of ``OVERLAPS``
+
+
+def boxes_by_class(results: Sequence[SceneResult]) -> list[ClassBoxes]:
+    """Sort what was found in S scenes by class; classes that have a true box in none are left out."""
     truth = np.concatenate([scene.true_classes for scene in results])
     found = []
     for label in np.unique(truth):
-        scores = np.concatenate([scene.scores[scene.classes == label] for scene in results])
-        count, precision, recall = int((truth == label).sum()), [], []
-        for overlap in OVERLAPS:
-            right = np.concatenate(
+        scores = [scene.scores[scene.classes == label] for scene in results]
+        scene = np.repeat(np.arange(len(results)), [len(own) for own in scores])
+        order = np.argsort(-np.concatenate(scores), kind="stable")
+        right = [
+            np.concatenate(
                 [
                     hits(
-                        scene.boxes[scene.classes == label],
-                        scene.scores[scene.classes == label],
-                        scene.true_boxes[scene.true_classes == label],
-                        overlap,
+                        one.boxes[one.classes == label], own, one.true_boxes[one.true_classes == label], least
                     )
-                    for scene in results
+                    for one, own in zip(results, scores, strict=True)
                 ]
-            )
-            precision.append(100 * average_precision(right, scores, count))
-            recall.append(100 * float(right.sum()) / count)
-        found.append(ClassResult(int(label), count, precision, recall))
+            )[order]
+            for least in OVERLAPS
+        ]
+        objects = np.array([(one.true_classes == label).sum() for one in results])
+        found.append(ClassBoxes(int(label), objects, scene[order], np.array(right)))
     return found
+
+
+def class_result(found: ClassBoxes) -> ClassResult:
+    """Return the figures of a class."""
+    count, once = found.objects.sum(), np.ones((1, len(found.scene)))
+    precision = [100 * float(drawn_precision(row, once, count[None])[0]) for row in found.right]
+    recall = [100 * float(row.sum() / count) for row in found.right]
+    return ClassResult(found.label, int(count), precision, recall)
 
 
 @METRICS.register_module()
@@ -106,11 +138,13 @@ class BoxMetric(Metric):
 
     Attributes:
         classes: The last evaluation by class.
+        found: What it counted, from which intervals can be drawn.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.classes: list[ClassResult] = []
+        self.found: list[ClassBoxes] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what was found in each scene and what there is.
@@ -129,7 +163,9 @@ class BoxMetric(Metric):
         Raises:
             ValueError: No scene has a box.
         """
-        self.classes = by_class([SceneResult(*row) for row in results])  # MMEngine makes plain tuples of them
+        # MMEngine makes plain tuples of them
+        self.found = boxes_by_class([SceneResult(*row) for row in results])
+        self.classes = [class_result(one) for one in self.found]
         if not self.classes:
             raise ValueError("none of the scenes has a box: there is nothing to find")
         figures = {}
@@ -140,9 +176,19 @@ class BoxMetric(Metric):
         return figures
 
     def details(self, dataset: PreparedShapes) -> dict[str, Any]:
-        """Return ``classes``: objects, AP and recall of each."""
+        """Return ``classes``: objects, AP and recall of each; and ``found``, the fields of ``ClassBoxes``."""
         names = dataset.metainfo["box_classes"]
-        return {"classes": [{"name": names[one.label], **one._asdict()} for one in self.classes]}
+        found = [
+            {
+                "label": one.label,
+                "objects": one.objects.tolist(),
+                "scene": one.scene.tolist(),
+                "right": one.right.astype(int).tolist(),
+            }
+            for one in self.found
+        ]
+        classes = [{"name": names[one.label], **one._asdict()} for one in self.classes]
+        return {"classes": classes, "found": found}
 
     def table(self, dataset: PreparedShapes) -> Rows:
         """Return a row for each class."""
