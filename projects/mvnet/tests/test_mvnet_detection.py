@@ -15,8 +15,8 @@ from pointmcd.registry import DATASETS, MODELS, TRANSFORMS
 from projects.mvnet.mvnet.boxes import SceneBoxes, box_around, write_boxes
 from projects.mvnet.mvnet.detection import BoxMetric, ScenesWithBoxes
 from projects.mvnet.mvnet.detection.losses import assign, center_loss, objectness_loss, vote_loss
+from projects.mvnet.mvnet.detection.preparation import prepare_scenes_with_boxes, spread_points
 from projects.mvnet.mvnet.detection.rooms import FREE, furnished_room
-from projects.mvnet.mvnet.detection.scene_set import prepare_scenes_with_boxes, spread_points
 from projects.mvnet.mvnet.detection.suppression import points_inside
 from projects.mvnet.mvnet.room import WALL
 from projects.mvnet.mvnet.scenes import SCANNET20
@@ -83,6 +83,69 @@ def test_losses_of_a_scene_by_hand():
     centers = torch.tensor([[[0, 0.1, 0], [7, 7, 7], [1, 0, 0.2], [5, 5, 5.0]]])
     # both objects are met and meet at squares 0.01 and 0.04
     assert center_loss(centers, boxes, there, objectness == 1) == pytest.approx(0.025 + 0.025)
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_targets_agree_with_a_plain_twin(seed):
+    """Which seeds vote for which centre, and which clusters stand for which object, one at a time."""
+    draw = np.random.default_rng(seed)
+    boxes = np.concatenate([draw.uniform(-1, 1, (2, 3, 3)), draw.uniform(0.2, 2, (2, 3, 3))], 2)
+    there = draw.random((2, 3)) < 0.7
+    seeds, votes, clusters = draw.uniform(-1.5, 1.5, (3, 2, 20, 3))
+    apart, objectness, nearest = [], [], []
+    for scene in range(2):
+        true = [row for row in range(3) if there[scene, row]]
+        for place, vote in zip(seeds[scene], votes[scene], strict=True):
+            inside = [
+                row for row in true if (abs(place - boxes[scene, row, :3]) <= boxes[scene, row, 3:] / 2).all()
+            ]
+            apart += [min(abs(vote - boxes[scene, row, :3]).sum() for row in inside)] if inside else []
+        for place in clusters[scene]:
+            distance = {row: math.dist(place, boxes[scene, row, :3]) for row in true}
+            best = min(distance, key=distance.get, default=None)
+            least = math.inf if best is None else distance[best]
+            objectness.append(1 if least < 0.5 else 0 if least > 1 else -1)
+            nearest.append(best)
+    given_boxes, given_there = torch.from_numpy(boxes), torch.from_numpy(there)
+    loss = vote_loss(torch.from_numpy(seeds), torch.from_numpy(votes), given_boxes, given_there, 0.0)
+    assert loss.item() == pytest.approx(np.mean(apart) if apart else 0)
+    found, of_box = assign(torch.from_numpy(clusters), given_boxes, given_there, 0.5, 1.0)
+    assert found.flatten().tolist() == objectness
+    assert all(
+        row == best for row, best in zip(of_box.flatten().tolist(), nearest, strict=True) if best is not None
+    )
+
+
+def test_exact_votes_and_sizes_find_every_box_of_a_room(room_set):
+    """From the prepared set to the figure: what is true of a room has AP 100 on it, at both overlaps."""
+    batch = ScenesWithBoxes(str(room_set), "train", num_points=256).__getitems__([0, 1])
+    boxes, classes = batch["boxes"], batch["box_classes"]
+    head = MODELS.build(
+        {"type": "VoteHead", "in_channels": 1, "local_channels": 4, "object_classes": 20, "least_points": 0}
+    )
+    points, (center, size) = batch["points"], boxes.unsqueeze(1).split(3, -1)
+    inside = ((points.unsqueeze(2) - center).abs() <= size / 2 + head.margin).all(-1)
+    inside &= (classes >= 0).unsqueeze(1)
+    owner = inside.float().argmax(-1, keepdim=True)
+    votes = boxes[..., :3].gather(1, owner.expand(-1, -1, 3)).where(inside.any(-1, keepdim=True), points)
+    sure = torch.where(classes.unsqueeze(-1) >= 0, torch.tensor((-20.0, 20.0)), torch.tensor((20.0, -20.0)))
+    found = {
+        "seeds": points,
+        "votes": votes,
+        "clusters": boxes[..., :3],
+        "objectness": sure,
+        "centers": boxes[..., :3],
+        "log_sizes": boxes[..., 3:].clamp(min=0.01).log(),
+        "class_logits": 30 * torch.eye(20)[classes.clamp(min=0)],
+    }
+    assert inside.sum() > 20
+    losses = head.loss(found, batch)
+    assert losses["loss_vote"] < 1e-6
+    assert max(losses[f"loss_{name}"] for name in ("center", "size", "semantic")) < 1e-6
+    metric = BoxMetric()
+    metric.process(None, head.predict(found, batch))
+    assert set(metric.compute_metrics(metric.results).values()) == {100}
 
 
 def test_the_head_is_right_where_it_should_be():
@@ -261,10 +324,15 @@ def test_what_nobody_saw_is_left_out_and_what_lacks_is_named(room_set, tmp_path)
     (folder / "boxes.npz").unlink()
     with pytest.raises(SourceError, match=r"room1 has no boxes\.npz"):
         prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
+    first = tmp_path / "set.partial/scenes/room0.npz"
+    written = first.stat().st_mtime_ns
+    with pytest.raises(SourceError, match="a run with other settings"):
+        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 65, stride=4)
     write_boxes(folder / "boxes.npz", SceneBoxes(np.ones((1, 6), np.float32), np.array([20])))
     with pytest.raises(SourceError, match="there are 20 classes"):
         prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
     assert not (tmp_path / "set").exists()
+    assert first.stat().st_mtime_ns == written  # the run goes on from the scenes that are done
     far = np.array([[50, 0, 0, 1, 1, 1], [0, 0, 0, 9, 9, 9]], np.float32)
     write_boxes(folder / "boxes.npz", SceneBoxes(far, np.array([3, 4])))
     counts = prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
@@ -272,6 +340,10 @@ def test_what_nobody_saw_is_left_out_and_what_lacks_is_named(room_set, tmp_path)
     assert counts["train"][2] >= 1
     kept = ScenesWithBoxes(str(tmp_path / "set"), "train", num_points=64).boxes[1]
     assert kept.classes.tolist() == [4]
+    with pytest.raises(SourceError, match=r"a scene is '\.\./room0'"):
+        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "new", {"train": ["../room0"]})
+    with pytest.raises(SourceError, match="test lists no scene"):
+        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "new", {"train": ["room0"], "test": []})
     with pytest.raises(SourceError, match="it was not touched"):
         prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64)
 

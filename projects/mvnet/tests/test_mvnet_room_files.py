@@ -14,11 +14,12 @@ from pointmcd.files import read_json
 from pointmcd.registry import DATASETS, METRICS, MODELS
 from projects.mvnet.mvnet.box_files import SUNRGBD10
 from projects.mvnet.mvnet.boxes import box_around, read_boxes
+from projects.mvnet.mvnet.detection import ScenesWithBoxes
 from projects.mvnet.mvnet.frames import Y_DOWN
 from projects.mvnet.mvnet.room_files import S3DIS13, areas, read_whole
 from projects.mvnet.mvnet.scene_prediction import mean_iou, point_scores
 from projects.mvnet.mvnet.scenes import SCANNET20, SceneCloud, read_scene
-from projects.mvnet.tools import evaluate_scenes, prepare_scenes, six_fold
+from projects.mvnet.tools import evaluate_scenes, prepare_detection, prepare_scenes, six_fold
 from projects.mvnet.tools import read_boxes as boxes_tool
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -311,3 +312,13 @@ def test_frames_of_sun_rgbd(tmp_path):
     hull = np.array([*corners.min(0), *corners.max(0)])
     box = found.aligned().boxes[0]
     np.testing.assert_allclose([*(box[:2] - box[3:5] / 2), *(box[:2] + box[3:5] / 2)], hull, atol=1e-6)
+
+    (tmp_path / "frames.txt").write_text("kv1/frame1\n")
+    words = f"--source {tmp_path} --out {tmp_path}/set --classes sunrgbd --points 128 --least-points 0"
+    lists = f"--train {tmp_path}/frames.txt --test {tmp_path}/frames.txt"
+    prepare_detection.main(f"{words} {lists}".split())
+    dataset = ScenesWithBoxes(f"{tmp_path}/set", "train", num_points=128)
+    assert dataset.names == ["kv1/frame1"]
+    assert dataset.metainfo["box_classes"] == list(SUNRGBD10)
+    assert dataset.boxes[0].classes.tolist() == [SUNRGBD10.index("chair")]
+    np.testing.assert_array_equal(dataset.boxes[0].boxes, [box])

@@ -1,22 +1,29 @@
 """Prepare posed RGB-D scenes with boxes for detection: each scene one cloud, in metres.
 
-    python -m projects.mvnet.tools.make_rooms --furnished --out data/furnished_raw --train 32 --test 16
+    python -m projects.mvnet.tools.make_rooms --furnished --out data/furnished_raw --train 160 --test 40
     python -m projects.mvnet.tools.prepare_detection --source data/furnished_raw --out data/furnished \\
         --points 2048 --every 1 --stride 1
 
-A scene is a folder in ScanNet's layout (see prepare_scenes.py) that also holds boxes.npz, as write_boxes of
-projects/mvnet/mvnet/boxes.py makes it; the classes are ScanNet's 20 by position. A list file has one scene
-per line.
+A scene is a folder in a layout that prepare_scenes.py knows, and also holds boxes.npz: of ScanNet and of
+SUN RGB-D read_boxes.py makes it, of others write_boxes of projects/mvnet/mvnet/boxes.py. Their classes are
+ScanNet's 20 by position, or with --classes sunrgbd the 10 of SUN RGB-D; boxes that stand turned are replaced
+by the axis-aligned ones around them. A list file has one scene per line, a folder within --source. After an
+interrupt the same command goes on.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import make_parser, plain_errors
-from projects.mvnet.mvnet.detection.scene_set import prepare_scenes_with_boxes
+from projects.mvnet.mvnet.box_files import SUNRGBD10
+from projects.mvnet.mvnet.detection.preparation import prepare_scenes_with_boxes
+from projects.mvnet.mvnet.frames import read_list
+from projects.mvnet.mvnet.scenes import SCANNET20
+
+CLASSES = {"scannet": tuple(SCANNET20.values()), "sunrgbd": SUNRGBD10}
 
 
-@plain_errors()
+@plain_errors("the same command goes on from the scenes that are done")
 def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
@@ -29,12 +36,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--every", type=int, default=20, help="take every so many frames (20)")
     add("--stride", type=int, default=2, help="take every so many pixels (2)")
     add("--voxel", type=float, default=0.02, help="side of voxels that keep one point, in metres (0.02)")
+    add("--classes", choices=[*CLASSES], default="scannet", help="what classes the boxes count (scannet)")
     args = parser.parse_args(argv)
     lists = {split: getattr(args, split) or args.source / f"{split}.txt" for split in ("train", "test")}
-    scenes = {split: path.read_text("utf-8").split() for split, path in lists.items()}
+    scenes = {split: read_list(path) for split, path in lists.items()}
     reading = {"every": args.every, "stride": args.stride, "voxel": args.voxel}
     counts = prepare_scenes_with_boxes(
-        args.source, args.out, scenes, args.points, args.least_points, **reading
+        args.source, args.out, scenes, args.points, args.least_points, CLASSES[args.classes], **reading
     )
     said = (
         f"{number} {split} scenes with {boxes} boxes ({unseen} unseen left out)"

@@ -48,6 +48,6 @@ optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=3e-3, 
 param_scheduler = [
     dict(type="OneCycleLR", eta_max=3e-3, pct_start=0.1, total_steps=None, convert_to_iter_based=True)
 ]
-train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=10)
+train_cfg = dict(by_epoch=True, max_epochs=8, val_interval=8)
 val_cfg = dict()
 test_cfg = dict()

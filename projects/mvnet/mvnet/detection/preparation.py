@@ -1,0 +1,165 @@
+"""Posed RGB-D scenes with boxes, each fused to one cloud, as the set that ``scene_set.py`` reads."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointmcd.datasets.preparation.shape import CANDIDATES, PointSettings, Settings, shape_seed
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
+from pointmcd.files import read_json, write_json, written_aside
+from pointmcd.folders import replace_folder, sole_writer
+from pointmcd.ops import farthest_point_sample
+from pointmcd.progress import track
+from projects.mvnet.mvnet.boxes import SceneBoxes, read_boxes
+from projects.mvnet.mvnet.detection.scene_set import BOXES
+from projects.mvnet.mvnet.detection.suppression import points_inside
+from projects.mvnet.mvnet.scenes import SCANNET20, read_scene
+
+JOB = "job.json"
+
+
+def prepare_scenes_with_boxes(
+    source: Path,
+    out: Path,
+    scenes: Mapping[str, Sequence[str]],
+    num_points: int = 4096,
+    least_points: int = 10,
+    class_names: Sequence[str] = tuple(SCANNET20.values()),
+    **reading: Any,
+) -> dict[str, tuple[int, int, int]]:
+    """Write posed RGB-D scenes with their boxes as a prepared set; after an interrupt the same call goes on.
+
+    Args:
+        source: Folder of the scenes, in a layout of ``frames.py``, each with a ``boxes.npz``.
+        out: Folder of the set; must not exist yet.
+        scenes: Folders, within ``source``, of the scenes of each split (``train``, ``test``).
+        num_points: P of each scene, in farthest-point order, drawn from twice as many.
+        least_points: A box that fewer points of the whole cloud lie in is left out: nobody saw the object.
+        class_names: Of the boxes.
+        reading: Arguments of ``read_scene``.
+
+    Returns:
+        For each split the number of its scenes, of their boxes, and of those left out.
+
+    Raises:
+        SourceError: A scene cannot be used, or ``out`` is there.
+    """
+    out = Path(os.path.realpath(out))
+    if out.exists():
+        raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
+    work = out.with_name(f"{out.name}.partial")
+    request = {"num_points": num_points, "least_points": least_points, **reading}
+    job = {"classes": list(class_names), **request}
+    every_scene = [name for names in scenes.values() for name in names]
+    for name in every_scene:
+        if any(part in ("", "..") or part.startswith(".") for part in name.split("/")):
+            raise SourceError(f"a scene is {name!r}; it needs the name of a folder in {source}")
+    if empty := [split for split, names in scenes.items() if not names]:
+        raise SourceError(f"{empty[0]} lists no scene")
+    with sole_writer(work / "lock", work):
+        if (work / JOB).is_file() and read_json(work / JOB) != job:
+            raise SourceError(f"{work} is unfinished work of a run with other settings; remove it")
+        (work / "scenes").mkdir(exist_ok=True)
+        for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
+            left.unlink()
+        write_json(work / JOB, job)
+        for name in track(every_scene, "scenes"):
+            if not _file_of(work, name).is_file():
+                arrays = _encoded(source / name, num_points, least_points, len(class_names), reading)
+                with written_aside(_file_of(work, name)) as temporary, open(temporary, "wb") as file:
+                    np.savez(file, allow_pickle=False, **arrays)
+        shutil.rmtree(work / "set", ignore_errors=True)
+        counts = {split: _assemble(work, split, names) for split, names in scenes.items()}
+        settings = Settings(PointSettings(num_points), None, None, visibility="none").to_dict()
+        settings["points"]["normalization"] = "metres"
+        seal(
+            work / "set",
+            {
+                "source": "posed-scenes-with-boxes",
+                "class_names": ["scene"],
+                "part_names": None,
+                "box_classes": list(class_names),
+                "splits": {split: len(names) for split, names in scenes.items()},
+                **settings,
+                "rejected": [],
+                "request": request,
+                "made_with": {name: version(name) for name in ("pointmcd", "numpy", "torch")},
+            },
+        )
+        replace_folder(work / "set", out)
+        shutil.rmtree(work)
+    return counts
+
+
+def _file_of(work: Path, name: str) -> Path:
+    return work / "scenes" / f"{name.replace('/', '--')}.npz"
+
+
+def _encoded(
+    scene: Path, num_points: int, least_points: int, num_classes: int, reading: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the points of a scene, the boxes that hold some, and how many do not."""
+    points, boxes = read_scene(scene, **reading).points, _read_boxes(scene, num_classes)
+    seen = points_inside(points, boxes.boxes) >= least_points
+    return {
+        "points": spread_points(points, num_points, scene.name),
+        "boxes": boxes.boxes[seen],
+        "classes": boxes.classes[seen],
+        "unseen": (~seen).sum(),
+    }
+
+
+def _assemble(work: Path, split: str, names: Sequence[str]) -> tuple[int, int, int]:
+    """Write a split from the scenes' files; return the number of scenes, of boxes and of those left out."""
+    folder, boxes, classes, unseen = work / "set" / split, [], [], 0
+    writer = SplitWriter(folder, list(names), [0] * len(names))
+    for name in names:
+        with np.load(_file_of(work, name), allow_pickle=False) as file:
+            writer.add(EncodedShape({"points": file["points"]}))
+            boxes.append(file["boxes"])
+            classes.append(file["classes"])
+            unseen += int(file["unseen"])
+    writer.close()
+    arrays: dict[str, Any] = {
+        "boxes": np.concatenate(boxes),
+        "classes": np.concatenate(classes),
+        "scene": np.repeat(np.arange(len(names)), [len(one) for one in classes]),
+    }
+    with open(folder / BOXES, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    return len(names), len(arrays["boxes"]), unseen
+
+
+def _read_boxes(scene: Path, num_classes: int) -> SceneBoxes:
+    path = scene / BOXES
+    if not path.is_file():
+        raise SourceError(f"{scene} has no {BOXES}: detection needs the boxes of its objects (read_boxes.py)")
+    try:
+        found = read_boxes(path).aligned()
+    except ValueError as error:
+        raise SourceError(str(error)) from None
+    if len(found.classes) and not 0 <= found.classes.min() <= found.classes.max() < num_classes:
+        raise SourceError(f"{path}: there are {num_classes} classes, so {found.classes} cannot be right")
+    return found
+
+
+def spread_points(points: np.ndarray, count: int, name: str) -> np.ndarray:
+    """Return ``count`` of the points (P, 3) of a scene in farthest-point order, repeated where it has fewer.
+
+    Args:
+        points: float32.
+        count: How many.
+        name: Of the scene; seeds the drawing of the candidates, twice ``count``.
+    """
+    if len(points) > CANDIDATES * count:
+        draws = np.random.default_rng(shape_seed(name, 0))
+        points = points[np.sort(draws.choice(len(points), CANDIDATES * count, replace=False))]
+    order = farthest_point_sample(torch.from_numpy(points)[None], min(count, len(points)))[0].numpy()
+    return points[np.resize(order, count)]
