@@ -113,13 +113,13 @@ class _LinearNormPool(torch.autograd.Function):
         first: tuple[Tensor, ...] = ()
         if before is not None:
             of_x = channel_sums(rows) if before.training else None
-            mean, inv, ctx.before_count = before.statistics(of_x, len(rows))
+            mean, inv, ctx.before_count = before.statistics(of_x, rows.shape[0])
             first = *before.affine(mean, inv, x.dtype), mean, inv
         ctx.act = (*first[:2], before.negative_slope) if before is not None else (None, None, 1.0)
         pooled, argmax, sums = linear_pool(
             x, weight.to(x.dtype), masks, views, norm.training, *ctx.act, rounds
         )
-        mean, inv, count = norm.signed_statistics(sums, len(rows), sign)
+        mean, inv, count = norm.signed_statistics(sums, rows.shape[0], sign)
         scale, shift = norm.affine(mean, inv, x.dtype)
         out = affine_act(as_rows(pooled), scale, shift, norm.negative_slope).view(pooled.shape)
         lost = argmax < 0

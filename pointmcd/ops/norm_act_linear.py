@@ -71,7 +71,7 @@ class _NormActLinear(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, norm_weight: Tensor, norm_bias: Tensor, norm: Norm, rounds: bool
     ) -> Tensor:
-        mean, inv, count = norm.statistics(channel_sums(x) if norm.training else None, len(x))
+        mean, inv, count = norm.statistics(channel_sums(x) if norm.training else None, x.shape[0])
         scale, shift = norm.affine(mean, inv, x.dtype)
         ctx.norm, ctx.count, ctx.rounds = norm, count, rounds
         ctx.save_for_backward(x, weight, scale, shift, mean, inv)
@@ -100,7 +100,7 @@ def parts(x: Tensor, width: int) -> Iterator[slice]:
 @kernel(
     "act_linear(Tensor x, Tensor scale, Tensor shift, float negative_slope, Tensor weight, bool rounds)"
     " -> Tensor",
-    lambda x, scale, shift, negative_slope, weight, rounds: x.new_empty(len(x), len(weight)),
+    lambda x, scale, shift, negative_slope, weight, rounds: x.new_empty(x.shape[0], weight.shape[0]),
 )
 def act_linear(
     x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float, weight: Tensor, rounds: bool
