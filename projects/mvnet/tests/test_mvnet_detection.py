@@ -190,6 +190,21 @@ def test_the_head_is_right_where_it_should_be():
         )
 
 
+def test_a_box_that_is_a_little_too_small_is_kept():
+    """A scan holds the faces of a cabinet alone: a box that lies 2 cm within them has no point inside."""
+    head = MODELS.build({"type": "VoteHead", "in_channels": 1, "local_channels": 4, "object_classes": 1})
+    faces = torch.tensor(list(product((-1.0, 0, 1), repeat=3)))
+    points = 0.5 * faces[faces.abs().amax(1) == 1]  # of a cube of 1 m
+    found = {
+        "objectness": torch.tensor([[[-9.0, 9], [-9, 9]]]),
+        "centers": torch.tensor([[[0.0, 0, 0], [3, 0, 0]]]),
+        "log_sizes": torch.full((1, 2, 3), 0.96).log(),
+        "class_logits": torch.zeros(1, 2, 1),
+    }
+    (row,) = head.predict(found, {"points": points[None]})
+    np.testing.assert_allclose(row["boxes"], [[0, 0, 0, 0.96, 0.96, 0.96]], rtol=1e-6)  # the other is empty
+
+
 def test_a_scene_without_boxes_teaches_what_is_none():
     head = MODELS.build(
         {"type": "VoteHead", "in_channels": 1, "local_channels": 4, "object_classes": 3, "num_proposals": 4}

@@ -60,6 +60,8 @@ class VoteHead(nn.Module):
         overlap: Of two boxes of one class that overlap more the better one is kept.
         least_score: Objectness below which a proposal is none.
         least_points: A box with fewer points inside is none.
+        slack: Metres beyond a box's faces where a point is still inside: scans hold surfaces alone, and a
+            box that is a little smaller than its object would hold none of them.
     """
 
     dense = True  # needs local features
@@ -80,6 +82,7 @@ class VoteHead(nn.Module):
         overlap: float = 0.25,
         least_score: float = 0.05,
         least_points: int = 5,
+        slack: float = 0.05,
     ) -> None:
         super().__init__()
         if unknown := set(weights or {}) - set(WEIGHTS):
@@ -94,7 +97,8 @@ class VoteHead(nn.Module):
         self.proposal = nn.Linear(channels, 2 + 3 + 3 + object_classes)
         self.margin, self.near, self.far = margin, near, far
         self.weights = {**WEIGHTS, **(weights or {})}
-        self.overlap, self.least_score, self.least_points = overlap, least_score, least_points
+        self.overlap, self.least_score = overlap, least_score
+        self.least_points, self.slack = least_points, slack
 
     def forward(self, seeds: Tensor, feats: Tensor, height: Tensor) -> Proposals:
         """Map seeds (B, M, 3), their features (B, M, L) and heights over the floor (B, M, 1) to proposals."""
@@ -161,7 +165,8 @@ class VoteHead(nn.Module):
         for scene in range(len(boxes)):
             kept = suppress(boxes[scene], scores[scene], of_class[scene].argmax(-1), self.overlap)
             kept = kept[scores[scene][kept] > self.least_score]
-            kept = kept[points_inside(points[scene], boxes[scene][kept]) >= self.least_points]
+            held = points_inside(points[scene], boxes[scene][kept], self.slack)
+            kept = kept[held >= self.least_points]
             row: dict[str, Any] = {
                 "boxes": boxes[scene][kept].repeat(self.object_classes, 0),
                 "box_scores": (scores[scene][kept, None] * of_class[scene][kept]).ravel(),

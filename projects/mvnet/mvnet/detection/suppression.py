@@ -27,7 +27,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, overlap
     return order[stays]
 
 
-def points_inside(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Count the points (N, 3) in each of the boxes (K, 6), faces included; (K,) int64."""
+def points_inside(points: np.ndarray, boxes: np.ndarray, slack: float = 0.0) -> np.ndarray:
+    """Count the points (N, 3) in each of the boxes (K, 6) or at most ``slack`` beyond a face; (K,) int64."""
     apart = np.abs(points[:, None] - boxes[:, :3])
-    return (apart <= boxes[:, 3:] / 2).all(axis=-1).sum(axis=0)
+    return (apart <= boxes[:, 3:] / 2 + slack).all(axis=-1).sum(axis=0)
