@@ -23,7 +23,7 @@ from pointmcd.ops.knn import knn
 from pointmcd.ops.linear_norm_pool import linear_norm_pool
 from pointmcd.ops.norm import Norm
 from pointmcd.ops.norm_act_linear import norm_act_linear
-from pointmcd.ops.products import has_bfloat16, linear, takes_bfloat16
+from pointmcd.ops.products import has_bfloat16, linear, takes_bfloat16, without_autocast
 from pointmcd.ops.visibility_pool import visibility_pool
 
 # torch then asks Linux for huge pages for large CPU tensors: page faults were a quarter of a PointNet++ step.
@@ -49,4 +49,5 @@ __all__ = [
     "takes_bfloat16",
     "use_backend",
     "visibility_pool",
+    "without_autocast",
 ]

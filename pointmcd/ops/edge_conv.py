@@ -8,7 +8,7 @@ from torch import Tensor
 from pointmcd.ops.checks import check_count, check_index, check_rows, wide
 from pointmcd.ops.dispatch import kernel
 from pointmcd.ops.norm import Group, Norm, affine_act, affine_act_sums, check_norm, positive_norm, through_act
-from pointmcd.ops.products import product, rounds_inputs
+from pointmcd.ops.products import product, rounds_inputs, without_autocast
 from pointmcd.ops.rows import as_rows, bag_max, check_range, chunks, flat_rows, has_odd
 
 
@@ -62,7 +62,7 @@ def edge_conv(
     # In half precision P + Q would lose most of what tells an edge's ends apart.
     real = wide(x.dtype)
     rounds = rounds_inputs(x)
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         both = (torch.cat([first - second, second]) * sign.repeat(2)[:, None]).to(real)
         rows = x.to(real)
         # Far from the origin any precision would lose it. Without the points' mean that cannot happen, and of
@@ -101,7 +101,7 @@ class _EdgeConv(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.autocast(grad.device.type, enabled=False):
+        with without_autocast(grad):
             x, center, both, pq, neighbors, extremum, argmax, scale, shift, mean, inv = ctx.saved_tensors
             norm = ctx.norm
             sums = affine_act_sums(as_rows(grad), as_rows(extremum), scale, shift, norm.negative_slope)

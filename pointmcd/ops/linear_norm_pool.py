@@ -20,7 +20,7 @@ from pointmcd.ops.norm import (
     through_act,
 )
 from pointmcd.ops.norm_act_linear import CHUNK, finish_
-from pointmcd.ops.products import rounded_inputs, rounds_inputs
+from pointmcd.ops.products import rounded_inputs, rounds_inputs, without_autocast
 from pointmcd.ops.rows import as_rows, flat_rows
 from pointmcd.ops.visibility_pool import add_global_view, check_views, masked_max
 
@@ -85,7 +85,7 @@ def linear_norm_pool(
         check_norm(x.shape[2], *first, before.running_mean, before.running_var, {"x": x})
     masks = add_global_view(visibility, num_views)
     rounds = rounds_inputs(x)
-    with torch.autocast(x.device.type, enabled=False):  # types are chosen here, and stay as they are inside
+    with without_autocast(x):  # types are chosen here, and stay as they are inside
         signed = (weight * sign[:, None]).to(wide(x.dtype)).contiguous()
         parameters = (signed, norm.weight, norm_bias, before and before.weight, before and before.bias)
         rest = (masks, num_views + 1, norm, sign, before, rounds)
@@ -122,8 +122,8 @@ class _LinearNormPool(torch.autograd.Function):
         mean, inv, count = norm.signed_statistics(sums, rows.shape[0], sign)
         scale, shift = norm.affine(mean, inv, x.dtype)
         out = affine_act(as_rows(pooled), scale, shift, norm.negative_slope).view(pooled.shape)
-        lost = argmax < 0
-        lost[:, :-1] |= out[:, :-1] <= 0  # in a view hidden points count as zero
+        of_a_view = torch.arange(views, device=x.device)[:, None] < views - 1  # the last one is of all points
+        lost = (argmax < 0) | (of_a_view & (out <= 0))  # in a view hidden points count as zero
         argmax = argmax.masked_fill_(lost, -1)
         ctx.norm, ctx.count, ctx.before, ctx.rounds = norm, count, before, rounds
         ctx.save_for_backward(x, weight, pooled, argmax, scale, shift, mean, inv, *first)
@@ -131,7 +131,7 @@ class _LinearNormPool(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.autocast(grad.device.type, enabled=False):
+        with without_autocast(grad):
             return _LinearNormPool.gradients(ctx, grad)
 
     @staticmethod

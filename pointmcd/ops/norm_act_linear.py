@@ -17,7 +17,7 @@ from pointmcd.ops.norm import (
     channel_sums,
     check_norm,
 )
-from pointmcd.ops.products import rounded_inputs, rounds_inputs
+from pointmcd.ops.products import rounded_inputs, rounds_inputs, without_autocast
 from pointmcd.ops.rows import as_rows
 
 CHUNK = 2**19
@@ -60,7 +60,7 @@ def norm_act_linear(
         norm_weight, norm_bias, running_mean, running_var, training, momentum, eps, negative_slope, group
     )
     rounds = rounds_inputs(x)
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         rows = as_rows(computable(x)).contiguous()
         y = _NormActLinear.apply(rows, weight.to(wide(x.dtype)), norm_weight, norm_bias, norm, rounds)
         return y.view(*x.shape[:-1], len(weight)).to(x.dtype)
@@ -81,7 +81,7 @@ class _NormActLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, shift, mean, inv = ctx.saved_tensors
         norm = ctx.norm
-        with torch.autocast(grad.device.type, enabled=False):
+        with without_autocast(grad):
             args = (grad, x, scale, shift, norm.negative_slope, weight, ctx.rounds)
             da, dweight, sums = act_linear_backward(*args)
             g = norm.gradients(sums, mean, inv, ctx.count)

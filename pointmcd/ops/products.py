@@ -10,7 +10,7 @@ such a product runs three to four times as fast; on others all is float32. On CU
 import functools
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -43,11 +43,17 @@ def rounds_inputs(x: Tensor) -> bool:
     """Return whether products with ``x`` round their inputs: under autocast, where that is faster."""
     device = x.device.type
     return (
-        torch.is_autocast_enabled(device)
+        not x.is_meta
+        and torch.is_autocast_enabled(device)
         and torch.get_autocast_dtype(device) == torch.bfloat16
         and x.dtype != torch.float64
         and has_bfloat16(device)
     )
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Return a block in which types stay as they are chosen; meta tensors know no autocast."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 @contextmanager
@@ -72,7 +78,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     """
     if x.device.type != "cpu" or not rounds_inputs(x):
         return F.linear(x, weight)
-    with torch.autocast("cpu", enabled=False):
+    with without_autocast(x):
         return _product(as_rows(x.float()), weight.float().T).view(*x.shape[:-1], len(weight))
 
 
@@ -97,7 +103,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     a, b = ctx.saved_tensors
-    with torch.autocast(grad.device.type, enabled=False):
+    with without_autocast(grad):
         da = _product(grad, b.T) if ctx.needs_input_grad[0] else None
         db = _product(a.T, grad) if ctx.needs_input_grad[1] else None
         return da, db

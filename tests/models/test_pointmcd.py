@@ -65,6 +65,20 @@ def test_an_online_teacher_says_what_a_cached_one_would(batch):
     torch.testing.assert_close(losses["loss_view"], expected)
 
 
+def test_torch_compile_gives_the_same_gradients(batch):
+    """By inductor itself, which writes C++ for what lies between the kernels."""
+    torch._dynamo.reset()
+    backbone = {"type": "DGCNN", "k": 4, "channels": (8,), "out_channels": 16}
+    plain, compiled = build(backbone=backbone), build(backbone=backbone)
+    compiled.training_features = torch.compile(compiled.training_features, fullgraph=True)
+    results = []
+    for model in (plain, compiled):
+        views = model.training_features(batch["points"], batch["visibility"])["view_feats"]
+        loss = views.square().mean()
+        results.append([loss, *torch.autograd.grad(loss, list(model.backbone.parameters()))])
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-6)
+
+
 def test_the_student_alone_is_a_point_model(batch):
     model = build().eval()
     student = MODELS.build({"type": "PointModel", "backbone": {"type": "PointNet"}, "head": HEAD}).eval()

@@ -168,7 +168,8 @@ def run(
     gradients = torch.autograd.grad(out, list(leaves.values()), randn(*out.shape, seed=9).to(out))
     results = {"out": out, **{f"d{name}": g for name, g in zip(leaves, gradients, strict=True)}}
     results |= {name: value for name, value in arguments.items() if "running_" in name}
-    return {name: value.detach().double().cpu() for name, value in results.items()}
+    values = ((name, value.detach().double()) for name, value in results.items())
+    return {name: value if device == "meta" else value.cpu() for name, value in values}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -237,6 +238,13 @@ def test_empty_batch(device, case):
     gradients = torch.autograd.grad(out.sum(), list(leaves.values()))
     assert out.shape[0] == 0
     assert all(not g.any() for g in gradients)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_meta_tensors_have_the_right_shapes(case):
+    results = run(ops, case, "cpu", torch.float32), run(ops, case, "meta", torch.float32)
+    for real, meta in zip(*(found.values() for found in results), strict=True):
+        assert real.shape == meta.shape
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if not c.endswith(("-0.2", "-1.0", "-global"))])

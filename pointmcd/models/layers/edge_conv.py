@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -65,7 +64,7 @@ class EdgeMLP(nn.Module):
         """Map (B, N, C) to (B, N, O)."""
         own, offset = self.first.linear.weight.chunk(2, 1)
         # in half precision the difference would lose most of what tells an edge's ends apart
-        with torch.autocast(x.device.type, enabled=False):
+        with ops.without_autocast(x):
             x = x.to(offset.dtype)
             edges = ops.group(F.linear(x, offset), F.linear(x, offset - own), ops.knn(x, self.k))
         return pool_edges(edges, [self.first, *self.middle, self.last])
