@@ -16,7 +16,7 @@ from pointmcd.batch import Batch, PointFeatures, TeacherRows
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
-from pointmcd.models.backbones import DGCNN, PointNet2
+from pointmcd.models.backbones import DGCNN, PointNet, PointNet2
 from pointmcd.models.heads import ClassificationHead, ViewDistillationHead
 from pointmcd.models.layers import EdgeConv, EdgeMLP
 from pointmcd.models.necks import VAFP
@@ -36,6 +36,7 @@ class Case:
         ours: The same by ``pointmcd``, on whatever backend is in force.
         floor: Work that cannot be left out (bytes moved, products computed), in torch's own kernels; or None.
         samples: Clouds that one run handles, for rates; 0 where a rate says nothing.
+        mixed: Ours with mixed precision, as ``--amp`` has it; or None.
     """
 
     what: str
@@ -44,6 +45,7 @@ class Case:
     ours: Run
     floor: Run | None = None
     samples: int = 0
+    mixed: Run | None = None
 
 
 def forward_backward(function: Callable[[], Tensor], leaves: list[Tensor]) -> Run:
@@ -166,7 +168,7 @@ def interpolate(device: str, batch: int) -> Case:
 def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> Case:
     """Return a training step of PointMCD: backbone, VAFP, both heads, backward, SGD."""
     torch.manual_seed(0)
-    backbone = DGCNN() if name == "DGCNN" else PointNet2()
+    backbone = {"PointNet": PointNet, "DGCNN": DGCNN, "PointNet++ SSG": PointNet2}[name]()
     head = ClassificationHead(backbone.out_channels, CLASSES)
     distill = ViewDistillationHead(backbone.out_channels, DESCRIPTOR)
     parts = nn.ModuleList([backbone, head, distill]).to(device)
@@ -179,8 +181,11 @@ def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> C
     teacher: TeacherRows = {"view_descriptors": torch.rand(batch, VIEWS, DESCRIPTOR, device=device)}
 
     def official_pools() -> tuple[Tensor, Tensor]:
-        if isinstance(backbone, DGCNN):
-            feats, seen = official.dgcnn(backbone, points), visible
+        seen = visible
+        if isinstance(backbone, PointNet):
+            feats = official.pointnet(backbone, points)
+        elif isinstance(backbone, DGCNN):
+            feats = official.dgcnn(backbone, points)
         else:
             feats, index = official.pointnet2(backbone, points)
             seen = official.index_points(visible, index)
@@ -191,12 +196,13 @@ def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> C
         pooled = neck.pool_hidden(features["hidden"], backbone.fusion, bits, features["point_index"])
         return pooled[:, :-1], pooled[:, -1]
 
-    def step(pools: Callable[[], tuple[Tensor, Tensor]]) -> Tensor:
-        views, whole = pools()
-        features: PointFeatures = {"view_feats": views, "global_feats": whole}
-        features.update(head(features))
-        losses = head.loss(features, data) | distill.loss(features, teacher)
-        loss = torch.stack(list(losses.values())).sum()
+    def step(pools: Callable[[], tuple[Tensor, Tensor]], mixed: bool = False) -> Tensor:
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+            views, whole = pools()
+            features: PointFeatures = {"view_feats": views, "global_feats": whole}
+            features.update(head(features))
+            losses = head.loss(features, data) | distill.loss(features, teacher)
+            loss = torch.stack([value.float() for value in losses.values()]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -208,6 +214,7 @@ def distillation_step(device: str, batch: int, name: str, lr: float = 0.01) -> C
         lambda: step(official_pools),
         lambda: step(our_pools),
         samples=batch,
+        mixed=(lambda: step(our_pools, mixed=True)) if ops.has_bfloat16(device) else None,
     )
 
 
@@ -256,7 +263,7 @@ def all_cases(device: str, quick: bool, folder: Path) -> Iterator[Callable[[], C
     yield partial(sample, device, 1, 100_000, 1024)
     yield partial(ball_query, device, batch)
     yield partial(interpolate, device, batch)
-    for name in ("DGCNN", "PointNet++ SSG"):
+    for name in ("PointNet", "DGCNN", "PointNet++ SSG"):
         yield partial(distillation_step, device, 8 if device == "cpu" else 32, name)
     if device == "cpu":
         yield partial(read_batch, folder, 8)

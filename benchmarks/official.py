@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pointmcd.models.backbones import DGCNN, PointNet2
+from pointmcd.models.backbones import DGCNN, PointNet, PointNet2
+from pointmcd.models.backbones.pointnet import TNet
 from pointmcd.models.layers import EdgeConv, LinearNormAct, SetAbstraction
 from pointmcd.models.layers.set_abstraction import BallMLP
 
@@ -92,6 +93,24 @@ def interpolate(queries: Tensor, points: Tensor, feats: Tensor) -> Tensor:
     weight = 1 / (distance + 1e-8)
     weight = weight / weight.sum(-1, keepdim=True)
     return (index_points(feats, index) * weight.unsqueeze(-1)).sum(2)
+
+
+def pointnet(backbone: PointNet, points: Tensor) -> Tensor:
+    """Return point features (B, N, C) of ``pointmcd.models.backbones.PointNet``."""
+    aligned = torch.bmm(points, tnet(backbone.point_tnet, points.transpose(1, 2)))
+    x = shared(backbone.layer1, aligned.transpose(1, 2))
+    x = torch.bmm(x.transpose(1, 2), tnet(backbone.feature_tnet, x)).transpose(1, 2)
+    return shared(backbone.fusion, shared(backbone.layer2, x)).transpose(1, 2)
+
+
+def tnet(net: TNet, x: Tensor) -> Tensor:
+    """Map (B, C, N) to matrices (B, C, C)."""
+    for layer in (*net.point_layers, net.fusion):
+        x = shared(layer, x)
+    x = x.max(2).values
+    for layer in net.dense_layers:
+        x = F.relu(norm(layer, F.linear(x, layer.linear.weight)))
+    return net.matrix(x).view(-1, net.channels, net.channels) + torch.eye(net.channels, device=x.device)
 
 
 def dgcnn(backbone: DGCNN, points: Tensor) -> Tensor:

@@ -72,6 +72,9 @@ def measure(case: Case, device: str, threads: int, rounds: int) -> list[dict]:
     variants = {"official": case.official} | {
         backend: in_backend(backend, case.ours) for backend in ops.available(device)
     }
+    best = ops.available(device)[-1]
+    if case.mixed:
+        variants[f"{best} bfloat16"] = in_backend(best, case.mixed)
     if case.what == "reading a batch":
         variants = {"official": case.official, "prepared": case.ours}
     if case.floor:
@@ -85,7 +88,7 @@ def measure(case: Case, device: str, threads: int, rounds: int) -> list[dict]:
     rows = []
     for name, values in times.items():
         median = statistics.median(values)
-        ratio = statistics.median(o / v for o, v in zip(times["official"], values, strict=True))
+        ratio = ratio_of(times["official"], values)
         row = {
             "what": case.what,
             "size": case.size,
@@ -93,19 +96,26 @@ def measure(case: Case, device: str, threads: int, rounds: int) -> list[dict]:
             "threads": threads,
             "seconds": median,
             "ratio": ratio,
+            "float32_ratio": ratio_of(times[best], values) if name.endswith("bfloat16") else None,
             "floor_ratio": median / floor if floor else None,
             "peak_mib": peaks[name],
         }
         rows.append(row)
+        own = f" ({row['float32_ratio']:.2f} of float32)" if row["float32_ratio"] else ""
         above = f"{row['floor_ratio']:.1f}" if floor else ""
         rate = f" ({case.samples / median:.0f} samples/s)" if case.samples else ""
         share = f" ({peaks[name] / peaks['official']:.1%})" if case.samples else ""
         print(
-            f"| {case.what} | {case.size} | {name} | {median * 1e3:.2f}{rate} | {ratio:.2f} | {above} "
+            f"| {case.what} | {case.size} | {name} | {median * 1e3:.2f}{rate} | {ratio:.2f}{own} | {above} "
             f"| {peaks[name]:.0f}{share} |",
             flush=True,
         )
     return rows
+
+
+def ratio_of(others: list[float], values: list[float]) -> float:
+    """Return the median over the rounds of another variant's time by this one's."""
+    return statistics.median(other / value for other, value in zip(others, values, strict=True))
 
 
 def in_backend(backend: str, run: Callable[[], object]) -> Callable[[], object]:
