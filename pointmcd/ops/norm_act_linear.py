@@ -18,7 +18,7 @@ from pointmcd.ops.norm import (
     check_norm,
 )
 from pointmcd.ops.products import rounded_inputs, rounds_inputs, without_autocast
-from pointmcd.ops.rows import as_rows
+from pointmcd.ops.rows import as_rows, chunks
 
 CHUNK = 2**19
 
@@ -162,6 +162,6 @@ def finish_(
     offset: Tensor,
 ) -> None:
     """Write ``affine_act_backward`` over ``grad``."""
-    for part in parts(x, x.shape[1]):
+    for part in chunks(x):
         affine = (scale, shift, negative_slope, slope, offset)
         grad[part].copy_(affine_act_backward(grad[part], x[part], *affine))
