@@ -106,8 +106,10 @@ def group(per_point: Tensor, per_center: Tensor | None, index: Tensor) -> Tensor
 )
 def _group(per_point: Tensor, per_center: Tensor, index: Tensor) -> Tensor:
     check_range("index", index, per_point.shape[1])
-    rows = torch.nn.functional.embedding(flat_rows(index, per_point.shape[1]), as_rows(per_point))
-    return rows.sub_(per_center[:, :, None])
+    members = per_point.new_empty(*index.shape, per_point.shape[2])  # no view, which nobody could change
+    rows = flat_rows(index, per_point.shape[1]).flatten()
+    torch.index_select(as_rows(per_point), 0, rows, out=as_rows(members))
+    return members.sub_(per_center[:, :, None])
 
 
 @kernel(

@@ -240,6 +240,18 @@ def test_empty_batch(device, case):
     assert all(not g.any() for g in gradients)
 
 
+def test_a_group_may_be_changed_in_place(device):
+    """As set abstraction does, which adds a product to it."""
+    points = randn(B, N, C).to(device).requires_grad_()
+    index = torch.arange(12).view(1, 4, 3).repeat(B, 1, 1).to(device)
+    members = ops.group(points, None, index)
+    members.flatten(0, 2).mul_(2)
+    members.sum().backward()
+    expected = torch.zeros_like(points)
+    expected[:, :12] = 2
+    assert torch.equal(points.grad, expected)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_meta_tensors_have_the_right_shapes(case):
     results = run(ops, case, "cpu", torch.float32), run(ops, case, "meta", torch.float32)
