@@ -19,6 +19,7 @@ from pointmcd.models.teachers.normalization import (
     statistics,
     trained_size,
 )
+from pointmcd.models.teachers.training_layers import quicken_training
 from pointmcd.models.teachers.trunks import TimmPyramid, build_pyramid
 from pointmcd.models.teachers.vgg import VGG11Attention
 from pointmcd.registry import MODELS
@@ -74,6 +75,7 @@ class ImageTeacher(BaseModel):
             )
         self.checkpoint = checkpoint
         self.trunk = build(trunk, pretrained, **(trunk_options or {}))
+        quicken_training(self.trunk)
         self._follows_checkpoint = normalization == OF_TIMM
         self._statistics = statistics(normalization, self.trunk)
         saved: Any = normalization
