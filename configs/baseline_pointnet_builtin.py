@@ -2,8 +2,8 @@
 
 _base_ = [
     "_base_/models/baseline.py",
-    "_base_/datasets/builtin.py",
-    "_base_/schedules/adamw_60e.py",
+    "_base_/datasets/builtin_few.py",
+    "_base_/schedules/adamw_40e.py",
     "_base_/default_runtime.py",
 ]
 

@@ -135,7 +135,7 @@ def test_commands_are_those_that_their_parsers_take(
 def test_the_tutorial_of_an_own_backbone_runs(tmp_path, monkeypatch, forget_examples):
     """Its commands as they stand there, on fewer shapes and for one epoch."""
     page = ROOT / "docs/tutorials/own_backbone.md"
-    shorter = {"--train 8 --test 4": "--train 2 --test 1 --workers 0 --no-views", "epoch_60": "epoch_1"}
+    shorter = {"--train 8 --test 4": "--train 2 --test 1 --workers 0 --no-views", "epoch_40": "epoch_1"}
     text = page.read_text().partition("## 5.")[0]
     for words, fewer in shorter.items():
         assert words in text
