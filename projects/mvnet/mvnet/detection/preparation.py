@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -99,7 +100,7 @@ def prepare_scenes_with_boxes(
 
 
 def _file_of(work: Path, name: str) -> Path:
-    return work / "scenes" / f"{name.replace('/', '--')}.npz"
+    return work / "scenes" / f"{quote(name, safe='')}.npz"
 
 
 def _encoded(
