@@ -43,7 +43,7 @@ def rounds_inputs(x: Tensor) -> bool:
     """Return whether products with ``x`` round their inputs: under autocast, where that is faster."""
     device = x.device.type
     return (
-        not x.is_meta
+        device != "meta"
         and torch.is_autocast_enabled(device)
         and torch.get_autocast_dtype(device) == torch.bfloat16
         and x.dtype != torch.float64
@@ -53,7 +53,8 @@ def rounds_inputs(x: Tensor) -> bool:
 
 def without_autocast(x: Tensor) -> AbstractContextManager:
     """Return a block in which types stay as they are chosen; meta tensors know no autocast."""
-    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+    device = x.device.type  # older torch does not compile ``is_meta`` here
+    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
 @contextmanager
