@@ -109,6 +109,7 @@ def tnet(net: TNet, x: Tensor) -> Tensor:
         x = shared(layer, x)
     x = x.max(2).values
     for layer in net.dense_layers:
+        assert isinstance(layer, LinearNormAct)
         x = F.relu(norm(layer, F.linear(x, layer.linear.weight)))
     return net.matrix(x).view(-1, net.channels, net.channels) + torch.eye(net.channels, device=x.device)
 
