@@ -1,6 +1,6 @@
 """All of the components in this folder in one training: ``pointmcd train docs/examples/my_config.py``."""
 
-_base_ = "pointmcd_pointnet_builtin.py"  # a config that comes with pointmcd
+_base_ = "pointmcd_pointnet_modelnet.py"  # a config that comes with pointmcd
 
 custom_imports = dict(
     imports=[
@@ -30,6 +30,7 @@ model = dict(
     teacher=dict(_delete_=True, type="ShellTeacher", num_views=None),
     data_preprocessor=dict(transforms=[dict(type="Mirror", axis=0)]),
 )
+train_cfg = dict(max_epochs=60, val_interval=20)
 custom_hooks = [dict(type="StepCounter")]
 train_dataloader = dict(
     batch_size=4,
