@@ -1,7 +1,5 @@
 """Crops of scenes as a prepared set, with the frames that see them where these are asked for."""
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,15 +12,13 @@ from pointmcd.datasets.preparation.archive import is_archive, unpack
 from pointmcd.datasets.preparation.shape import PointSettings, Settings
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
-from pointmcd.files import read_json, write_json, written_aside
-from pointmcd.folders import replace_folder, sole_writer
+from pointmcd.files import written_aside
 from pointmcd.progress import track
 from projects.mvnet.mvnet.frames import ScenePart, posed_frames
 from projects.mvnet.mvnet.room_files import CLASS_NAMES, read_whole
 from projects.mvnet.mvnet.scene_views import FARTHEST, NEAR, SceneViews
+from projects.mvnet.mvnet.scene_work import scene_file, scene_work
 from projects.mvnet.mvnet.scenes import UNLABELLED, VOXEL, SceneCloud, crops, read_scene
-
-JOB = "job.json"
 
 
 def prepare_scenes(
@@ -58,10 +54,6 @@ def prepare_scenes(
     Raises:
         SourceError: A scene cannot be used, ``out`` is there, or a split would have no crop.
     """
-    out = Path(os.path.realpath(out))
-    if out.exists():
-        raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
-    work = out.with_name(f"{out.name}.partial")
     request = {"num_points": num_points, "radius": radius, **reading}
     if views:
         request |= {"views": views, "image_size": image_size}
@@ -71,34 +63,18 @@ def prepare_scenes(
         request |= {"form": form}
     parts = {split: [ScenePart.parse(line) for line in lines] for split, lines in scenes.items()}
     every_part = [part for split in parts.values() for part in split]
-    for part in every_part:
-        if any(name in ("", "..") or name.startswith(".") for name in part.name.split("/")):
-            raise SourceError(f"a scene is {part.name!r}; it needs the name of a folder in {source}")
-    with sole_writer(work / "lock", work):
-        if (work / JOB).is_file() and read_json(work / JOB) != request:
-            raise SourceError(f"{work} is unfinished work of a run with other settings; remove it")
-        (work / "scenes").mkdir(exist_ok=True)
-        for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
-            left.unlink()
-        write_json(work / JOB, request)
+    with scene_work(source, out, [part.name for part in every_part], request) as work:
         if is_archive(source):
             if not (work / "source").is_dir():
                 unpack(source, work / "source")
             source = work / "source"
         for part in track(every_part, "scenes"):
-            if not _file_of(work, part).is_file():
-                found = list(_encoded(source / part.name, part, request))
-                _write_crops(_file_of(work, part), found)
-        shutil.rmtree(work / "set", ignore_errors=True)
+            path = scene_file(work, str(part))
+            if not path.is_file():
+                _write_crops(path, list(_encoded(source / part.name, part, request)))
         counts = {split: _assemble(work, split, names) for split, names in parts.items()}
         seal(work / "set", _header(scenes, counts, request, (work / "set")))
-        replace_folder(work / "set", out)
-        shutil.rmtree(work)
     return counts
-
-
-def _file_of(work: Path, part: ScenePart) -> Path:
-    return work / "scenes" / f"{str(part).replace('/', '--').replace(' ', '_')}.npz"
 
 
 def _header(
@@ -190,14 +166,14 @@ def _assemble(work: Path, split: str, parts: Sequence[ScenePart]) -> int:
     """Write a split of the set from the scenes' files; return the number of its crops."""
     titles = []
     for part in parts:
-        with np.load(_file_of(work, part)) as file:
+        with np.load(scene_file(work, str(part))) as file:
             count = len(file["points"]) if "points" in file.files else 0
         titles += [f"{str(part).replace(' ', '_')}/{number:04d}" for number in range(count)]
     if not titles:
         raise SourceError(f"{split} has no crop that enough frames see; ask for fewer with --views")
     writer = SplitWriter(work / "set" / split, titles, [0] * len(titles))
     for part in parts:
-        for piece in _read_crops(_file_of(work, part)):
+        for piece in _read_crops(scene_file(work, str(part))):
             writer.add(piece)
     writer.close()
     return len(titles)

@@ -9,19 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointmcd.datasets.preparation.sources import SourceError
-from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.files import read_json
 from pointmcd.registry import DATASETS, MODELS, TRANSFORMS
-from projects.mvnet.mvnet.boxes import SceneBoxes, box_around, write_boxes
+from projects.mvnet.mvnet.boxes import box_around
 from projects.mvnet.mvnet.detection import BoxMetric, ScenesWithBoxes
 from projects.mvnet.mvnet.detection.losses import assign, center_loss, objectness_loss, vote_loss
-from projects.mvnet.mvnet.detection.preparation import prepare_scenes_with_boxes, spread_points
 from projects.mvnet.mvnet.detection.rooms import FREE, furnished_room
-from projects.mvnet.mvnet.detection.suppression import points_inside
 from projects.mvnet.mvnet.room import WALL
 from projects.mvnet.mvnet.scenes import SCANNET20
-from projects.mvnet.tools import compare_detection, make_rooms, prepare_detection
+from projects.mvnet.tools import compare_detection
 
 SRUNET = {
     "type": "SRUNet",
@@ -49,15 +45,6 @@ def detector(backbone, **head):
     torch.manual_seed(0)
     given = {"type": "VoteHead", "object_classes": 20, "num_proposals": 16, "k": 8, "channels": 32, **head}
     return MODELS.build({"type": "VoteNet", "backbone": backbone, "num_seeds": 96, "head": given})
-
-
-@pytest.fixture(scope="module")
-def room_set(tmp_path_factory):
-    """Three furnished rooms, rendered and prepared by the tools, 256 points each."""
-    root = tmp_path_factory.mktemp("furnished")
-    make_rooms.main(["--furnished", "--out", f"{root}/raw", "--train", "2", "--test", "1", "--frames", "6"])
-    prepare_detection.main(f"--source {root}/raw --out {root}/set --points 256 --every 1 --stride 4".split())
-    return root / "set"
 
 
 # Figures
@@ -303,72 +290,6 @@ def test_furniture_stands_apart_and_in_its_boxes(seed):
         if one != other:
             assert (low[one, :2] > high[other, :2]).any() or (low[other, :2] > high[one, :2]).any()
     assert ((low[:, :2] >= FREE).any(1) | (high[:, :2] <= -FREE).any(1)).all()
-
-
-def test_the_set_holds_whole_scenes_in_metres(room_set):
-    prepared = PreparedSet(room_set)
-    prepared.verify()
-    assert prepared.manifest["points"]["normalization"] == "metres"
-    dataset = ScenesWithBoxes(str(room_set), "train", num_points=256)
-    assert dataset.metainfo["box_classes"][2] == "cabinet"
-    batch = dataset.__getitems__([1, 0])
-    for row, number in enumerate((1, 0)):
-        _, truth = furnished_room(number)
-        there = batch["box_classes"][row] >= 0
-        rows = [
-            next(r for r, box in enumerate(truth.boxes) if np.array_equal(box, found))
-            for found in batch["boxes"][row][there].numpy()
-        ]
-        assert batch["box_classes"][row][there].tolist() == truth.classes[rows].tolist()
-        assert (batch["boxes"][row][~there] == 0).all()
-        points = batch["points"][row].numpy()
-        assert np.ptp(points[:, 2]) > 1
-        # furniture is seen: most boxes hold points, and all of them lie within the walls
-        assert (points_inside(points, truth.boxes + np.array([0, 0, 0, 0.02, 0.02, 0.02])) > 0).mean() > 0.7
-
-
-def test_what_nobody_saw_is_left_out_and_what_lacks_is_named(room_set, tmp_path):
-    raw = room_set.with_name("raw")
-    for number in (0, 2):
-        (tmp_path / "raw").mkdir(exist_ok=True)
-        (tmp_path / f"raw/room{number}").symlink_to(raw / f"room000{number}")
-    folder = tmp_path / "raw/room1"
-    folder.mkdir()
-    for path in (raw / "room0001").iterdir():
-        (folder / path.name).symlink_to(path)
-    scenes = {"train": ["room0", "room1"], "test": ["room2"]}
-    (folder / "boxes.npz").unlink()
-    with pytest.raises(SourceError, match=r"room1 has no boxes\.npz"):
-        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
-    first = tmp_path / "set.partial/scenes/room0.npz"
-    written = first.stat().st_mtime_ns
-    with pytest.raises(SourceError, match="a run with other settings"):
-        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 65, stride=4)
-    write_boxes(folder / "boxes.npz", SceneBoxes(np.ones((1, 6), np.float32), np.array([20])))
-    with pytest.raises(SourceError, match="there are 20 classes"):
-        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
-    assert not (tmp_path / "set").exists()
-    assert first.stat().st_mtime_ns == written  # the run goes on from the scenes that are done
-    far = np.array([[50, 0, 0, 1, 1, 1], [0, 0, 0, 9, 9, 9]], np.float32)
-    write_boxes(folder / "boxes.npz", SceneBoxes(far, np.array([3, 4])))
-    counts = prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
-    assert counts["train"][0] == 2
-    assert counts["train"][2] >= 1
-    kept = ScenesWithBoxes(str(tmp_path / "set"), "train", num_points=64).boxes[1]
-    assert kept.classes.tolist() == [4]
-    with pytest.raises(SourceError, match=r"a scene is '\.\./room0'"):
-        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "new", {"train": ["../room0"]})
-    with pytest.raises(SourceError, match="test lists no scene"):
-        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "new", {"train": ["room0"], "test": []})
-    with pytest.raises(SourceError, match="it was not touched"):
-        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64)
-
-
-def test_a_few_points_repeat():
-    points = np.arange(15, dtype=np.float32).reshape(5, 3)
-    assert {tuple(p) for p in spread_points(points, 8, "few")} == {tuple(p) for p in points}
-    many = np.random.default_rng(0).uniform(size=(100, 3)).astype(np.float32)
-    assert np.array_equal(spread_points(many, 8, "many"), spread_points(many, 8, "many"))
 
 
 @given(st.integers(0, 2**31))

@@ -146,6 +146,8 @@ def test_an_interrupted_run_goes_on(rooms, tmp_path):
     written = first.stat().st_mtime_ns
     with pytest.raises(SourceError, match="a run with other settings"):
         prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room1"]}, 65, RADIUS)
+    with pytest.raises(SourceError, match="another source"):
+        prepare_scenes(rooms / "room0", out, {"train": ["room0"], "test": ["room1"]}, 64, RADIUS)
     with pytest.raises(SourceError, match="room9"):
         prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room9"]}, 64, RADIUS)
     assert first.stat().st_mtime_ns == written

@@ -1,12 +1,9 @@
 """Posed RGB-D scenes with boxes, each fused to one cloud, as the set that ``scene_set.py`` reads."""
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -14,16 +11,14 @@ import torch
 from pointmcd.datasets.preparation.shape import CANDIDATES, PointSettings, Settings, shape_seed
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
-from pointmcd.files import read_json, write_json, written_aside
-from pointmcd.folders import replace_folder, sole_writer
+from pointmcd.files import written_aside
 from pointmcd.ops import farthest_point_sample
 from pointmcd.progress import track
 from projects.mvnet.mvnet.boxes import SceneBoxes, read_boxes
 from projects.mvnet.mvnet.detection.scene_set import BOXES
 from projects.mvnet.mvnet.detection.suppression import points_inside
+from projects.mvnet.mvnet.scene_work import scene_file, scene_work
 from projects.mvnet.mvnet.scenes import SCANNET20, read_scene
-
-JOB = "job.json"
 
 
 def prepare_scenes_with_boxes(
@@ -52,31 +47,17 @@ def prepare_scenes_with_boxes(
     Raises:
         SourceError: A scene cannot be used, or ``out`` is there.
     """
-    out = Path(os.path.realpath(out))
-    if out.exists():
-        raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
-    work = out.with_name(f"{out.name}.partial")
     request = {"num_points": num_points, "least_points": least_points, **reading}
-    job = {"classes": list(class_names), **request}
     every_scene = [name for names in scenes.values() for name in names]
-    for name in every_scene:
-        if any(part in ("", "..") or part.startswith(".") for part in name.split("/")):
-            raise SourceError(f"a scene is {name!r}; it needs the name of a folder in {source}")
     if empty := [split for split, names in scenes.items() if not names]:
         raise SourceError(f"{empty[0]} lists no scene")
-    with sole_writer(work / "lock", work):
-        if (work / JOB).is_file() and read_json(work / JOB) != job:
-            raise SourceError(f"{work} is unfinished work of a run with other settings; remove it")
-        (work / "scenes").mkdir(exist_ok=True)
-        for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
-            left.unlink()
-        write_json(work / JOB, job)
+    with scene_work(source, out, every_scene, {"classes": list(class_names), **request}) as work:
         for name in track(every_scene, "scenes"):
-            if not _file_of(work, name).is_file():
+            path = scene_file(work, name)
+            if not path.is_file():
                 arrays = _encoded(source / name, num_points, least_points, len(class_names), reading)
-                with written_aside(_file_of(work, name)) as temporary, open(temporary, "wb") as file:
+                with written_aside(path) as temporary, open(temporary, "wb") as file:
                     np.savez(file, allow_pickle=False, **arrays)
-        shutil.rmtree(work / "set", ignore_errors=True)
         counts = {split: _assemble(work, split, names) for split, names in scenes.items()}
         settings = Settings(PointSettings(num_points), None, None, visibility="none").to_dict()
         settings["points"]["normalization"] = "metres"
@@ -94,13 +75,7 @@ def prepare_scenes_with_boxes(
                 "made_with": {name: version(name) for name in ("pointmcd", "numpy", "torch")},
             },
         )
-        replace_folder(work / "set", out)
-        shutil.rmtree(work)
     return counts
-
-
-def _file_of(work: Path, name: str) -> Path:
-    return work / "scenes" / f"{quote(name, safe='')}.npz"
 
 
 def _encoded(
@@ -122,7 +97,7 @@ def _assemble(work: Path, split: str, names: Sequence[str]) -> tuple[int, int, i
     folder, boxes, classes, unseen = work / "set" / split, [], [], 0
     writer = SplitWriter(folder, list(names), [0] * len(names))
     for name in names:
-        with np.load(_file_of(work, name), allow_pickle=False) as file:
+        with np.load(scene_file(work, name), allow_pickle=False) as file:
             writer.add(EncodedShape({"points": file["points"]}))
             boxes.append(file["boxes"])
             classes.append(file["classes"])

@@ -1,0 +1,58 @@
+"""Sets that are made scene by scene: an interrupted preparation goes on from the scenes that are done."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.files import read_json, write_json
+from pointmcd.folders import replace_folder, sole_writer
+
+JOB = "job.json"
+
+
+@contextmanager
+def scene_work(source: Path, out: Path, scenes: Iterable[str], job: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the folder ``OUT.partial``, of which ``set`` becomes ``out`` when the block is done.
+
+    Its files of scenes (``scene_file``) outlive an interrupt, for a call with the same source and job.
+
+    Args:
+        source: Folder of the scenes, or an archive of it.
+        out: Folder of the set; must not exist yet.
+        scenes: Folders of the scenes, within ``source``.
+        job: What the scenes' files depend on, as JSON holds it.
+
+    Raises:
+        SourceError: ``out`` is there, a scene's name leads elsewhere, or the folder holds another job's work.
+    """
+    out = Path(os.path.realpath(out))
+    if out.exists():
+        raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
+    for name in scenes:
+        if any(part in ("", "..") or part.startswith(".") for part in name.split("/")):
+            raise SourceError(f"a scene is {name!r}; it needs the name of a folder in {source}")
+    work = out.with_name(f"{out.name}.partial")
+    job = {"source": os.path.realpath(source), **job}
+    with sole_writer(work / "lock", work):
+        if (work / JOB).is_file() and read_json(work / JOB) != job:
+            raise SourceError(
+                f"{work} is unfinished work of a run with other settings or another source; remove it"
+            )
+        (work / "scenes").mkdir(exist_ok=True)
+        for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
+            left.unlink()
+        write_json(work / JOB, job)
+        shutil.rmtree(work / "set", ignore_errors=True)
+        yield work
+        replace_folder(work / "set", out)
+        shutil.rmtree(work)
+
+
+def scene_file(work: Path, scene: str) -> Path:
+    """Return the file of a scene, which no other one has."""
+    return work / "scenes" / f"{quote(scene, safe='')}.npz"
