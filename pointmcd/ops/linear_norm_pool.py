@@ -1,7 +1,6 @@
 """Linear layer, batch norm, (leaky) ReLU and pooling in one, where only the pooling reads the result."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,9 +18,9 @@ from pointmcd.ops.norm import (
     positive_norm,
     through_act,
 )
-from pointmcd.ops.norm_act_linear import CHUNK, finish_
+from pointmcd.ops.norm_act_linear import finish_
 from pointmcd.ops.products import rounded_inputs, rounds_inputs, without_autocast
-from pointmcd.ops.rows import as_rows, flat_rows
+from pointmcd.ops.rows import as_rows, flat_rows, parts
 from pointmcd.ops.visibility_pool import add_global_view, check_views, masked_max
 
 
@@ -157,14 +156,6 @@ class _LinearNormPool(torch.autograd.Function):
         return dx, dweight, *dparameters, *[None] * 6
 
 
-def _parts(x: Tensor, width: int) -> Iterator[slice]:
-    """Yield slices of the clouds in x (B, M, I) that are worked on at once: on the CPU as many as have
-    results of ``width`` channels that stay in cache.
-    """
-    step = max(1, len(x) if x.is_cuda else CHUNK // max(x.shape[1] * width, 1))
-    return (slice(first, first + step) for first in range(0, len(x), step))
-
-
 def _activated(x: Tensor, scale: Tensor | None, shift: Tensor | None, negative_slope: float) -> Tensor:
     """Return rows of x (B, M, I), with their norm and activation where these are given."""
     if scale is None or shift is None:
@@ -202,7 +193,7 @@ def linear_pool(
     pooled, argmax = x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
     sums = x.new_zeros(2, len(weight), dtype=torch.float64)
     buffer = None
-    for part in _parts(x, len(weight)):
+    for part in parts(x, len(weight)):
         rows = _activated(x[part], scale, shift, negative_slope)
         if buffer is None or len(buffer) != len(rows):
             buffer = x.new_empty(len(rows), len(weight))
@@ -248,7 +239,7 @@ def linear_pool_backward(
     if slope is not None and offset is not None:
         sloped = slope.to(weight.dtype)[:, None] * weight
         both, shared = (weight.T @ sloped).to(x.dtype), (offset @ weight.double()).to(x.dtype)
-    for part in _parts(x, len(weight)):
+    for part in parts(x, len(weight)):
         a = _activated(x[part], scale, shift, negative_slope)
         da = as_rows(dx[part])
         if slope is None:

@@ -1,6 +1,5 @@
 """Batch norm, (leaky) ReLU and the linear layer after them in one, of which only the first input is kept."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,9 +17,7 @@ from pointmcd.ops.norm import (
     check_norm,
 )
 from pointmcd.ops.products import rounded_inputs, rounds_inputs, without_autocast
-from pointmcd.ops.rows import as_rows, chunks
-
-CHUNK = 2**19
+from pointmcd.ops.rows import as_rows, chunks, parts
 
 
 def norm_act_linear(
@@ -87,14 +84,6 @@ class _NormActLinear(torch.autograd.Function):
             g = norm.gradients(sums, mean, inv, ctx.count)
             finish_(da, x, scale, shift, norm.negative_slope, g.slope.to(scale), g.offset.to(scale))
             return da, dweight, g.weight.to(norm.weight.dtype), g.bias.to(norm.bias.dtype), None, None
-
-
-def parts(x: Tensor, width: int) -> Iterator[slice]:
-    """Yield slices of the rows of x (R, I) that are worked on at once: on the CPU as many as have results of
-    ``width`` channels that stay in cache.
-    """
-    step = max(1, len(x) if x.is_cuda else CHUNK // max(width, 1))
-    return (slice(first, first + step) for first in range(0, len(x), step))
 
 
 @kernel(

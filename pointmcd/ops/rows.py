@@ -38,6 +38,15 @@ def chunks(x: Tensor) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, len(x), step))
 
 
+def parts(x: Tensor, width: int) -> Iterator[slice]:
+    """Slice x (N, ..., I) along its first axis for work that gives ``width`` channels for each row: on the
+    CPU so that the results of a part stay in cache.
+    """
+    rows = math.prod(x.shape[1:-1])
+    step = max(1, len(x) if x.is_cuda else 2**19 // max(rows * width, 1))
+    return (slice(first, first + step) for first in range(0, len(x), step))
+
+
 def has_odd(x: Tensor) -> bool:
     """Return whether x may hold an infinity or a NaN: by its sum, one fast pass; on CUDA it waits."""
     return not bool(x.sum().isfinite())
