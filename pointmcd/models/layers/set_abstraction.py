@@ -43,7 +43,7 @@ class BallMLP(nn.Module):
             x = ops.group(ops.linear(feats, weight[:, 3:]), None, index)
             x.flatten(0, 2).addmm_(offsets.flatten(0, 2).to(x), of_offsets.T.to(x))  # no copy for the sum
         else:
-            with torch.autocast("cpu", enabled=False):  # coordinates keep their digits
+            with ops.without_autocast(xyz):  # coordinates keep their digits
                 x = F.linear(offsets, of_offsets)
         return pool_edges(x, [self.first, *self.middle, self.last])
 
