@@ -28,6 +28,7 @@ from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
 from pointmcd.engine.dist import distribute
 from pointmcd.engine.loops import TrainLoop
+from pointmcd.engine.memory import keep_freed_memory
 from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
 from pointmcd.engine.work_dir import INTERRUPTED, check_free, newest_checkpoint, note_last, sole_training
@@ -82,6 +83,8 @@ class Runner(mmengine.runner.Runner):
         super().setup_env(env_cfg)
         if self._train_loop is not None:  # before any of those is made
             _on_first_rank(partial(check_free, self.work_dir))
+            if not torch.cuda.is_available():
+                keep_freed_memory()
         stamp, number = self._timestamp, 1
         while self._timestamp in self._timestamps:
             number += 1

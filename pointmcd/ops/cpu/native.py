@@ -143,6 +143,19 @@ def affine_act_backward(
     return dx
 
 
+def finish_norm_act_(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    negative_slope: float,
+    slope: Tensor,
+    offset: Tensor,
+) -> None:
+    affine = (scale, shift, slope, offset)
+    _call("affine_act_backward", x.dtype, grad, x.contiguous(), *affine, grad, negative_slope, *x.shape)
+
+
 def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     (batch, points, k), channels = neighbors.shape, pq.shape[2] // 2
     pq, neighbors = pq.contiguous(), neighbors.contiguous()

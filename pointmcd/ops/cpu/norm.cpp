@@ -84,13 +84,14 @@ void affine_act_sums(const T* grad, const T* x, const T* scale, const T* shift, 
     });
 }
 
+// dx may be grad.
 template <class T>
 void affine_act_backward(const T* grad, const T* x, const T* scale, const T* shift, const T* slope, const T* offset,
                          T* dx, double negative_slope, int64_t rows, int64_t channels, int64_t threads) {
     const T act_slope = static_cast<T>(negative_slope);
     each_row(rows, channels, threads, [=](int64_t r) {
         const T *in = x + r * channels, *g = grad + r * channels;
-        T* __restrict out = dx + r * channels;
+        T* out = dx + r * channels;
 #pragma GCC ivdep
         for (int64_t c = 0; c < channels; ++c)
             out[c] = through_act(g[c], in[c], scale[c], shift[c], act_slope) * scale[c] + fused(in[c], slope[c], offset[c]);

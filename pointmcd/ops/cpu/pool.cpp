@@ -130,16 +130,30 @@ void pool_scatter(const T* grad, const int32_t* argmax, const T* x, const T* wei
         const int64_t b0 = to_points ? task : 0, b1 = to_points ? task + 1 : batch;
         const int64_t o0 = to_points ? 0 : (task - batch) * GROUP, o1 = to_points ? channels : std::min(channels, o0 + GROUP);
         for (int64_t b = b0; b < b1; ++b)
-            for (int64_t v = 0; v < views; ++v)
-                for (int64_t o = o0; o < o1; ++o) {
+            for (int64_t o = o0; o < o1; ++o) {
+                // What views take of the same point, as those do that all see the farthest out, is added up first.
+                int32_t point[MAX_VIEWS];
+                T sum[MAX_VIEWS];
+                int count = 0;
+                for (int64_t v = 0; v < views; ++v) {
                     const int64_t at = (b * views + v) * channels + o;
                     if (argmax[at] < 0 || grad[at] == 0) continue;
-                    const int64_t row = (b * points + argmax[at]) * features;
-                    if (to_points)
-                        add_scaled(dx + row, weight + o * features, grad[at], features);
-                    else
-                        add_scaled(dweight + o * features, x + row, grad[at], features);
+                    int i = 0;
+                    while (i < count && point[i] != argmax[at]) ++i;
+                    if (i == count) {
+                        point[count] = argmax[at];
+                        sum[count++] = 0;
+                    }
+                    sum[i] += grad[at];
                 }
+                for (int i = 0; i < count; ++i) {
+                    const int64_t row = (b * points + point[i]) * features;
+                    if (to_points)
+                        add_scaled(dx + row, weight + o * features, sum[i], features);
+                    else
+                        add_scaled(dweight + o * features, x + row, sum[i], features);
+                }
+            }
     });
 }
 
