@@ -26,7 +26,7 @@ import torch
 from cases import Case, all_cases
 
 from pointmcd import ops
-from pointmcd.engine.memory import keep_freed_memory
+from pointmcd.memory import keep_freed_memory
 
 MIB = 2**20
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import mmengine
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import barrier, broadcast_object_list, is_main_process, master_only
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
@@ -28,11 +29,11 @@ from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
 from pointmcd.engine.dist import distribute
 from pointmcd.engine.loops import TrainLoop
-from pointmcd.engine.memory import keep_freed_memory
 from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
 from pointmcd.engine.work_dir import INTERRUPTED, check_free, newest_checkpoint, note_last, sole_training
 from pointmcd.evaluation.statistics import counted
+from pointmcd.memory import keep_freed_memory
 
 ALWAYS = ("SeedHook", "TeacherMetricsHook")
 """Hooks that every Runner has, whatever ``custom_hooks`` lists."""
@@ -81,10 +82,10 @@ class Runner(mmengine.runner.Runner):
     def setup_env(self, env_cfg: dict) -> None:
         """Give each Runner of a process a time stamp of its own: loggers and folders are named by it."""
         super().setup_env(env_cfg)
+        if get_device() == "cpu":
+            keep_freed_memory()
         if self._train_loop is not None:  # before any of those is made
             _on_first_rank(partial(check_free, self.work_dir))
-            if not torch.cuda.is_available():
-                keep_freed_memory()
         stamp, number = self._timestamp, 1
         while self._timestamp in self._timestamps:
             number += 1

@@ -39,6 +39,7 @@ from pointmcd.evaluation.probe import (
     fit_probe,
 )
 from pointmcd.evaluation.projection import Projection
+from pointmcd.memory import keep_freed_memory
 from pointmcd.models.teachers.frozen import FrozenTrunk
 from pointmcd.models.teachers.image_text import ImageTextModel
 
@@ -73,6 +74,8 @@ def trunk_features(root: str | Path, trunk: FrozenTrunk | ImageTextModel, track:
         ValueError: The set has no views.
     """
     device = get_device()
+    if device == "cpu":
+        keep_freed_memory()
 
     def compute(split: str) -> Iterator[torch.Tensor]:
         dataset = PreparedShapes(str(root), split, num_points=1, views="all")

@@ -18,6 +18,7 @@ from pointmcd.evaluation.probe import Probe, choose_regularisation, cross_fitted
 from pointmcd.evaluation.projection import Projection
 from pointmcd.geometry import CameraRig
 from pointmcd.geometry.correspondence import project, rig_intrinsics
+from pointmcd.memory import keep_freed_memory
 from pointmcd.models.teachers.frozen import FrozenTrunk
 
 BATCH = 4  # shapes whose views go through a network at a time
@@ -70,6 +71,8 @@ def point_features(
         ValueError: The set has no views, no masks or fewer points.
     """
     prepared, device = PreparedSet(root), get_device()
+    if device == "cpu":
+        keep_freed_memory()
     rig = CameraRig.from_dict(prepared.manifest["rig"]) if prepared.has_views else None
 
     def lifted(split: str, rows: range | None = None) -> Iterator[Tensor]:

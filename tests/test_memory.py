@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pointmcd.engine.memory import keep_freed_memory
+from pointmcd.memory import keep_freed_memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -1,6 +1,7 @@
-"""Memory of a training on the CPU: what one step frees, the next one takes."""
+"""Memory of work on the CPU: what one step frees, the next one takes."""
 
 import ctypes
+import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names for them: malloc.h of glibc
 _OWN_MAPPING, _LARGEST = 32 * 2**20, 2**30
@@ -19,6 +20,8 @@ def keep_freed_memory(keep: bool = True) -> bool:
     Returns:
         Whether malloc took the setting; glibc's does.
     """
+    if sys.platform != "linux":
+        return False
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
         return False
