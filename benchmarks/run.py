@@ -3,9 +3,8 @@
 
 The variants of a case run in turn, round after round, in one process; a ratio is the median over the
 rounds of official time by ours. On the CPU: CPU time (user and system) of one thread. On CUDA: wall time
-between two waits. The huge pages that ``pointmcd`` has torch ask for are left out, and so is what a training
-on the CPU has malloc keep: both sides have the defaults. With --as-trained ours keeps the memory that it
-frees, and each variant runs once more before it is timed.
+between two waits. The huge pages that ``pointmcd`` has torch ask for are left out: both sides
+have torch's defaults.
 """
 
 import argparse
@@ -26,7 +25,6 @@ import torch
 from cases import Case, all_cases
 
 from pointmcd import ops
-from pointmcd.memory import keep_freed_memory
 
 MIB = 2**20
 
@@ -43,7 +41,6 @@ def main() -> None:
     parser.add_argument(
         "--only", default="", help="cases with this in their name; a wrong one lists the names"
     )
-    parser.add_argument("--as-trained", action="store_true", help="ours with a training's memory (CPU)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -57,8 +54,7 @@ def main() -> None:
         for make in all_cases(args.device, args.quick, Path(folder)):
             names.append(case_name(make))
             if args.only.lower() in names[-1].lower():
-                rounds = 3 if args.quick else 7
-                rows += measure(make(), args.device, args.threads, rounds, args.as_trained)
+                rows += measure(make(), args.device, args.threads, rounds=3 if args.quick else 7)
                 gc.collect()
     if not rows:
         sys.exit(f"benchmarks/run.py: --only {args.only} is in none of these names:\n" + "\n".join(names))
@@ -71,7 +67,7 @@ def case_name(make: Callable[[], Case]) -> str:
     return f"{make.func.__name__} {' '.join(arguments)}"  # type: ignore[attr-defined]
 
 
-def measure(case: Case, device: str, threads: int, rounds: int, as_trained: bool) -> list[dict]:
+def measure(case: Case, device: str, threads: int, rounds: int) -> list[dict]:
     """Time the variants of one case in turn, print a line of the table for each and return its rows."""
     variants = {"official": case.official} | {
         backend: in_backend(backend, case.ours) for backend in ops.available(device)
@@ -87,9 +83,6 @@ def measure(case: Case, device: str, threads: int, rounds: int, as_trained: bool
     peaks = {name: peak_mib(run, device) for name, run in variants.items()}  # also warms up
     for _ in range(rounds):
         for name, run in variants.items():
-            if as_trained:
-                keep_freed_memory(name != "official")
-                run()
             times[name].append(seconds(run, device))
     floor = statistics.median(times.pop("floor")) if case.floor else None
     rows = []

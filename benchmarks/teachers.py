@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Time image teachers: CPU time of one thread, least of 3 rounds in which all take turns, random weights.
 
-The first of each kind is as timm and malloc have it; the others keep the memory that they free, as work on the
-CPU does here. All run once before they are timed.
+The first of each kind is as timm and malloc have it; the others keep the memory that they free, as training
+and teachers do here on the CPU. Each runs once before it is timed.
 """
 
 import time
