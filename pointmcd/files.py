@@ -40,12 +40,19 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     sync_folder(target.parent)
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
+def check_writable(path: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
     """Find out before any work whether ``written_aside`` can write a file; nothing is left behind.
 
+    Args:
+        path: The file to write.
+        inputs: Files that the work reads, which it must not take the place of.
+
     Raises:
-        ValueError, OSError: As ``written_aside``.
+        ValueError, OSError: As ``written_aside``, or it is one of ``inputs``.
     """
+    for given in inputs:
+        if os.path.exists(path) and os.path.exists(given) and os.path.samefile(path, given):
+            raise ValueError(f"{path} is what is read; give another name to what is written")
     missing = [folder for folder in Path(os.path.realpath(path)).parents if not folder.exists()]
     _, temporary, lock = _opened(path)
     temporary.unlink(missing_ok=True)

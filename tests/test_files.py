@@ -45,6 +45,14 @@ def test_a_check_names_the_path_that_was_asked_for_and_leaves_nothing(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
+def test_nothing_is_written_over_what_is_read(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    with pytest.raises(ValueError, match=r"link\.txt is what is read"):
+        check_writable(tmp_path / "link.txt", "random:0", tmp_path / "a.txt")
+    check_writable(tmp_path / "b.txt", tmp_path / "a.txt")
+
+
 def test_two_writers_of_a_file_do_not_mix(tmp_path):
     with written_aside(tmp_path / "a.txt") as first:
         first.write_text("first")

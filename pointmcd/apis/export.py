@@ -19,6 +19,7 @@ from pointmcd.engine.agreement import (
     points_seen,
     statement_of,
 )
+from pointmcd.files import check_writable
 from pointmcd.registry import MODELS
 
 STUDENT_KEYS = ("backbone.", "head.")
@@ -44,8 +45,9 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         What was written.
 
     Raises:
-        ValueError: The config's model is not a student, or the checkpoint is damaged, or was trained with
-            another network, other classes or points that were prepared in another way.
+        ValueError: ``out`` is the checkpoint, the config's model is not a student, or the checkpoint is
+            damaged, or was trained with another network, other classes or points that were prepared in
+            another way.
     """
     if config.model.get("backbone") is None:
         raise ValueError(
@@ -54,6 +56,7 @@ def export_student(config: Config, checkpoint: str | Path, out: str | Path) -> d
         )
     # with the defaults of today, so that a student stays what it is when they change
     model = {"type": "PointModel", "head": None, **network_of(config.model)}
+    check_writable(out, checkpoint)
     saved = read_checkpoint(checkpoint)
     for note in check_agreement(config, saved, checkpoint):
         print_log(f"{note}; the student is as in its training", "current")

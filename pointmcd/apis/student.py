@@ -89,7 +89,7 @@ class Student:
             names: Of these, the classes; None: all.
 
         Raises:
-            ValueError: The student is not aligned with the texts' model, or a name is not known.
+            ValueError: The student is not aligned with the texts' model, or as wide, or a name is not known.
         """
         if not isinstance(self.model.head, EmbeddingHead) or self.aligned_to is None:
             raise ValueError(
@@ -100,6 +100,12 @@ class Student:
             raise ValueError(
                 f"the texts come from {text.model} with weights {text.weights_sha256[:16]}, but this student "
                 f"is aligned with weights {self.aligned_to[:16]}: embed them with the model that taught it"
+            )
+        width = self.model.head.width
+        if text.vectors.shape[1] != width:
+            raise ValueError(
+                f"the texts have {text.vectors.shape[1]} channels, this student's embedding has {width}: "
+                "embed them with the model that taught it"
             )
         chosen = text if names is None else text.of(names)
         self.text, self.class_names = text, list(chosen.names)
@@ -346,6 +352,18 @@ def _plain(shapes: OneShape | ManyShapes) -> OneShape | ManyShapes:
         ) from None
 
 
+def check_device(device: str | torch.device) -> None:
+    """Find out whether a device is there.
+
+    Raises:
+        ValueError: It is not, or has no such name.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device} cannot be used: {str(error).splitlines()[0]}") from None
+
+
 def load_student(
     path: str | Path,
     device: str | torch.device = "cpu",
@@ -384,6 +402,7 @@ def load_student(
             f"pointmcd export CONFIG {path} student.pth"
         )
     vectors = None if text is None else read_text_vectors(text)
+    check_device(device)
     try:
         return Student(exported, device, vectors)
     except ValueError as error:

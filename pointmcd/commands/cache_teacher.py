@@ -96,6 +96,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         )
     if args.config and not args.checkpoint:
         parser.error("the config of a trained teacher needs its checkpoint")
+    if args.text is not None and not args.image_text:
+        parser.error("--text is for --image-text, whose model has embedded it")
     if kinds and kinds != ["check"] and args.data is None:
         parser.error(f"--{kinds[0].replace('_', '-')} needs --data")
     return args

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import make_parser, plain_errors
+from pointmcd.evaluation.statistics import counted
 from pointmcd.files import check_writable
 
 
@@ -40,13 +41,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"vectors are saved as .npy, not as {args.out}")
     check_writable(args.out)
     from pointmcd.datasets.prepared_set import PreparedSet
-    from pointmcd.datasets.text_vectors import write_text_vectors
+    from pointmcd.datasets.text_vectors import check_text_place, write_text_vectors
     from pointmcd.models.teachers.image_text import TEMPLATES, ImageTextModel
 
+    check_text_place(args.out)
     names = args.names or PreparedSet(args.data).class_names
     text = ImageTextModel(args.model, args.weights).embed_names(names, args.templates or TEMPLATES)
     write_text_vectors(args.out, text)
     print(
-        f"wrote {args.out}: {len(text.names)} names, {text.vectors.shape[1]} channels, the mean over "
-        f"{len(text.templates)} templates, by {text.model}"
+        f"wrote {args.out} and {args.out.with_suffix('.json').name}: {counted(len(text.names), 'name')}, "
+        f"{text.vectors.shape[1]} channels, the mean over {counted(len(text.templates), 'template')}, "
+        f"by {text.model}"
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.evaluation.statistics import counted
+from pointmcd.files import check_writable
 
 
 @plain_errors()
@@ -28,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     if not args.checkpoint.is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.checkpoint}")
+    if args.onnx is not None:
+        if args.onnx == args.out:
+            raise ValueError(f"--onnx {args.onnx} is the name of the student's own file")
+        check_writable(args.onnx, args.checkpoint)
     config = load_config(args.config, args.cfg_options)
     exported = export_student(config, args.checkpoint, args.out)
     print(f"wrote {args.out}: {says(exported)}, {_size(args.out)}")

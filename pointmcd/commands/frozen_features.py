@@ -11,7 +11,7 @@ import numpy as np
 
 from pointmcd.commands import common
 from pointmcd.evaluation.features import KINDS, VIEW_POOLS, Features, FeatureSet
-from pointmcd.files import file_sha256, write_json
+from pointmcd.files import check_writable, file_sha256, write_json
 from pointmcd.visualization.embedding import METHODS, draw_embedding
 
 if TYPE_CHECKING:
@@ -213,6 +213,7 @@ def _encoder(
 def report_path(args: argparse.Namespace, tool: str) -> Path:
     """Return where a report goes: ``--out``, or work_dirs/<tool>/<source>.json."""
     if args.out is not None:
+        check_writable(args.out, *args.sources)
         return args.out
     words = Path(args.sources[0].replace(":", "_"))
     return Path("work_dirs") / tool / f"{'_'.join((*words.parts[-2:-1], words.stem))}.json"

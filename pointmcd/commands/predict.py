@@ -86,7 +86,7 @@ def check(args: argparse.Namespace) -> None:
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder; name a file in it")
         if path is not None:
-            check_writable(path)
+            check_writable(path, args.student, *([] if args.text is None else [args.text]), *args.inputs)
     if args.parts is not None:
         check_writable(args.parts / "NAME.parts.ply")
 
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pointmcd.geometry import CloudColumns
 
     columns = CloudColumns.of(args.columns, args.separator)
-    student = load_student(args.student, usable_device(args.device or get_device()), args.imports, args.text)
+    student = load_student(args.student, args.device or get_device(), args.imports, args.text)
     if args.up is not None:
         student.settings = replace(student.settings, up=args.up)
     report = Report(student, args.student, args.top, args.parts, args.embeddings is not None)
@@ -135,21 +135,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 say(report.line(), file=sys.stdout)
             bar.update()
     return finish(report, args)
-
-
-def usable_device(name: str) -> str:
-    """Return the name of a device that is there.
-
-    Raises:
-        ValueError: It is not, or has no such name.
-    """
-    import torch
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from None
-    return name
 
 
 def finish(report: Report, args: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from pointmcd.commands.common import add_imports, make_parser, make_table, plain
 from pointmcd.evaluation.bootstrap import Difference, paired_difference
 from pointmcd.evaluation.corruptions import CORRUPTIONS
 from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
-from pointmcd.files import file_sha256, write_json
+from pointmcd.files import check_writable, file_sha256, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,6 +51,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     files = by_method(args.students)
+    if args.seed < 0:
+        raise ValueError(f"--seed is {args.seed}, must not be negative")
+    if args.out.suffix != ".json":
+        raise ValueError(f"reports are saved as .json, not as {args.out}")
+    picture = args.out.with_suffix(".png")
+    for path in (args.out, picture):
+        check_writable(path, *(one for paths in files.values() for one in paths))
     from pointmcd.apis.student import load_student
     from pointmcd.datasets.prepared_set import PreparedSet
     from pointmcd.evaluation.robustness import CLEAN, check_classes, measure
@@ -82,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "students": {
             name: {
                 "files": [str(path) for path in paths],
-                "sha256": [file_sha256(Path(path)) for path in paths],
+                "sha256": [file_sha256(path) if Path(path).is_file() else None for path in paths],
                 "trained_on_rotations": trained[name],
             }
             for name, paths in files.items()
@@ -94,9 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for name, of_methods in accuracy.items()
         },
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(args.out, report)
-    picture = args.out.with_suffix(".png")
     clean = accuracy.pop(CLEAN)
     draw_robustness(
         {
@@ -114,13 +119,15 @@ def by_method(words: Sequence[str]) -> dict[str, list[str]]:
     """Return files by the name before them; a file without one is a method of its own.
 
     Raises:
-        ValueError: The methods do not have as many seeds.
+        ValueError: A name or a file is empty, or the methods do not have as many seeds.
     """
     files: dict[str, list[str]] = {}
     for word in words:
         name, equals, path = word.partition("=")
         if Path(word).is_file() or not equals:
             name, path = (Path(word).stem if Path(word).stem not in files else word), word
+        if not name or not path:
+            raise ValueError(f"{word} is no NAME=STUDENT; give a name before = and a file after it")
         files.setdefault(name, []).append(path)
     counts = {name: len(paths) for name, paths in files.items()}
     if len(set(counts.values())) > 1:

@@ -34,7 +34,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    check_writable(args.out)
+    check_writable(args.out, args.student, *args.text, *(text.with_suffix(".json") for text in args.text))
     from pointmcd.apis import load_student
     from pointmcd.datasets.prepared_set import PreparedSet
     from pointmcd.datasets.text_vectors import read_text_vectors

@@ -43,8 +43,9 @@ class TextVectors(NamedTuple):
         Raises:
             ValueError: None is given, one is given twice, or one is not known, with the nearest that is.
         """
-        if isinstance(names, str) or not names or len(set(names)) < len(names):
-            raise ValueError(f"names must be a list of at least one name, each different, not {names!r}")
+        names = list(names) if not isinstance(names, str | set | frozenset) else []
+        if not names or not all(isinstance(one, str) for one in names) or len(set(names)) < len(names):
+            raise ValueError("names must be a list of at least one name, each different")
         for name in names:
             if name not in self.names:
                 near = difflib.get_close_matches(name, self.names, 1, 0.5)
@@ -56,6 +57,19 @@ class TextVectors(NamedTuple):
                 )
         rows = [self.names.index(name) for name in names]
         return self._replace(names=list(names), vectors=self.vectors[rows])
+
+
+def check_text_place(path: str | os.PathLike[str]) -> None:
+    """Refuse a place where a file of another kind would be lost.
+
+    Raises:
+        ValueError: The JSON file beside ``path`` is not of ``write_text_vectors``.
+    """
+    beside = _about(path)
+    if beside.exists():
+        about = read_json(beside)
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
+            raise ValueError(f"{beside}, which would be written too, is another file; give another name")
 
 
 def write_text_vectors(path: str | os.PathLike[str], text: TextVectors) -> None:
@@ -78,6 +92,12 @@ def read_text_vectors(path: str | os.PathLike[str]) -> TextVectors:
             f"there is no file of texts {path}; write it: "
             f"pointmcd embed-text MODEL --names NAME ... --out {path}"
         )
+    if Path(path).suffix != ".npy":
+        raise ValueError(f"texts are read from the .npy file of pointmcd embed-text, not from {path}")
+    if not _about(path).exists():
+        raise FileNotFoundError(
+            f"{path} has no {_about(path).name} beside it, with its names; pointmcd embed-text writes both"
+        )
     about = read_json(_about(path))
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ValueError(f"{_about(path)} was not written by pointmcd embed-text")
@@ -93,7 +113,7 @@ def read_text_vectors(path: str | os.PathLike[str]) -> TextVectors:
         )
     try:
         vectors = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, MemoryError) as error:
         raise ValueError(f"{path} is not an array: {error}") from error
     count = len(about["names"])
     if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.ndim != 2:
@@ -109,5 +129,5 @@ def _about(path: str | os.PathLike[str]) -> Path:
 
 
 def _are_texts(value: Any) -> bool:
-    texts = isinstance(value, list) and len(value) > 0 and all(isinstance(one, str) and one for one in value)
-    return texts and len(set(value)) == len(value)
+    texts = isinstance(value, list) and all(isinstance(one, str) and one.isprintable() for one in value)
+    return texts and len(value) > 0 and all(value) and len(set(value)) == len(value)

@@ -32,14 +32,20 @@ def cache_image_text(
         The folder of the cache, and, with texts, the model's own zero-shot accuracies by split.
 
     Raises:
-        ValueError: The texts are another model's, or lack a class of the set.
+        ValueError: The texts are another model's or of another width, or lack a class of the set.
     """
     features = trunk_features(root, model, track)
     weights = features.meta["weights_sha256"]
     if text is not None:
         if text.weights_sha256 != weights:
-            raise ValueError(f"the texts are of {text.model}, whose weights are not those of {model.name}")
+            raise ValueError(
+                f"the texts are of {text.model} with weights {text.weights_sha256[:16]}, the images of "
+                f"{model.name} with {weights[:16]}; embed them with this model: pointmcd embed-text"
+            )
         text = text.of(features.prepared.class_names)
+        width = features.split(features.prepared.splits[0]).shape[-1]
+        if text.vectors.shape[1] != width:
+            raise ValueError(f"the texts have {text.vectors.shape[1]} channels, the images {width}")
     figures: dict[str, dict[str, float]] = {}
     with TeacherCacheWriter(root, name) as writer:
         for split in features.prepared.splits:

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from pointmcd.apis import Student, export_student, load_student
 from pointmcd.commands import cache_teacher, embed_text, predict, zero_shot
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.teacher_cache import TeacherCache
-from pointmcd.datasets.text_vectors import TextVectors, read_text_vectors, write_text_vectors
+from pointmcd.datasets.text_vectors import (
+    TextVectors,
+    check_text_place,
+    read_text_vectors,
+    write_text_vectors,
+)
 from pointmcd.engine import build_runner, load_config
 from pointmcd.models.heads import EmbeddingHead, TextAlignmentHead
 from pointmcd.registry import DATASETS, MODELS
@@ -89,11 +95,20 @@ def test_what_is_wrong_with_texts_is_said(tmp_path):
     np.testing.assert_array_equal(again.of(["stool"]).vectors, text.vectors[1:])
     with pytest.raises(ValueError, match=r"no text for 'stol'; did you mean 'stool'\? known: chair, stool"):
         again.of(["chair", "stol"])
-    for names in ("chair", [], ["chair", "chair"]):
+    for names in ("chair", [], ["chair", "chair"], {"chair"}, [1, 2]):
         with pytest.raises(ValueError, match="names must be a list"):
             again.of(names)
     with pytest.raises(FileNotFoundError, match="write it: pointmcd embed-text"):
         read_text_vectors(tmp_path / "absent.npy")
+    with pytest.raises(ValueError, match=r"read from the \.npy file"):
+        read_text_vectors(tmp_path / "text.json")
+    np.save(tmp_path / "alone.npy", text.vectors)
+    with pytest.raises(FileNotFoundError, match=r"has no alone\.json beside it"):
+        read_text_vectors(tmp_path / "alone.npy")
+    (tmp_path / "alone.json").write_text("{}")
+    check_text_place(path)
+    with pytest.raises(ValueError, match=r"alone\.json, which would be written too, is another file"):
+        check_text_place(tmp_path / "alone.npy")
     np.save(path, text.vectors[::-1])
     with pytest.raises(ValueError, match="their SHA-256 sums differ"):
         read_text_vectors(path)
@@ -106,7 +121,13 @@ def test_what_is_wrong_with_texts_is_said(tmp_path):
     with pytest.raises(ValueError, match="is not an array"):
         read_text_vectors(path)
     good = json.loads(about.read_text())
-    for change in ({"format": 1}, {"names": ["a", "a"]}, {"names": [1, 2]}, {"weights_sha256": "x"}):
+    for change in (
+        {"format": 1},
+        {"names": ["a", "a"]},
+        {"names": [1, 2]},
+        {"names": ["\x1b[31m", "a"]},
+        {"weights_sha256": "x"},
+    ):
         about.write_text(json.dumps({**good, **change}))
         with pytest.raises(ValueError, match=r"text\.json (was not written|is damaged)"):
             read_text_vectors(path)
@@ -155,8 +176,8 @@ def test_image_and_text_are_those_of_the_model(model_folder):
     for templates in ([], ["a shape"], ["{} {}"]):
         with pytest.raises(ValueError, match=r"a template needs one \{\}"):
             model.embed_names(["chair"], templates)
-    with pytest.raises(ValueError, match="none of them empty or repeated"):
-        model.embed_names(["chair", "chair"])
+    with pytest.raises(ValueError, match="none of them empty or said as another is"):
+        model.embed_names(["night_stand", "night stand"])
 
 
 def test_models_that_are_none(model_folder, tmp_path):
@@ -268,3 +289,16 @@ def test_from_an_image_text_model_to_names(model_folder, tiny_set, tmp_path, mon
     embed_text.main([str(model_folder), "--weights", "random", "--names", "box", "--out", "other.npy"])
     with pytest.raises(SystemExit, match="embed them with the model that taught it"):
         zero_shot.main([*words, "other.npy"])
+    wide = F.normalize(torch.ones(4, 20), dim=1).numpy()
+    write_text_vectors("wide.npy", text._replace(vectors=wide))
+    with pytest.raises(SystemExit, match="the texts have 20 channels, this student's embedding has 12"):
+        zero_shot.main([*words, "wide.npy"])
+    before = Path("student.pth").read_bytes()
+    with pytest.raises(SystemExit, match=r"student\.pth is what is read"):
+        zero_shot.main([*words, "text.npy", "--out", "student.pth"])
+    for option, place in (("--csv", "student.pth"), ("--json", "text.npy"), ("--csv", "shape.xyz")):
+        with pytest.raises(SystemExit, match=f"{place} is what is read"):
+            predict.main(["student.pth", "shape.xyz", "--text", "text.npy", option, place])
+    assert Path("student.pth").read_bytes() == before
+    with pytest.raises(ValueError, match=r"epoch_1\.pth is what is read"):
+        export_student(config, tmp_path / "work/epoch_1.pth", tmp_path / "work/epoch_1.pth")

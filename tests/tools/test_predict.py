@@ -225,7 +225,7 @@ def test_what_a_student_cannot_say_is_refused_before_it_reads(classifier, segmen
         ([classifier, "x.off", "--embeddings", "a.txt"], r"saved as \.npy"),
         ([classifier, "x.off", "--csv", str(tmp_path)], "is a folder; name a file in it"),
         ([classifier, "x.off", "--columns", "x y"], "have no z"),
-        ([classifier, "x.off", "--device", "gpu"], "--device gpu cannot be used"),
+        ([classifier, "x.off", "--device", "gpu"], "device gpu cannot be used"),
     ):
         with pytest.raises(SystemExit, match=message):
             predict.main([str(word) for word in words])

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from pointmcd.apis import export_student, load_student
+from pointmcd.apis.student_folder import write_student_folder
+from pointmcd.checkpoint import read_checkpoint
 from pointmcd.commands import robustness
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
@@ -120,3 +122,34 @@ def test_a_file_without_a_word_on_rotations_or_with_a_wrong_one(students, tmp_pa
         torch.save({**exported, "rotation": wrong}, tmp_path / "wrong.pth")
         with pytest.raises(ValueError, match="its rotation is"):
             load_student(tmp_path / "wrong.pth")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a=a.pth", "--out", "a.pth"], "reports are saved as .json"),
+        (["a=a.pth", "--out", "a.json"], "a.png is what is read"),
+        (["=a.pth"], "give a name before ="),
+        (["a=a.pth", "--seed", "-1"], "--seed is -1"),
+        (["a=a.pth", "--device", "mars"], "device mars cannot be used"),
+    ],
+)
+def test_what_would_do_harm_or_nothing_is_refused_first(
+    students, tiny_set, tmp_path, monkeypatch, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.pth", "a.png"):
+        Path(name).write_bytes((students / "a.pth").read_bytes())
+    words = ["a=a.png" if words[-1] == "a.json" and word == "a=a.pth" else word for word in words]
+    with pytest.raises(SystemExit, match=message):
+        robustness.main([*words, "--data", str(tiny_set)])
+    assert Path("a.pth").read_bytes() == Path("a.png").read_bytes() == (students / "a.pth").read_bytes()
+
+
+def test_a_student_in_a_folder(students, tiny_set, tmp_path):
+    """Its report has no sum of a file."""
+    write_student_folder(read_checkpoint(students / "a.pth"), tmp_path / "hub", "card")
+    out = tmp_path / "report.json"
+    words = ["--data", str(tiny_set), "--corruptions", "tilt", "--severities", "1", "--out", str(out)]
+    robustness.main([f"hub={tmp_path / 'hub'}", *words])
+    assert json.loads(out.read_text())["students"]["hub"]["sha256"] == [None]

@@ -29,6 +29,7 @@ class EmbeddingHead(nn.Module):
         teacher_channels: E of the space; filled in from the cached teacher where a config leaves it None.
 
     Attributes:
+        width: E.
         text: (K, E) unit vectors of names, or None. No part of a checkpoint.
     """
 
@@ -37,6 +38,7 @@ class EmbeddingHead(nn.Module):
     def __init__(self, in_channels: int, teacher_channels: int) -> None:
         super().__init__()
         self.align = make_projector("mlp", in_channels, teacher_channels)
+        self.width = teacher_channels
         self.text: Tensor | None = None
 
     def forward(self, features: PointFeatures) -> HeadOutput:
@@ -117,6 +119,11 @@ class TextAlignmentHead(nn.Module):
                 raise ValueError(
                     f"the student's embeddings are {tuple(feats.shape)}, the teacher's are "
                     f"{tuple(target.shape)}; the model's head must be an EmbeddingHead of that width"
+                )
+            if self.text is not None and self.text.shape[1] != feats.shape[1]:
+                raise ValueError(
+                    f"the texts have {self.text.shape[1]} channels, the teacher's embeddings "
+                    f"{feats.shape[1]}; embed them with the teacher's model: pointmcd embed-text"
                 )
             student, target = F.normalize(feats, dim=1), F.normalize(target.to(feats.dtype), dim=1)
             likeness = student @ target.mT / self.temperature

@@ -114,15 +114,17 @@ class ImageTextModel(nn.Module):
             templates: Texts in which ``{}`` stands for the name.
 
         Raises:
-            ValueError: A template has no single ``{}``, there are none, or a name is empty or there twice.
+            ValueError: A template has no single ``{}``, there are none, or a name is empty or said as another
+                is.
         """
         if not templates or not all(template.count("{}") == 1 for template in templates):
             raise ValueError(
                 f"a template needs one {{}} in place of the name; these have none or several: {templates}"
             )
-        if not names or not all(name.strip() for name in names) or len(set(names)) < len(names):
-            raise ValueError("names must be at least one text, none of them empty or repeated")
-        said = [one.replace("{}", name.replace("_", " ")) for name in names for one in templates]
+        spoken = [name.replace("_", " ").strip() for name in names]
+        if not names or not all(spoken) or len(set(spoken)) < len(names):
+            raise ValueError("names must be at least one text, none of them empty or said as another is")
+        said = [one.replace("{}", name) for name in spoken for one in templates]
         device = next(self.network.parameters()).device
         parts = [said[start : start + TEXTS_AT_A_TIME] for start in range(0, len(said), TEXTS_AT_A_TIME)]
         rows = [self.network.encode_text(self._tokenize(part).to(device)).float().cpu() for part in parts]
