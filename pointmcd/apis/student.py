@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from pointmcd.apis.batches import NOT_FINITE, Task, all_or_none, outcomes
+from pointmcd.apis.device import check_device
 from pointmcd.apis.files import files_of_folder, load_shape
 from pointmcd.apis.results import Prediction, Segmentation
 from pointmcd.apis.student_file import FORMAT, build_student
@@ -350,18 +351,6 @@ def _plain(shapes: OneShape | ManyShapes) -> OneShape | ManyShapes:
         raise MeshError(
             "a list of shapes holds files, arrays or tensors, or the numbers of an array (N, 3) or (B, N, 3)"
         ) from None
-
-
-def check_device(device: str | torch.device) -> None:
-    """Find out whether a device is there.
-
-    Raises:
-        ValueError: It is not, or has no such name.
-    """
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def load_student(
