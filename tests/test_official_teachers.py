@@ -71,6 +71,8 @@ def test_parts_start_from_a_converted_autoencoder(official_networks, tmp_path, m
     torch.save(state, official)
     monkeypatch.setattr("sys.argv", ["convert_official.py", str(official), str(ours)])
     convert_official.main()
+    with pytest.raises(SystemExit, match=r"official\.pth is what is read"):
+        convert_official.main([str(official), str(official)])
     config = {"type": "PartSegmentationTeacher", "num_classes": 2, "num_parts": 3, "checkpoint": str(ours)}
     trunk = MODELS.build(config).double().trunk
     first, last = trunk.features[0].weight, trunk.attentions[3].excite.weight

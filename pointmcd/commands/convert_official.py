@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import make_parser, plain_errors
+from pointmcd.files import check_writable
 
 
 @plain_errors()
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pointmcd.checkpoint import read_state_dict, write_checkpoint
     from pointmcd.models.official import convert
 
+    check_writable(args.output, args.input)
     network, state = convert(read_state_dict(args.input))
     write_checkpoint(args.output, {"state_dict": state, "meta": {"converted_from": network}})
     print(f"{network}: {len(state)} tensors written to {args.output}")

@@ -72,7 +72,12 @@ def read_features(args: argparse.Namespace, splits: Sequence[str] | None = None)
     Args:
         args: Of `make_parser`.
         splits: Which splits; None takes all that there are.
+
+    Raises:
+        ValueError: The sources are of different shapes, or ``--out`` is one of them.
     """
+    if args.out is not None:
+        check_writable(args.out, *args.sources)
     sets = [_read(args, source, splits) for source in args.sources]
     for number, features in enumerate(sets):
         for split in splits or sets[0].splits:
@@ -213,7 +218,6 @@ def _encoder(
 def report_path(args: argparse.Namespace, tool: str) -> Path:
     """Return where a report goes: ``--out``, or work_dirs/<tool>/<source>.json."""
     if args.out is not None:
-        check_writable(args.out, *args.sources)
         return args.out
     words = Path(args.sources[0].replace(":", "_"))
     return Path("work_dirs") / tool / f"{'_'.join((*words.parts[-2:-1], words.stem))}.json"

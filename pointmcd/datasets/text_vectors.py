@@ -73,7 +73,12 @@ def check_text_place(path: str | os.PathLike[str]) -> None:
 
 
 def write_text_vectors(path: str | os.PathLike[str], text: TextVectors) -> None:
-    """Write ``path``, and beside it what is to be known of it."""
+    """Write ``path``, and beside it what is to be known of it.
+
+    Raises:
+        ValueError: As ``check_text_place``.
+    """
+    check_text_place(path)
     with written_aside(path) as temporary, open(temporary, "wb") as file:
         np.save(file, text.vectors)
     about = {name: value for name, value in text._asdict().items() if name != "vectors"}

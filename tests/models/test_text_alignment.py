@@ -16,7 +16,6 @@ from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.datasets.text_vectors import (
     TextVectors,
-    check_text_place,
     read_text_vectors,
     write_text_vectors,
 )
@@ -106,9 +105,8 @@ def test_what_is_wrong_with_texts_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no alone\.json beside it"):
         read_text_vectors(tmp_path / "alone.npy")
     (tmp_path / "alone.json").write_text("{}")
-    check_text_place(path)
     with pytest.raises(ValueError, match=r"alone\.json, which would be written too, is another file"):
-        check_text_place(tmp_path / "alone.npy")
+        write_text_vectors(tmp_path / "alone.npy", text)
     np.save(path, text.vectors[::-1])
     with pytest.raises(ValueError, match="their SHA-256 sums differ"):
         read_text_vectors(path)

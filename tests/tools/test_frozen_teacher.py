@@ -209,6 +209,12 @@ def test_what_is_wrong_is_named(run, words, message):
         run(*words)
 
 
+def test_texts_are_for_an_image_text_model_alone(run, capsys):
+    with pytest.raises(SystemExit):
+        run("--text", "names.npy")
+    assert "--text is for --image-text" in capsys.readouterr().err
+
+
 def test_a_trunk_reads_a_teacher_of_the_same_network(tmp_path):
     from pointmcd.models import MultiViewTeacher
 

@@ -1,6 +1,7 @@
 """Tools for frozen features: where features come from, what the reports hold."""
 
 import json
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -143,6 +144,14 @@ def test_errors_are_plain(tool, taught_set, checkpoint, told_apart, tmp_path, wo
         tool("linear_svm.py", *(places.get(word, word) for word in words), "--out", tmp_path / "x.json")
     assert message in str(end.value)
     assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize("name", ["linear_svm", "few_shot", "retrieval", "extract_features"])
+def test_no_report_takes_the_place_of_a_source(tool, told_apart, tmp_path, name):
+    source = shutil.copy(told_apart, tmp_path / "mine.npz")
+    with pytest.raises(SystemExit, match=r"mine\.npz is what is read"):
+        tool(f"{name}.py", source, *([] if name == "extract_features" else ["--out"]), source)
+    assert source.read_bytes() == told_apart.read_bytes()
 
 
 def test_few_shot_draws_the_same_episodes_for_all_features(tool, told_apart, taught_set, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 from pointmcd.checkpoint import write_checkpoint
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.engine import load_config
+from pointmcd.files import check_writable
 
 
 @plain_errors()
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--seed", type=int, default=0, help="of the random weights (0)")
     add_cfg_options(parser, "as in the pre-training")
     args = parser.parse_args(argv)
+    check_writable(args.out, args.checkpoint)
     config = load_config(args.config, args.cfg_options)
     from projects.mvnet.mvnet.transfer import take_backbone
 
