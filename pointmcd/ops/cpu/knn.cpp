@@ -88,13 +88,13 @@ template <class T> T square_distance(const T* a, const T* b, int64_t channels) {
     }
     T total = 0;
     for (; c < channels; ++c) total += (a[c] - b[c]) * (a[c] - b[c]);
-    for (int width = L / 2; width; width /= 2)
-        for (int i = 0; i < width; ++i) sum[i] += sum[i + width];
-    return total + sum[0];
+    return total + lane_sum(sum);
 }
 
-// The k least of n candidates by distance, then index. Each one's rank is counted: no branch depends on the data.
-template <class T> void order(const T* distance, const int64_t* index, int64_t n, int64_t k, int64_t* out, T* out_distance) {
+// The k least of n candidates by distance, then index; they come in order of index. `distance` has room up to a multiple
+// of the lanes. Each one's rank is counted: no branch depends on the data.
+template <class T> void order(T* distance, const int32_t* index, int64_t n, int64_t k, int64_t* out, T* out_distance) {
+    constexpr int L = LANES<T>;
     if (n > 256) {
         auto* by = scratch<int64_t>(7, n);
         for (int64_t i = 0; i < n; ++i) by[i] = i;
@@ -107,14 +107,21 @@ template <class T> void order(const T* distance, const int64_t* index, int64_t n
         }
         return;
     }
+    const int64_t end = round_up(n, L);
+    std::fill(distance + n, distance + end, std::numeric_limits<T>::infinity());
     for (int64_t i = 0; i < n; ++i) {
-        const T d = distance[i];
-        Index<T> rank = 0;  // candidates come in order of index
-        for (int64_t j = 0; j < i; ++j) rank += distance[j] <= d;
-        for (int64_t j = i + 1; j < n; ++j) rank += distance[j] < d;
+        const Vec<T> d = splat(distance[i]);
+        const int64_t own = i / L * L;
+        const unsigned before = (1u << (i - own)) - 1;  // of equal ones those before it come first
+        int rank = 0;
+        for (int64_t j = 0; j < own; j += L) rank += __builtin_popcount(lane_bits((IndexVec<T>)(load<Vec<T>>(distance + j) <= d)));
+        const Vec<T> same = load<Vec<T>>(distance + own);
+        rank += __builtin_popcount((lane_bits((IndexVec<T>)(same <= d)) & before) |
+                                   (lane_bits((IndexVec<T>)(same < d)) & ~before));
+        for (int64_t j = own + L; j < end; j += L) rank += __builtin_popcount(lane_bits((IndexVec<T>)(load<Vec<T>>(distance + j) < d)));
         if (rank >= k) continue;
         out[rank] = index[i];
-        if (out_distance) out_distance[rank] = d;
+        if (out_distance) out_distance[rank] = distance[i];
     }
 }
 
@@ -151,9 +158,9 @@ void knn(const T* points, const T* queries, int64_t* out, T* out_distance, int64
         T* norms = scratch<T>(1, stride);
         T* rows = scratch<T>(2, ROWS * stride);
         T* minima = scratch<T>(3, ROWS * sets * W);
-        T* small = scratch<T>(4, channels * (ROWS + 1) + n);
+        T* small = scratch<T>(4, channels * (ROWS + 1) + n + LANES<T>);
         T *mean = small, *query = small + channels, *found_distance = query + channels * ROWS;
-        auto* found = scratch<int64_t>(5, n);
+        auto* found = scratch<int32_t>(5, n + LANES<T>);
         std::fill(mean, mean + channels, T(0));
         if (expanded) {  // near zero the expanded square loses the fewest digits
             for (int64_t i = 0; i < n; ++i)
@@ -165,12 +172,8 @@ void knn(const T* points, const T* queries, int64_t* out, T* out_distance, int64
             T query_norm[ROWS];
             for (int64_t r = 0; r < ROWS; ++r) {
                 const T* q = queries + (b * count + std::min(q0 + r, last - 1)) * channels;
-                query_norm[r] = 0;
-                for (int64_t c = 0; c < channels; ++c) {
-                    const T x = q[c] - mean[c];
-                    query[c * ROWS + r] = expanded ? -2 * x : x;
-                    query_norm[r] += x * x;
-                }
+                for (int64_t c = 0; c < channels; ++c) query[c * ROWS + r] = expanded ? -2 * (q[c] - mean[c]) : q[c];
+                query_norm[r] = expanded ? square_distance(q, mean, channels) : T(0);
             }
             std::fill(minima, minima + ROWS * sets * W, std::numeric_limits<T>::infinity());
             if (expanded)
@@ -183,14 +186,12 @@ void knn(const T* points, const T* queries, int64_t* out, T* out_distance, int64
                 if (expanded) limit += 16 * std::numeric_limits<T>::epsilon() / 2 * (largest + query_norm[r]) * 2;
                 const T* row = rows + r * stride;
                 int64_t taken = 0;
-                for (int64_t i = 0; i < n; i += LANES<T>) {
-                    unsigned bits = lane_bits((IndexVec<T>)(load<Vec<T>>(row + i) <= limit));
-                    if (i + LANES<T> > n) bits &= (1u << (n - i)) - 1;
-                    for (; bits; bits &= bits - 1) found[taken++] = i + __builtin_ctz(bits);
-                }
+                for (int64_t i = 0; i < n; i += LANES<T>)
+                    taken += append_true<T>(load<Vec<T>>(row + i) <= limit, i, found + taken);
+                while (taken && found[taken - 1] >= n) --taken;
                 if (taken < k) {  // coordinates that are not numbers
                     taken = n;
-                    for (int64_t i = 0; i < n; ++i) found[i] = i;
+                    for (int64_t i = 0; i < n; ++i) found[i] = static_cast<int32_t>(i);
                 }
                 const int64_t at = b * count + q0 + r;
                 for (int64_t i = 0; i < taken; ++i)
