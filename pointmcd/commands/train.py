@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def make_runner(args: argparse.Namespace) -> Runner:
     """Return the Runner of the config, as the words change it."""
     from pointmcd.engine import build_runner, load_config
-    from pointmcd.engine.work_dir import check_unfinished
+    from pointmcd.engine.work_dir import check_unfinished, newest_checkpoint
 
     config = load_config(args.config, args.cfg_options)
     config.work_dir = str(args.work_dir or Path("work_dirs") / args.config.stem)
@@ -75,9 +75,11 @@ def make_runner(args: argparse.Namespace) -> Runner:
         config.randomness.seed = args.seed
     if args.amp:
         config.optim_wrapper.type = "AutocastOptimWrapper"
-    if args.resume:
-        config.resume = True
-        config.load_from = None if args.resume is True else args.resume
+    if args.resume is True:  # with nothing to go on with, the training begins as without --resume
+        config.resume = config.load_from is None or newest_checkpoint(config.work_dir)[0] is not None
+        config.load_from = None if config.resume else config.load_from
+    elif args.resume:
+        config.resume, config.load_from = True, args.resume
     if not config.resume:
         check_unfinished(config.work_dir)
     if args.verbose:

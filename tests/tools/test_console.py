@@ -74,6 +74,20 @@ def test_a_finished_training_is_not_resumed_in_silence(taught_set, tmp_path, mon
     assert (tmp_path / "work/epoch_1.pth").read_bytes() == before
 
 
+def test_resume_in_an_empty_folder_begins_with_the_weights_of_load_from(taught_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = [f"data_root={taught_set}", *SMALL, "train_cfg.max_epochs=1", "train_dataloader.batch_size=24"]
+    train.main(["baseline_pointnet_modelnet", "--work-dir", "a", "--cfg-options", *options])
+    still = "optim_wrapper.optimizer=dict(type='SGD',lr=0.0)"
+    options += ["load_from=a/epoch_1.pth", still, "randomness.seed=1"]
+    train.main(["baseline_pointnet_modelnet", "--work-dir", "b", "--resume", "--cfg-options", *options])
+    first, second = (
+        torch.load(f"{run}/epoch_1.pth", weights_only=True)["state_dict"]["backbone.layer1.linear.weight"]
+        for run in "ab"
+    )
+    assert torch.equal(first, second)
+
+
 def test_features_of_a_set_without_labels_are_judged_on_another(
     taught_set, tiny_meshes, tmp_path, monkeypatch, capsys
 ):
