@@ -102,6 +102,12 @@ def check(args: argparse.Namespace) -> None:
     for checkpoint in args.pretrained:
         if not checkpoint.is_file():
             raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
+    from pointmcd.evaluation.encoders import load_encoder
+    from pointmcd.evaluation.fine_tuning import run_config
+
+    config = run_config(args.config, args.cfg_options, 1.0, args.seeds[0], None, args.min_share)
+    for checkpoint in dict.fromkeys(args.pretrained):
+        load_encoder(config.model, checkpoint)
 
 
 def at_fraction(args: argparse.Namespace, folder: Path, percent: float) -> dict[str, Any]:

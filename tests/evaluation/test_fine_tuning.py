@@ -177,3 +177,12 @@ def test_mistakes_are_named_before_anything_runs(finetune, tmp_path, checkpoint,
     with pytest.raises(SystemExit, match=message):
         finetune(CONFIG, "--pretrained", checkpoint, "--out", tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
+
+
+def test_another_backbone_is_named_before_anything_runs(finetune, taught_set, checkpoint, tmp_path):
+    state = build_encoder({"backbone": {"type": "DGCNN"}}).state_dict()
+    torch.save({"state_dict": state}, tmp_path / "other.pth")
+    words = (CONFIG, "--pretrained", checkpoint, tmp_path / "other.pth", "--seeds", 0, 1)
+    with pytest.raises(SystemExit, match=r"other\.pth does not hold the backbone of this config"):
+        finetune(*words, "--out", tmp_path / "out", "--cfg-options", *options(taught_set))
+    assert not (tmp_path / "out").exists()
