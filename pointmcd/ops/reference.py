@@ -41,6 +41,31 @@ def batch_norm_act(
     return F.leaky_relu(y, negative_slope)
 
 
+def batch_norm_clamp(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    low: float = -torch.inf,
+    high: float = torch.inf,
+) -> Tensor:
+    norm = weight, bias, running_mean, running_var
+    return batch_norm_act(x, *norm, training, momentum, eps, negative_slope=1.0).clamp(low, high)
+
+
+def depthwise_conv(
+    x: Tensor, weight: Tensor, stride: tuple[int, int] = (1, 1), padding: tuple[int, int] = (0, 0)
+) -> Tensor:
+    images = F.pad(x.permute(0, 3, 1, 2), (padding[1], padding[1], padding[0], padding[0]))
+    side = weight.shape[-1]
+    windows = images.unfold(2, side, stride[0]).unfold(3, side, stride[1])
+    return torch.einsum("bchwij,cij->bhwc", windows, weight[:, 0])
+
+
 def norm_act_linear(
     x: Tensor,
     weight: Tensor,

@@ -29,6 +29,10 @@ def kernel_arguments() -> dict[str, tuple]:
         "affine_act": (rows, row, row, 0.2),
         "affine_act_sums": (rows, rows, row, row, 0.2),
         "affine_act_backward": (rows, rows, row, row, 0.2, row, row),
+        "affine_clamp": (rows, row, row, 0.2, 0.8),
+        "affine_clamp_sums": (rows, rows, row, row, 0.2, 0.8),
+        "affine_clamp_backward": (rows, rows, row, row, 0.2, 0.8, row, row),
+        "depthwise_backward": (rand(2, 3, 4, 5), rand(2, 6, 8, 5), rand(5, 1, 3, 3), [2, 2], [1, 1]),
         "linear_pool": (feats, weight, masks, 3, True, row, row, 0.2, False),
         "linear_pool_backward": (
             *(rand(2, 3, 4), source[..., :4].contiguous(), feats, weight, rand(4), rand(4)),

@@ -66,6 +66,10 @@ for training in (True, False):
             },
             ["x", "weight", "bias"],
         )
+    CASES[f"batch_norm_clamp-{training}"] = (
+        lambda t=training: {"x": randn(B, N, O) * 3 + 1, **norm(O), "training": t, "low": -0.5, "high": 1.5},
+        ["x", "weight", "bias"],
+    )
     for slope in (0.0, 0.2):
         CASES[f"linear_norm_pool-{training}-{slope}"] = (
             lambda t=training, s=slope: {
@@ -123,6 +127,16 @@ CASES["linear_norm_pool-global"] = (
     },
     ["x", "weight", "norm_weight", "norm_bias"],
 )
+for side, stride, padding in ((3, (1, 1), (1, 1)), (3, (2, 3), (0, 1)), (5, (2, 1), (2, 3))):
+    CASES[f"depthwise_conv-{side}x{stride[0]}"] = (
+        lambda k=side, s=stride, p=padding: {
+            "x": randn(B, 7, 10, O),
+            "weight": randn(O, 1, k, k, seed=1),
+            "stride": s,
+            "padding": p,
+        },
+        ["x", "weight"],
+    )
 CASES["group"] = (
     lambda: {
         "per_point": randn(B, N, C),

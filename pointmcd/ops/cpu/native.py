@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pointmcd.ops.checks import wide
 from pointmcd.ops.rows import check_range
 
 _INSTRUCTION_SETS = {"AVX512": "avx512", "AVX2": "avx2"}
-_SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
+_SUFFIX = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16"}  # the last of few kernels
 _ARGUMENT = {
     Tensor: ctypes.c_void_p,
     int: ctypes.c_int64,
@@ -154,6 +155,51 @@ def finish_norm_act_(
 ) -> None:
     affine = (scale, shift, slope, offset)
     _call("affine_act_backward", x.dtype, grad, x.contiguous(), *affine, grad, negative_slope, *x.shape)
+
+
+def affine_clamp(x: Tensor, scale: Tensor, shift: Tensor, low: float, high: float) -> Tensor:
+    x = x.contiguous()
+    y = torch.empty_like(x)
+    _call("affine_clamp", x.dtype, x, scale, shift, y, low, high, *x.shape)
+    return y
+
+
+def affine_clamp_sums(
+    grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, low: float, high: float
+) -> Tensor:
+    grad, x = grad.contiguous(), x.contiguous()
+    sums = x.new_empty(2, x.shape[1], dtype=torch.float64)
+    _call("affine_clamp_sums", x.dtype, grad, x, scale, shift, sums, low, high, *x.shape)
+    return sums
+
+
+def affine_clamp_backward(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    low: float,
+    high: float,
+    slope: Tensor,
+    offset: Tensor,
+) -> Tensor:
+    grad, x = grad.contiguous(), x.contiguous()
+    dx = torch.empty_like(x)
+    _call("affine_clamp_backward", x.dtype, grad, x, scale, shift, slope, offset, dx, low, high, *x.shape)
+    return dx
+
+
+def depthwise_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int]
+) -> tuple[Tensor, Tensor]:
+    (batch, height, width, channels), kernel = x.shape, weight.shape[-1]
+    grad, x = grad.contiguous(), x.contiguous()
+    taps = weight.to(wide(x.dtype)).view(channels, kernel * kernel).T.contiguous()
+    dx = torch.empty_like(x)
+    dtaps = torch.empty_like(taps, dtype=torch.float64)
+    sizes = (batch, height, width, *grad.shape[1:3], channels, kernel)
+    _call("depthwise_backward", x.dtype, grad, x, taps, dx, dtaps, *sizes, *stride, *padding)
+    return dx, dtaps.to(weight.dtype).T.contiguous().view(weight.shape)
 
 
 def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,5 @@
-// Batch norm and leaky ReLU over rows (R, C): sums in double, and what is done to each element.
-#include "common.h"
+// Batch norm and an activation over rows (R, C): sums in double, and what is done to each element.
+#include "bfloat16.h"
 
 namespace {
 
@@ -49,9 +49,9 @@ template <class T> inline T through_act(T grad, T x, T scale, T shift, T negativ
     return fused(x, scale, shift) > 0 ? grad : grad * negative_slope;
 }
 
-template <class T> void channel_sums(const T* x, double* out, int64_t rows, int64_t channels, int64_t threads) {
+template <class S> void channel_sums(const S* x, double* out, int64_t rows, int64_t channels, int64_t threads) {
     sum_pairs(out, rows, channels, threads, [=](int64_t r, int64_t c, double& a, double& b) {
-        const double v = x[r * channels + c];
+        const double v = value(x[r * channels + c]);
         a += v;
         b += v * v;
     });
@@ -98,9 +98,66 @@ void affine_act_backward(const T* grad, const T* x, const T* scale, const T* shi
     });
 }
 
+template <class S>
+void affine_clamp(const S* x, const Real<S>* scale, const Real<S>* shift, S* y, double low, double high, int64_t rows,
+                  int64_t channels, int64_t threads) {
+    const auto least = static_cast<Real<S>>(low), most = static_cast<Real<S>>(high);
+    each_row(rows, channels, threads, [=](int64_t r) {
+        const S* in = x + r * channels;
+        S* __restrict out = y + r * channels;
+#pragma GCC ivdep
+        for (int64_t c = 0; c < channels; ++c) {
+            Real<S> v = fused(value(in[c]), scale[c], shift[c]);
+            v = v < least ? least : v;
+            put(out + c, v > most ? most : v);
+        }
+    });
+}
+
+template <class T> inline T through_clamp(T grad, T x, T scale, T shift, T low, T high) {
+    const T v = fused(x, scale, shift);
+    return v > low && v < high ? grad : T(0);
+}
+
+template <class S>
+void affine_clamp_sums(const S* grad, const S* x, const Real<S>* scale, const Real<S>* shift, double* out, double low,
+                       double high, int64_t rows, int64_t channels, int64_t threads) {
+    const auto least = static_cast<Real<S>>(low), most = static_cast<Real<S>>(high);
+    sum_pairs(out, rows, channels, threads, [=](int64_t r, int64_t c, double& a, double& b) {
+        const Real<S> v = value(x[r * channels + c]);
+        const double g = through_clamp(value(grad[r * channels + c]), v, scale[c], shift[c], least, most);
+        a += g;
+        b += g * static_cast<double>(v);
+    });
+}
+
+template <class S>
+void affine_clamp_backward(const S* grad, const S* x, const Real<S>* scale, const Real<S>* shift, const Real<S>* slope,
+                           const Real<S>* offset, S* dx, double low, double high, int64_t rows, int64_t channels,
+                           int64_t threads) {
+    const auto least = static_cast<Real<S>>(low), most = static_cast<Real<S>>(high);
+    each_row(rows, channels, threads, [=](int64_t r) {
+        const S *in = x + r * channels, *g = grad + r * channels;
+        S* __restrict out = dx + r * channels;
+#pragma GCC ivdep
+        for (int64_t c = 0; c < channels; ++c) {
+            const Real<S> v = value(in[c]);
+            const Real<S> before = through_clamp(value(g[c]), v, scale[c], shift[c], least, most);
+            put(out + c, before * scale[c] + fused(v, slope[c], offset[c]));
+        }
+    });
+}
+
 }  // namespace
 
 EXPORT(channel_sums)
 EXPORT(affine_act)
 EXPORT(affine_act_sums)
 EXPORT(affine_act_backward)
+EXPORT(affine_clamp)
+EXPORT(affine_clamp_sums)
+EXPORT(affine_clamp_backward)
+EXPORT_BFLOAT16(channel_sums)
+EXPORT_BFLOAT16(affine_clamp)
+EXPORT_BFLOAT16(affine_clamp_sums)
+EXPORT_BFLOAT16(affine_clamp_backward)
