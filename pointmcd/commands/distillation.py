@@ -144,7 +144,10 @@ class Distillation:
         wanted = {
             "labels": {"split": split, "fraction": labels.fraction, "seed": seed},
             "trunks": [{**one.settings, "weights_sha256": one.weights_sha256()} for one in self.trunks],
-            "options": [self.args.folds, self.args.dim, self.args.regularisation, self.args.no_spread],
+            "options": [
+                *(self.args.folds, self.args.dim, self.args.regularisation),
+                *(self.args.no_spread, self.args.views),
+            ],
             **({"further": self.args.further} if self.args.further else {}),
         }
         noted = self.folder / f"{name}.json"

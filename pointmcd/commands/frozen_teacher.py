@@ -57,6 +57,7 @@ def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
         default="float32",
         help="of the networks; bfloat16 is faster, left out where the processor lacks it (%(default)s)",
     )
+    add("--views", type=int, metavar="N", help="classes by N views alone, evenly chosen; default: by all")
     add("--dim", type=int, default=256, help="channels of the descriptors (%(default)s)")
     add("--folds", type=int, default=5, help="of the cross-fitted logits; 0: none (%(default)s)")
     add(
@@ -176,7 +177,9 @@ def cache_frozen(
     spread = not args.no_spread
     with Progress() as progress:
         progress.begin("the probe of what they see")
-        teacher = fit_teacher(features, labels, args.folds, args.dim, args.regularisation, spread, points)
+        teacher = fit_teacher(
+            features, labels, args.folds, args.dim, args.regularisation, spread, points, args.views
+        )
         folder, figures = write_cache(root, name, teacher, features, points=points)
     folders = [folder]
     for other in further:

@@ -60,6 +60,7 @@ class FrozenTeacher(NamedTuple):
     point_probe: PointProbe | None = None  # of the parts of points
     fold_of_row: np.ndarray | None = None  # (S,) of each row of train, as ``folds_of_rows``
     fold_probes: Sequence[Probe] = ()  # one without each fold, where there are copies to speak of
+    views_asked: int | None = None  # None: all
 
 
 def trunk_features(root: str | Path, trunk: FrozenTrunk | ImageTextModel, track: Track) -> TrunkFeatures:
@@ -97,6 +98,7 @@ def fit_teacher(
     regularisation: float | None = None,
     spread: bool = True,
     points: Sequence[TrunkFeatures] = (),
+    views_asked: int | None = None,
 ) -> FrozenTeacher:
     """Fit projection, probe and cross-fitted logits to what a student may know of ``train``.
 
@@ -112,9 +114,12 @@ def fit_teacher(
             (``spread_labels``), from the labels and the probe's probabilities on.
         points: What the networks say of single points (``point_features``); of a set with parts a probe of
             these is fitted too.
+        views_asked: The classes are said by so many views of each shape, evenly chosen; None: by all. Its
+            descriptors are of all views.
 
     Raises:
-        ValueError: The split or the fraction is none, or there are labels of one class alone.
+        ValueError: The split or the fraction is none, there are labels of one class alone, or there are not
+            so many views.
     """
     if labels.split not in ("train", "fit"):
         raise ValueError(f"a teacher learns from train or fit, not from {labels.split!r}")
@@ -128,8 +133,8 @@ def fit_teacher(
     projection = Projection.of(
         of_rows.reshape(-1, of_rows.shape[-1]), [one.meta["channels"] for one in features], channels
     )
-    standardizer = Standardizer.of(pooled(of_rows))
-    looks = standardizer(pooled(views))
+    standardizer = Standardizer.of(pooled(of_rows, views_asked))
+    looks = standardizer(pooled(views, views_asked))
     x, y = looks[labelled], truth[labelled]
     numbers = fold_numbers(y, folds, labels.seed) if folds else np.full(len(y), -1)
     tried = REGULARISATIONS if regularisation is None else (regularisation,)
@@ -147,6 +152,7 @@ def fit_teacher(
             "folds": [fold_record(labelled, numbers, fold) for fold in range(folds)],
             "in_no_fold": int((~in_folds).sum()),
             "spread": spread,
+            "views": views.shape[1] if views_asked is None else views_asked,
         },
     }
     answers = logits[chosen] if folds else probe.logits(x)
@@ -176,11 +182,20 @@ def fit_teacher(
         point_probe,
         of_rows_folds,
         fold_probes,
+        views_asked,
     )
 
 
-def pooled(views: np.ndarray) -> np.ndarray:
-    """Return features (S, V, C) of views as (S, 2 C) of shapes: the mean over views, and the maximum."""
+def pooled(views: np.ndarray, asked: int | None = None) -> np.ndarray:
+    """Return features (S, V, C) of views as (S, 2 C) of shapes: the mean over views, and the maximum.
+
+    Of ``asked`` views alone where it is given: of 12 views and 4 of every third, from the first on.
+    """
+    count = views.shape[1]
+    if asked is not None:
+        if not 1 <= asked <= count:
+            raise ValueError(f"{asked} views of each shape are asked for, but there are {count}")
+        views = views[:, np.arange(asked) * count // asked]
     return np.concatenate([views.mean(1), views.max(1)], -1)
 
 
@@ -211,7 +226,7 @@ def write_cache(
     with TeacherCacheWriter(root, name) as writer:
         for split in prepared.splits:
             views = read_rows(features, split)
-            looks = teacher.standardizer(pooled(views))
+            looks = teacher.standardizer(pooled(views, teacher.views_asked))
             logits = teacher.probe.logits(looks)
             spoken = np.ones(len(views), bool)
             if home and split == "train":

@@ -128,6 +128,21 @@ def test_what_looks_alike_is_of_one_class(root, run):
     torch.testing.assert_close(spread[rest].exp().sum(1), torch.ones(len(rest)), atol=1e-3, rtol=0)
 
 
+def test_classes_are_said_by_as_many_views_as_asked(root, run):
+    """Of 4 views and 2: the first and the third. The others may then say anything."""
+    before = run("--views", "2")
+    assert before.meta["probe"]["views"] == 2
+    (path,) = (root / "trunks").glob("*/train.npy")
+    features = np.load(path)
+    features[:, 1::2] = 7
+    np.save(path, features)
+    after = run("--views", "2")
+    assert torch.equal(*(one.split("train").rows(np.arange(24))["logits"] for one in (before, after)))
+    assert not torch.equal(*(one.split("train").rows(np.arange(24))["descriptor"] for one in (before, after)))
+    with pytest.raises(SystemExit, match="5 views of each shape are asked for, but there are 4"):
+        run("--views", "5")
+
+
 def test_small_classes_keep_their_hard_labels_alone(root, run, caplog):
     cache = run("--labels", "34")  # 2 of each class, but 3 folds
     rows = cache.split("train").rows(np.arange(24))
