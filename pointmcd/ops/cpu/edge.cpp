@@ -94,6 +94,25 @@ void edge_max(const T* pq, const int64_t* neighbors, T* extremum, int32_t* argma
         for (int64_t c = 0; c < 2 * channels; ++c) sums[c] += partial[b * 2 * channels + c];
 }
 
+// The graph turned round: from[starts[j]] to from[starts[j + 1] - 1] are the points that have j as a neighbour, in order.
+// starts (N + 2), from (N k).
+inline void turn_round(const int64_t* neighbors, int64_t points, int64_t k, int32_t* starts, int32_t* from) {
+    std::fill(starts, starts + points + 2, 0);
+    for (int64_t e = 0; e < points * k; ++e) ++starts[neighbors[e] + 2];
+    for (int64_t j = 2; j < points + 2; ++j) starts[j] += starts[j - 1];
+    for (int64_t i = 0, e = 0; i < points; ++i)
+        for (int64_t j = 0; j < k; ++j, ++e) from[starts[neighbors[e] + 1]++] = static_cast<int32_t>(i);
+}
+
+// sum (W) = the rows of a tile that `rows` names, added up.
+template <class T, class I> inline void sum_rows(const T* tile, const I* rows, int64_t count, T* sum) {
+    constexpr int L = LANES<T>;
+    Vec<T> total[TILE] = {};
+    for (int64_t j = 0; j < count; ++j)
+        for (int t = 0; t < TILE; ++t) total[t] += load<Vec<T>>(tile + rows[j] * (TILE * L) + t * L);
+    for (int t = 0; t < TILE; ++t) store(sum + t * L, total[t]);
+}
+
 // dpq (B, N, 2O); affine is [scale, shift, slope, offset] (4, O): see edge_max_backward in edge_conv.py.
 template <class T>
 void edge_max_backward(const T* grad, const T* pq, const int64_t* neighbors, const T* extremum, const int32_t* argmax,
@@ -102,52 +121,51 @@ void edge_max_backward(const T* grad, const T* pq, const int64_t* neighbors, con
     constexpr int L = LANES<T>;
     constexpr int64_t W = TILE * L;
     const int64_t tiles = (channels + W - 1) / W;
+    const T act_slope = static_cast<T>(negative_slope), degree_out = static_cast<T>(k);
+    std::vector<int32_t> all_starts(batch * (points + 2)), all_from(batch * points * k);
+    parallel_for(batch, threads, [&](int64_t b) {
+        turn_round(neighbors + b * points * k, points, k, &all_starts[b * (points + 2)], &all_from[b * points * k]);
+    });
     parallel_for(batch * tiles, threads, [&](int64_t task) {
         const int64_t b = task / tiles, c0 = task % tiles * W, width = std::min(W, channels - c0);
         const T* cloud = pq + b * points * 2 * channels;
         T* dcloud = dpq + b * points * 2 * channels;
         T* p_tile = scratch<T>(0, points * W);
-        T* q_tile = scratch<T>(1, points * 2 * W);  // rows [Q, gradient of Q]
-        auto* degree = scratch<int32_t>(2, points);
+        T* q_tile = scratch<T>(1, points * W);
+        T* g_tile = scratch<T>(2, points * W);  // what reaches Q by the maxima
         copy_tile(cloud, p_tile, 0, c0, width, points, channels, W);
-        copy_tile(cloud, q_tile, 1, c0, width, points, channels, 2 * W);
-        for (int64_t i = 0; i < points; ++i) {
-            std::fill(q_tile + i * 2 * W + W, q_tile + (i + 1) * 2 * W, T(0));
-            degree[i] = 0;
-        }
-        T row[4][W] = {};
+        copy_tile(cloud, q_tile, 1, c0, width, points, channels, W);
+        std::fill(g_tile, g_tile + points * W, T(0));
+        T row[4][W] = {}, sum[W], g[W], given[W] = {}, value[W] = {}, out[W];
         for (int n = 0; n < 4; ++n) std::memcpy(row[n], affine + n * channels + c0, width * sizeof(T));
         const T *scale = row[0], *shift = row[1], *slope = row[2], *offset = row[3];
         for (int64_t i = 0; i < points; ++i) {
             const int64_t at = (b * points + i) * channels + c0;
-            const int64_t* to = neighbors + (b * points + i) * k;
-            Vec<T> p[TILE], q_sum[TILE];
-            for (int t = 0; t < TILE; ++t) {
-                p[t] = load<Vec<T>>(slope + t * L) * load<Vec<T>>(p_tile + i * W + t * L);
-                q_sum[t] = Vec<T>{};
+            const T* p = p_tile + i * W;
+            sum_rows(q_tile, neighbors + (b * points + i) * k, k, sum);
+            std::memcpy(given, grad + at, width * sizeof(T));
+            std::memcpy(value, extremum + at, width * sizeof(T));
+            for (int t = 0; t < W; t += L) {
+                const Vec<T> y = load<Vec<T>>(given + t), by = load<Vec<T>>(scale + t), tilt = load<Vec<T>>(slope + t);
+                const Vec<T> past = fma(load<Vec<T>>(value + t), by, load<Vec<T>>(shift + t)) > 0 ? y : y * act_slope;
+                const Vec<T> dense = tilt * load<Vec<T>>(p + t) + load<Vec<T>>(offset + t);
+                store(g + t, past * by);
+                store(out + t, past * by + degree_out * dense + tilt * load<Vec<T>>(sum + t));
             }
-            for (int64_t j = 0; j < k; ++j) {
-                T* q = q_tile + to[j] * 2 * W;
-                ++degree[to[j]];
-                for (int t = 0; t < TILE; ++t) {
-                    q_sum[t] += load<Vec<T>>(q + t * L);
-                    store(q + W + t * L, load<Vec<T>>(q + W + t * L) + p[t]);
-                }
-            }
-            T s[W];
-            for (int t = 0; t < TILE; ++t) store(s + t * L, q_sum[t]);
-            for (int64_t c = 0; c < width; ++c) {
-                const bool active = fused(extremum[at + c], scale[c], shift[c]) > 0;
-                const T g = (active ? grad[at + c] : grad[at + c] * static_cast<T>(negative_slope)) * scale[c];
-                const T dense = k * (slope[c] * p_tile[i * W + c] + offset[c]) + slope[c] * s[c];
-                dcloud[2 * i * channels + c0 + c] = g + dense;
-                q_tile[(2 * static_cast<int64_t>(argmax[at + c]) + 1) * W + c] += g;
-            }
+            std::memcpy(dcloud + 2 * i * channels + c0, out, width * sizeof(T));
+            for (int64_t c = 0; c < width; ++c) g_tile[argmax[at + c] * W + c] += g[c];
         }
+        const int32_t *starts = &all_starts[b * (points + 2)], *from = &all_from[b * points * k];
         for (int64_t i = 0; i < points; ++i) {
-            const T *q = q_tile + i * 2 * W, *dq = q + W;
-            for (int64_t c = 0; c < width; ++c)
-                dcloud[(2 * i + 1) * channels + c0 + c] = dq[c] + degree[i] * (slope[c] * q[c] + offset[c]);
+            const T *q = q_tile + i * W, *by_maxima = g_tile + i * W;
+            const int32_t degree = starts[i + 1] - starts[i];
+            sum_rows(p_tile, from + starts[i], degree, sum);
+            const T times = static_cast<T>(degree);
+            for (int t = 0; t < W; t += L) {
+                const Vec<T> edges = load<Vec<T>>(sum + t) + times * load<Vec<T>>(q + t);
+                store(out + t, load<Vec<T>>(by_maxima + t) + load<Vec<T>>(slope + t) * edges + times * load<Vec<T>>(offset + t));
+            }
+            std::memcpy(dcloud + (2 * i + 1) * channels + c0, out, width * sizeof(T));
         }
     });
 }
