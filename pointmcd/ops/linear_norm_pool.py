@@ -23,6 +23,8 @@ from pointmcd.ops.products import rounded_inputs, rounds_inputs, without_autocas
 from pointmcd.ops.rows import as_rows, flat_rows, parts
 from pointmcd.ops.visibility_pool import add_global_view, check_views, masked_max
 
+SYMMETRIC_FROM = 256  # channels
+
 
 def linear_norm_pool(
     x: Tensor,
@@ -236,6 +238,7 @@ def linear_pool_backward(
     sums = x.new_zeros(2, features, dtype=torch.float64)
     center = weight.new_zeros(features)  # near the mean of a, so that products keep their digits
     total, gram = sums[0].clone(), weight.new_zeros(features, features)
+    half = features // 2 if features >= SYMMETRIC_FROM else features  # gram is symmetric: three quarters do
     if slope is not None and offset is not None:
         sloped = slope.to(weight.dtype)[:, None] * weight
         both, shared = (weight.T @ sloped).to(x.dtype), (offset @ weight.double()).to(x.dtype)
@@ -250,8 +253,11 @@ def linear_pool_backward(
             centered = a - center
             total += channel_sums(centered)[0]
             with rounded_inputs(rounds):
-                gram.addmm_(centered.T, centered)
-                torch.addmm(shared, a, both, out=da)
+                gram[:half].addmm_(centered[:, :half].T, centered)
+                if half < features:
+                    gram[half:, half:].addmm_(centered[:, half:].T, centered[:, half:])
+                torch.mm(a, both, out=da)
+            da.add_(shared)
         pool_scatter(dx[part], dweight, grad[part], argmax[part], a.view(dx[part].shape), like_x)
         if scale is not None and shift is not None:
             sums += affine_act_sums(da, as_rows(x[part]), scale, shift, negative_slope)
@@ -260,6 +266,7 @@ def linear_pool_backward(
         at_center = offset + slope * (weight.double() @ center.double())
         rows = x.shape[0] * x.shape[1]
         dweight += torch.outer(at_center, rows * center.double() + total).to(weight.dtype)
+        gram[half:, :half] = gram[:half, half:].T
         dweight.addmm_(sloped, gram.addr_(total.to(weight.dtype), center))
     return dx, dweight, sums
 

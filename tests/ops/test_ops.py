@@ -1,5 +1,6 @@
 """Every operation on every backend that is here, against the formulas of ``ops.reference`` in float64."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -193,6 +194,13 @@ def test_matches_the_formula_in_float64(device, case):
         torch.testing.assert_close(
             value, expected[name], rtol=1e-9, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.startswith(("linear_norm_pool-True", "pool_after"))])
+def test_wide_layers_match_it_too(device, case, monkeypatch):
+    """Of these, three quarters of a symmetric matrix are computed."""
+    monkeypatch.setattr(sys.modules["pointmcd.ops.linear_norm_pool"], "SYMMETRIC_FROM", 2)
+    test_matches_the_formula_in_float64(device, case)
 
 
 @pytest.mark.parametrize("case", CASES)
