@@ -131,6 +131,9 @@ class Distillation:
             hints.append(f"more than {prepared.num_views} views (prepare_data.py --rig circle12)")
         if len(self.trunks) == 1:
             hints.append("a stronger network, or a second one beside it (--trunk A B)")
+        hints.append(
+            "its average with the student alone (cache-teacher --student, then --average; docs/configs.md)"
+        )
         hints.append("training it on the views (configs/teacher_mobilenetv2_meshes.py; README, ModelNet40)")
         return hints
 

@@ -13,9 +13,15 @@ CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
 NETWORK = {"type": "ImageNetwork", "trunk": "test_resnet", "levels": [1, 3], "random_weights": True}
 
 
+def options(path, cached_set):
+    """The data; of it one teacher is cached, which takes the place of the frozen one."""
+    teacher = {"train_dataloader.dataset.teacher": "autoencoder"} if path.stem == "pointmcd_frozen" else {}
+    return {"data_root": str(cached_set), **teacher}
+
+
 def test_one_backbone_the_same_points_and_epochs(cached_set):
-    configs = [load_config(path, {"data_root": str(cached_set)}) for path in CONFIGS]
-    assert len(configs) == 6
+    configs = [load_config(path, options(path, cached_set)) for path in CONFIGS]
+    assert len(configs) == 7
     for config in configs:
         assert config.model.backbone == configs[0].model.backbone
         assert config.train_cfg.max_epochs == configs[0].train_cfg.max_epochs
@@ -26,7 +32,7 @@ def test_one_backbone_the_same_points_and_epochs(cached_set):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_one_step(path, cached_set):
-    overrides = {"data_root": str(cached_set)}
+    overrides = options(path, cached_set)
     if path.stem == "mvnet":
         overrides["model.teacher"] = {**NETWORK, "pretrained": False}  # in place of ImageNet's weights
     if path.stem == "cross_correspondence":
