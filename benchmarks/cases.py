@@ -235,7 +235,7 @@ def read_batch(folder: Path, batch: int) -> Case:
     seal(root, header | {"views": None, "visibility": "ray", "splits": {"train": shapes}})
     cache = TeacherCacheWriter(root, "teacher")
     cache.write_split("train", [{"view_descriptors": torch.rand(shapes, VIEWS, DESCRIPTOR)}])
-    cache.finish({})
+    cache.finish({"accuracy": {}})
     dataset = PreparedShapes(str(root), "train", visibility=True, teacher="teacher")
     rows = rng.permutation(shapes)[:batch].tolist()
 
