@@ -42,6 +42,11 @@ def test_indices():
     assert (ours.sort(-1).values == theirs.sort(-1).values).float().mean() > 0.999
 
 
+def test_a_prepared_batch_can_be_read(tmp_path):
+    batch = cases.read_batch(tmp_path, 4).ours()
+    assert batch["points"].shape == (4, 1024, 3)
+
+
 def both(case: cases.Case) -> tuple[cases.Run, cases.Run]:
     return case.ours, case.official
 
