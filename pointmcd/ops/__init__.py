@@ -14,7 +14,6 @@ Every operation checks shape, dtype and device of each tensor (``ValueError``) a
 import os
 
 from pointmcd.ops.batch_norm_act import batch_norm_act
-from pointmcd.ops.batch_norm_clamp import batch_norm_clamp
 from pointmcd.ops.depthwise import depthwise_conv
 from pointmcd.ops.dispatch import available, backends, runs_on, use_backend
 from pointmcd.ops.edge_conv import edge_conv
@@ -38,7 +37,6 @@ __all__ = [
     "backends",
     "ball_query",
     "batch_norm_act",
-    "batch_norm_clamp",
     "depthwise_conv",
     "edge_conv",
     "farthest_point_sample",

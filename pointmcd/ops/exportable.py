@@ -99,7 +99,11 @@ def linear_pool(
     return pooled, *_unused(pooled)
 
 
-def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
+def affine_act(
+    x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float, ceiling: float | None = None
+) -> Tensor:
+    if ceiling is not None:
+        raise NotImplementedError("no student has a ceiling; it is for image networks in training")
     y = x * scale + shift
     if negative_slope == 1:
         return y

@@ -141,33 +141,57 @@ def channel_sums(x: Tensor) -> Tensor:
 
 
 @kernel(
-    "affine_act(Tensor x, Tensor scale, Tensor shift, float negative_slope) -> Tensor",
-    lambda x, scale, shift, negative_slope: torch.empty_like(x, memory_format=torch.contiguous_format),
+    "affine_act(Tensor x, Tensor scale, Tensor shift, float negative_slope, float? ceiling=None) -> Tensor",
+    lambda x, *_: torch.empty_like(x, memory_format=torch.contiguous_format),
 )
-def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
-    """Return leaky_relu(scale * x + shift) for rows x (R, C)."""
+def affine_act(
+    x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float, ceiling: float | None = None
+) -> Tensor:
+    """Return leaky_relu(scale * x + shift) for rows x (R, C), at most ``ceiling``."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     for part in chunks(x):
-        F.leaky_relu_(torch.addcmul(shift, x[part], scale, out=y[part]), negative_slope)
+        into = y[part] if y.dtype == scale.dtype else None  # halves are rounded once, at the end
+        rows = F.leaky_relu_(torch.addcmul(shift, x[part], scale, out=into), negative_slope)
+        if ceiling is not None:
+            rows.clamp_max_(ceiling)
+        if into is None:
+            y[part] = rows
     return y
 
 
-def through_act(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
-    """Return the gradient at the argument of the leaky ReLU."""
-    if negative_slope == 1.0:
+def through_act(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    negative_slope: float,
+    ceiling: float | None = None,
+) -> Tensor:
+    """Return the gradient at the argument of the leaky ReLU; 0 where that is at the ceiling or above."""
+    if negative_slope == 1.0 and ceiling is None:
         return grad
-    return torch.ops.aten.leaky_relu_backward(grad, torch.addcmul(shift, x, scale), negative_slope, False)
+    before = torch.addcmul(shift, x, scale)
+    grad = torch.ops.aten.leaky_relu_backward(grad.to(before.dtype), before, negative_slope, False)
+    return grad if ceiling is None else grad.masked_fill(before >= ceiling, 0)
 
 
 @kernel(
-    "affine_act_sums(Tensor grad, Tensor x, Tensor scale, Tensor shift, float negative_slope) -> Tensor",
-    lambda grad, x, scale, shift, negative_slope: x.new_empty(2, x.shape[1], dtype=torch.float64),
+    "affine_act_sums(Tensor grad, Tensor x, Tensor scale, Tensor shift, float negative_slope, "
+    "float? ceiling=None) -> Tensor",
+    lambda grad, x, *_: x.new_empty(2, x.shape[1], dtype=torch.float64),
 )
-def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
-    """Return sums over the rows of g and g * x, (2, C) float64; g: the gradient before the leaky ReLU."""
+def affine_act_sums(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    negative_slope: float,
+    ceiling: float | None = None,
+) -> Tensor:
+    """Return sums over the rows of g and g * x, (2, C) float64; g: the gradient before the activation."""
     sums = x.new_zeros(2, x.shape[1], dtype=torch.float64)
     for part in chunks(x):
-        g = through_act(grad[part], x[part], scale, shift, negative_slope).double()
+        g = through_act(grad[part], x[part], scale, shift, negative_slope, ceiling).double()
         sums[0] += g.sum(0)
         sums[1] += (g * x[part]).sum(0)
     return sums
@@ -175,7 +199,7 @@ def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negat
 
 @kernel(
     "affine_act_backward(Tensor grad, Tensor x, Tensor scale, Tensor shift, float negative_slope, "
-    "Tensor slope, Tensor offset) -> Tensor",
+    "Tensor slope, Tensor offset, float? ceiling=None) -> Tensor",
     lambda grad, x, *_: torch.empty_like(x, memory_format=torch.contiguous_format),
 )
 def affine_act_backward(
@@ -186,10 +210,14 @@ def affine_act_backward(
     negative_slope: float,
     slope: Tensor,
     offset: Tensor,
+    ceiling: float | None = None,
 ) -> Tensor:
     """Scale * g + slope * x + offset, with g as in ``affine_act_sums``."""
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
     for part in chunks(x):
-        g = through_act(grad[part], x[part], scale, shift, negative_slope)
-        torch.addcmul(offset, x[part], slope, out=dx[part]).addcmul_(g, scale)
+        g = through_act(grad[part], x[part], scale, shift, negative_slope, ceiling)
+        into = dx[part] if dx.dtype == scale.dtype else None
+        rows = torch.addcmul(offset, x[part], slope, out=into).addcmul_(g, scale)
+        if into is None:
+            dx[part] = rows
     return dx

@@ -29,6 +29,7 @@ def batch_norm_act(
     momentum: float = 0.1,
     eps: float = 1e-5,
     negative_slope: float = 0.0,
+    ceiling: float = torch.inf,
 ) -> Tensor:
     rows = as_rows(x)
     mean, var = running_mean, running_var
@@ -38,23 +39,7 @@ def batch_norm_act(
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
             running_var.lerp_(rows.var(0).to(running_var.dtype), momentum)
     y = (x - mean) / torch.sqrt(var + eps) * weight + bias
-    return F.leaky_relu(y, negative_slope)
-
-
-def batch_norm_clamp(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    training: bool,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-    low: float = -torch.inf,
-    high: float = torch.inf,
-) -> Tensor:
-    norm = weight, bias, running_mean, running_var
-    return batch_norm_act(x, *norm, training, momentum, eps, negative_slope=1.0).clamp(low, high)
+    return F.leaky_relu(y, negative_slope).clamp_max(ceiling)
 
 
 def depthwise_conv(

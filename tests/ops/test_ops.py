@@ -57,20 +57,17 @@ for with_global in (False, True):
         ["feats"],
     )
 for training in (True, False):
-    for slope in (0.0, 0.2, 1.0):
-        CASES[f"batch_norm_act-{training}-{slope}"] = (
-            lambda t=training, s=slope: {
+    for slope, most in ((0.0, None), (0.2, None), (1.0, None), (0.0, 1.5), (0.2, 1.5)):
+        CASES[f"batch_norm_act-{training}-{slope}" + ("" if most is None else "-capped")] = (
+            lambda t=training, s=slope, m=most: {
                 "x": randn(B, N, O) * 3 + 1,
                 **norm(O),
                 "training": t,
                 "negative_slope": s,
+                **({} if m is None else {"ceiling": m}),
             },
             ["x", "weight", "bias"],
         )
-    CASES[f"batch_norm_clamp-{training}"] = (
-        lambda t=training: {"x": randn(B, N, O) * 3 + 1, **norm(O), "training": t, "low": -0.5, "high": 1.5},
-        ["x", "weight", "bias"],
-    )
     for slope in (0.0, 0.2):
         CASES[f"linear_norm_pool-{training}-{slope}"] = (
             lambda t=training, s=slope: {

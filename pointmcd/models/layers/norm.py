@@ -51,23 +51,36 @@ class BatchNorm(_BatchNorm):
             inputs: What comes before the norm's tensors.
             options: Further keyword arguments of ``op``.
         """
-        if self.training:
-            self.num_batches_tracked.add_(1)
-        return op(
-            *inputs,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            training=self.training,
-            momentum=self.momentum,
-            eps=self.eps,
-            group=dist.group.WORLD if self.sync and dist.is_initialized() else None,
-            **options,
-        )
+        group = dist.group.WORLD if self.sync and dist.is_initialized() else None
+        return run_norm(self, op, *inputs, group=group, **options)
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Refuse nothing: any number of leading dimensions will do."""
+
+
+def run_norm(norm: _BatchNorm, op: Callable[..., Result], *inputs: Tensor, **options: Any) -> Result:
+    """Call an operation that contains a batch norm, ours or torch's with parameters and statistics.
+
+    Args:
+        norm: The layer, which counts the batch.
+        op: As ``BatchNorm.run``, and the others.
+        inputs: Likewise.
+        options: Likewise.
+    """
+    if norm.training:
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.add_(1)
+    return op(
+        *inputs,
+        norm.weight,
+        norm.bias,
+        norm.running_mean,
+        norm.running_var,
+        training=norm.training,
+        momentum=norm.momentum,
+        eps=norm.eps,
+        **options,
+    )
 
 
 def synchronize(norm: _BatchNorm) -> bool:
@@ -82,34 +95,24 @@ def synchronize(norm: _BatchNorm) -> bool:
     if isinstance(norm, BatchNorm):
         norm.sync = True
         return True
-    known = type(norm) in PLAIN_NORMS or type(norm).__name__ == "BatchNormAct2d"
-    if not known or not norm.affine or not norm.track_running_stats or norm.momentum is None:
+    if not is_known_norm(norm):
         return False
     norm.forward = partial(_synchronized, norm)  # type: ignore[method-assign]
     return True
+
+
+def is_known_norm(norm: _BatchNorm) -> bool:
+    """Return whether this is a batch norm of torch or timm with parameters and running statistics."""
+    known = type(norm) in PLAIN_NORMS or type(norm).__name__ == "BatchNormAct2d"
+    return known and norm.affine and norm.track_running_stats and norm.momentum is not None
 
 
 def _synchronized(norm: _BatchNorm, x: Tensor) -> Tensor:
     """Return what a batch norm of torch makes of (B, C, ...)."""
     if not norm.training or not dist.is_initialized():
         return type(norm).forward(norm, x)
-    assert norm.num_batches_tracked is not None
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.momentum is not None
-    norm.num_batches_tracked.add_(1)
-    y = ops.batch_norm_act(
-        x.movedim(1, -1),
-        norm.weight,
-        norm.bias,
-        norm.running_mean,
-        norm.running_var,
-        training=True,
-        momentum=norm.momentum,
-        eps=norm.eps,
-        negative_slope=1.0,
-        group=dist.group.WORLD,
-    ).movedim(-1, 1)
+    rows, group = x.movedim(1, -1), dist.group.WORLD
+    y = run_norm(norm, ops.batch_norm_act, rows, negative_slope=1.0, group=group).movedim(-1, 1)
     for name in ("drop", "act"):  # timm's
         y = getattr(norm, name, nn.Identity())(y)
     return y

@@ -7,9 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd import ops
+from pointmcd.models.layers.norm import is_known_norm, run_norm
 
-ACTIVATIONS = {nn.Identity: (-torch.inf, torch.inf), nn.ReLU: (0.0, torch.inf), nn.ReLU6: (0.0, 6.0)}
-"""Between which bounds what they map to lies."""
+ACTIVATIONS: dict[type[nn.Module], dict[str, float]] = {
+    nn.Identity: {"negative_slope": 1.0},
+    nn.ReLU: {"negative_slope": 0.0},
+    nn.ReLU6: {"negative_slope": 0.0, "ceiling": 6.0},
+}
+"""What ``ops.batch_norm_act`` is told of an activation that comes after."""
 
 
 def quicken_training(network: nn.Module) -> None:
@@ -23,9 +28,9 @@ def quicken_training(network: nn.Module) -> None:
         network: Of timm, or any other.
     """
     for layer in network.modules():
-        bounds = _bounds_of(layer)
-        if bounds is not None:
-            quick = partial(_normalise, cast(nn.BatchNorm2d, layer), bounds)
+        act = _activation_of(layer)
+        if act is not None:
+            quick = partial(_normalise, cast(nn.BatchNorm2d, layer), act)
         elif _is_depthwise(layer):
             quick = partial(_depthwise, layer)
         else:
@@ -33,11 +38,9 @@ def quicken_training(network: nn.Module) -> None:
         layer.forward = quick
 
 
-def _bounds_of(layer: nn.Module) -> tuple[float, float] | None:
-    """Return what a batch norm's activation, if it has one, clamps to; None for other layers."""
-    if type(layer) is not nn.BatchNorm2d and type(layer).__name__ != "BatchNormAct2d":  # timm's
-        return None
-    if not layer.affine or not layer.track_running_stats or layer.momentum is None:
+def _activation_of(layer: nn.Module) -> dict[str, float] | None:
+    """Return what ``ACTIVATIONS`` says of that which a batch norm of images ends in; None: other layers."""
+    if not isinstance(layer, nn.BatchNorm2d) or not is_known_norm(layer):
         return None
     drop, act = (getattr(layer, name, nn.Identity()) for name in ("drop", "act"))
     if act._forward_hooks or act._forward_pre_hooks:  # timm's pyramids take levels by hooks
@@ -45,28 +48,11 @@ def _bounds_of(layer: nn.Module) -> tuple[float, float] | None:
     return ACTIVATIONS.get(type(act)) if type(drop) is nn.Identity else None
 
 
-def _normalise(layer: nn.BatchNorm2d, bounds: tuple[float, float], x: Tensor) -> Tensor:
+def _normalise(layer: nn.BatchNorm2d, act: dict[str, float], x: Tensor) -> Tensor:
     """Map (B, C, H, W) to its batch norm and activation; in training on a CPU, of rows, by ours."""
-    if not layer.training or not _is_ours(x) or x.dtype == torch.float16:
+    if not layer.training or not _is_ours(x):
         return type(layer).forward(layer, x)
-    assert layer.num_batches_tracked is not None
-    assert layer.running_mean is not None
-    assert layer.running_var is not None
-    assert layer.momentum is not None
-    layer.num_batches_tracked.add_(1)
-    y = ops.batch_norm_clamp(
-        x.permute(0, 2, 3, 1),
-        layer.weight,
-        layer.bias,
-        layer.running_mean,
-        layer.running_var,
-        training=True,
-        momentum=layer.momentum,
-        eps=layer.eps,
-        low=bounds[0],
-        high=bounds[1],
-    )
-    return y.permute(0, 3, 1, 2)
+    return run_norm(layer, ops.batch_norm_act, x.permute(0, 2, 3, 1), **act).permute(0, 3, 1, 2)
 
 
 def _depthwise(layer: nn.Conv2d, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ each operation; other dtypes than float32 and float64 do not come here (``checks
 import ctypes
 import functools
 import importlib.machinery
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -115,17 +116,27 @@ def channel_sums(x: Tensor) -> Tensor:
     return sums
 
 
-def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
+def affine_act(
+    x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float, ceiling: float | None = None
+) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
-    _call("affine_act", x.dtype, x, scale, shift, y, negative_slope, *x.shape)
+    _call("affine_act", x.dtype, x, scale, shift, y, negative_slope, _reached(ceiling), *x.shape)
     return y
 
 
-def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
+def affine_act_sums(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    negative_slope: float,
+    ceiling: float | None = None,
+) -> Tensor:
     grad, x = grad.contiguous(), x.contiguous()
     sums = x.new_empty(2, x.shape[1], dtype=torch.float64)
-    _call("affine_act_sums", x.dtype, grad, x, scale, shift, sums, negative_slope, *x.shape)
+    act = (negative_slope, _reached(ceiling))
+    _call("affine_act_sums", x.dtype, grad, x, scale, shift, sums, *act, *x.shape)
     return sums
 
 
@@ -137,11 +148,18 @@ def affine_act_backward(
     negative_slope: float,
     slope: Tensor,
     offset: Tensor,
+    ceiling: float | None = None,
 ) -> Tensor:
     grad, x = grad.contiguous(), x.contiguous()
     dx = torch.empty_like(x)
-    _call("affine_act_backward", x.dtype, grad, x, scale, shift, slope, offset, dx, negative_slope, *x.shape)
+    act = (negative_slope, _reached(ceiling))
+    _call("affine_act_backward", x.dtype, grad, x, scale, shift, slope, offset, dx, *act, *x.shape)
     return dx
+
+
+def _reached(ceiling: float | None) -> float:
+    """Return a number that kernels compare with: nothing reaches a NaN."""
+    return math.nan if ceiling is None else float(ceiling)
 
 
 def finish_norm_act_(
@@ -154,39 +172,8 @@ def finish_norm_act_(
     offset: Tensor,
 ) -> None:
     affine = (scale, shift, slope, offset)
-    _call("affine_act_backward", x.dtype, grad, x.contiguous(), *affine, grad, negative_slope, *x.shape)
-
-
-def affine_clamp(x: Tensor, scale: Tensor, shift: Tensor, low: float, high: float) -> Tensor:
-    x = x.contiguous()
-    y = torch.empty_like(x)
-    _call("affine_clamp", x.dtype, x, scale, shift, y, low, high, *x.shape)
-    return y
-
-
-def affine_clamp_sums(
-    grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, low: float, high: float
-) -> Tensor:
-    grad, x = grad.contiguous(), x.contiguous()
-    sums = x.new_empty(2, x.shape[1], dtype=torch.float64)
-    _call("affine_clamp_sums", x.dtype, grad, x, scale, shift, sums, low, high, *x.shape)
-    return sums
-
-
-def affine_clamp_backward(
-    grad: Tensor,
-    x: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    low: float,
-    high: float,
-    slope: Tensor,
-    offset: Tensor,
-) -> Tensor:
-    grad, x = grad.contiguous(), x.contiguous()
-    dx = torch.empty_like(x)
-    _call("affine_clamp_backward", x.dtype, grad, x, scale, shift, slope, offset, dx, low, high, *x.shape)
-    return dx
+    act = (negative_slope, _reached(None))
+    _call("affine_act_backward", x.dtype, grad, x.contiguous(), *affine, grad, *act, *x.shape)
 
 
 def depthwise_backward(

@@ -4,6 +4,8 @@ Arguments are those of the torch forms beside each operation. Nothing here waits
 of range stops the kernel by a device-side assertion, as in torch.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -86,21 +88,30 @@ def channel_sums(x: Tensor) -> Tensor:
     return launch_sums("channel_sums", (x,), x, rows=len(x), channels=x.shape[1])
 
 
-def affine_act(x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
+def affine_act(
+    x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float, ceiling: float | None = None
+) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
     scale, shift = contiguous(wide(x.dtype), scale, shift)
-    args = (x, scale, shift, y, float(negative_slope), *x.shape)
+    args = (x, scale, shift, y, *_act(negative_slope, ceiling), *x.shape)
     launch_rows("norm", "affine_act", (x, y, scale, shift), *args, rows=len(x))
     return y
 
 
-def affine_act_sums(grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float) -> Tensor:
+def affine_act_sums(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    negative_slope: float,
+    ceiling: float | None = None,
+) -> Tensor:
     grad, x = contiguous(x.dtype, grad, x)
     scale, shift = contiguous(wide(x.dtype), scale, shift)
     tensors = (grad, x, scale, shift)
     sizes = dict(rows=len(x), channels=x.shape[1])
-    return launch_sums("affine_act_sums", tensors, *tensors, params=(float(negative_slope),), **sizes)
+    return launch_sums("affine_act_sums", tensors, *tensors, params=_act(negative_slope, ceiling), **sizes)
 
 
 def affine_act_backward(
@@ -111,13 +122,19 @@ def affine_act_backward(
     negative_slope: float,
     slope: Tensor,
     offset: Tensor,
+    ceiling: float | None = None,
 ) -> Tensor:
     grad, x = contiguous(x.dtype, grad, x)
     dx = torch.empty_like(x)
     tensors = (grad, x, *contiguous(wide(x.dtype), scale, shift, slope, offset), dx)
-    args = (*tensors, float(negative_slope), *x.shape)
+    args = (*tensors, *_act(negative_slope, ceiling), *x.shape)
     launch_rows("norm", "affine_act_backward", tensors, *args, rows=len(x))
     return dx
+
+
+def _act(negative_slope: float, ceiling: float | None) -> tuple[float, float]:
+    """Return what kernels are told of an activation: nothing reaches a NaN."""
+    return float(negative_slope), math.nan if ceiling is None else float(ceiling)
 
 
 def edge_max(pq: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
