@@ -102,12 +102,10 @@ def linear_pool(
 def affine_act(
     x: Tensor, scale: Tensor, shift: Tensor, negative_slope: float, ceiling: float | None = None
 ) -> Tensor:
-    if ceiling is not None:
-        raise NotImplementedError("no student has a ceiling; it is for image networks in training")
     y = x * scale + shift
-    if negative_slope == 1:
-        return y
-    return F.leaky_relu(y, negative_slope) if negative_slope else y.relu()
+    if negative_slope != 1:
+        y = F.leaky_relu(y, negative_slope) if negative_slope else y.relu()
+    return y if ceiling is None else y.clamp(max=ceiling)
 
 
 def act_linear(

@@ -69,6 +69,9 @@ def test_features():
     for slope in (0.0, 0.2, 1.0):
         expected = kernels.affine_act(rows, scale, shift, slope)
         torch.testing.assert_close(exportable.affine_act(rows, scale, shift, slope), expected)
+        bounded = exportable.affine_act(rows, scale, shift, slope, 0.5)
+        torch.testing.assert_close(bounded, expected.clamp(max=0.5))
+        assert (bounded == 0.5).any()
 
 
 def test_a_student_pools_over_no_view():
