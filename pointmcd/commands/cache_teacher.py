@@ -2,6 +2,7 @@
 
     pointmcd cache-teacher --frozen mobilenetv2_100 --data data/meshes
     pointmcd cache-teacher --frozen mobilenetv2_100 --data data/meshes --labels 20 --name mobilenetv2_20
+    pointmcd cache-teacher --frozen mobilenetv2_100 --data data/unlabelled
     pointmcd cache-teacher configs/teacher_mobilenetv2_modelnet.py work_dirs/.../epoch_128.pth
     pointmcd cache-teacher configs/teacher_mobilenetv2_meshes.py work_dirs/fold{0,1,2,3,4}/epoch_10.pth
     pointmcd cache-teacher --student work_dirs/fold{0,1,2,3,4}/epoch_100.pth --data data/meshes --name points
@@ -12,7 +13,9 @@
 --frozen takes image networks as they come: no config, no training. What they see of all views is kept in
 <data>/trunks/; a linear probe of the labelled shapes says the classes, and speaks of each labelled shape only
 as one that did not learn from it (--folds). It sees no label but those of --split, --labels and
---fraction-seed, which the cache records; a student that knows others is refused the cache.
+--fraction-seed, which the cache records; a student that knows others is refused the cache. With --labels 0,
+and of a set without classes (prepare --unlabelled), the cache holds descriptors of the views and no classes:
+what pre-training needs.
 
 --student takes checkpoints of point networks: one, which speaks of the shapes that it was trained on too, or
 K, each trained without one of K folds of the labels (train_dataloader.dataset.without_fold="(0,5)" ...), so
@@ -43,6 +46,7 @@ from pointmcd.commands.frozen_teacher import (
     add_point_arguments,
     add_trunk_arguments,
     build_trunks,
+    cache_descriptors,
     cache_frozen,
 )
 from pointmcd.evaluation.statistics import in_words
@@ -72,7 +76,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     frozen.add_argument("--split", choices=["train", "fit"], default="train", help="whose labels are seen")
     frozen.add_argument(
-        "--labels", type=float, default=100, metavar="PERCENT", help="of each class's labels (%(default)s)"
+        "--labels",
+        type=float,
+        default=100,
+        metavar="PERCENT",
+        help="of each class's labels (%(default)s); 0: look at none",
     )
     frozen.add_argument("--fraction-seed", type=int, default=0, help="of which these are (%(default)s)")
     frozen.add_argument(
@@ -109,7 +117,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.check is not None:
         check(args.check)
         return
-    from pointmcd.datasets.label_choice import Labels
     from pointmcd.folders import check_name
 
     if args.name is not None:  # it is used last, after all the work
@@ -119,10 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     more: list[Path] = []
     if args.frozen:
-        labels = Labels(args.split, args.labels / 100, args.fraction_seed)
-        trunks = build_trunks(args, args.frozen)
-        name = args.name or "frozen"
-        (folder, *more), figures = cache_frozen(args.data, name, trunks, labels, args, args.further)
+        (folder, *more), figures = cache_trunks(args)
     elif args.student:
         from pointmcd.evaluation.point_teacher import cache_students
 
@@ -137,8 +141,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         (split, *(f"{values[name]:.{4 if name.endswith('_l1') else 1}f}" for name in names))
         for split, values in figures.items()
     ]
-    table = make_table("The teacher", ("split", *columns), rows)
-    Console(markup=False).print(table, "\n".join(f"wrote {one}" for one in (folder, *more)))
+    table = [make_table("The teacher", ("split", *columns), rows)] if rows else []
+    Console(markup=False).print(*table, "\n".join(f"wrote {one}" for one in (folder, *more)))
+
+
+def cache_trunks(args: argparse.Namespace) -> tuple[list[Path], dict[str, dict[str, float]]]:
+    """Ask frozen networks; the folders of the caches, that of ``--data`` first, and its figures by split.
+
+    There are no figures where no label is looked at.
+    """
+    from pointmcd.datasets.label_choice import Labels
+    from pointmcd.datasets.prepared_set import PreparedSet
+
+    trunks, name = build_trunks(args, args.frozen), args.name or "frozen"
+    if args.labels == 0 or len(PreparedSet(args.data).class_names) == 1:
+        print("no label is looked at: the cache will hold descriptors of the views, and no classes")
+        return cache_descriptors(args.data, name, trunks, args, args.further), {}
+    labels = Labels(args.split, args.labels / 100, args.fraction_seed)
+    return cache_frozen(args.data, name, trunks, labels, args, args.further)
 
 
 def cache_texts_images(args: argparse.Namespace) -> tuple[Path, dict[str, dict[str, float]]]:

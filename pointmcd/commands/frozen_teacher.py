@@ -170,9 +170,7 @@ def cache_frozen(
     from pointmcd.evaluation.frozen_teacher import fit_teacher, write_cache
 
     names = [trunk.settings["trunk"] for trunk in trunks]
-    of_points: int = getattr(args, "point_dim", 0)
-    if further and of_points:
-        raise ValueError("--point-dim works for the points of --data only; leave out --further")
+    refuse_points_of_others(args, further)
     features, points = look(root, trunks), look_at_points(root, args, names)
     spread = not args.no_spread
     with Progress() as progress:
@@ -185,6 +183,35 @@ def cache_frozen(
     for other in further:
         folders.append(write_cache(other, name, teacher, look(other, trunks), home=False)[0])
     return folders, figures
+
+
+def cache_descriptors(
+    root: Path,
+    name: str,
+    trunks: Sequence[FrozenTrunk],
+    args: argparse.Namespace,
+    further: Sequence[Path] = (),
+) -> list[Path]:
+    """Ask frozen networks about a set, and about further ones, without looking at a label.
+
+    Returns:
+        The folders of the caches, that of ``root`` first.
+    """
+    from pointmcd.evaluation.descriptor_teacher import descriptor_projection, write_descriptors
+
+    refuse_points_of_others(args, further)
+    names = [trunk.settings["trunk"] for trunk in trunks]
+    features, points = look(root, trunks), look_at_points(root, args, names)
+    projection = descriptor_projection(features, args.dim)
+    folders = [write_descriptors(root, name, projection, features, points)]
+    return folders + [write_descriptors(other, name, projection, look(other, trunks)) for other in further]
+
+
+def refuse_points_of_others(args: argparse.Namespace, further: Sequence[Path]) -> None:
+    """Raise ValueError where targets of single points are asked for of further sets."""
+    of_points: int = getattr(args, "point_dim", 0)
+    if further and of_points:
+        raise ValueError("--point-dim works for the points of --data only; leave out --further")
 
 
 def _options(words: str) -> dict[str, Any]:

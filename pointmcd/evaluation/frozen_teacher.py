@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,11 +39,18 @@ from pointmcd.evaluation.probe import (
     fit_probe,
 )
 from pointmcd.evaluation.projection import Projection
+from pointmcd.evaluation.trunk_rows import (
+    CHUNK,
+    point_rows,
+    read_rows,
+    rows_together,
+    trunks_record,
+    view_rows,
+)
 from pointmcd.memory import keep_freed_memory
 from pointmcd.models.teachers.frozen import FrozenTrunk
 from pointmcd.models.teachers.image_text import ImageTextModel
 
-CHUNK = 64  # shapes that are written at a time
 BATCH = 8  # shapes whose views go through a network at a time
 Track = Callable[..., Iterable[Any]]
 
@@ -238,10 +245,10 @@ def write_cache(
                     logits[of_copies == fold] = probe.logits(looks[of_copies == fold])
                 spoken = of_copies != IN_NO_FOLD
             truth = np.asarray(prepared.split(split).labels)
-            of_points = _point_batches(teacher, points, split, truth, prepared.copy_of)
-            of_shapes = _batches(teacher.projection, views, logits, spoken)
-            rows = (
-                cast(TeacherRows, {**one, **other}) for one, other in zip(of_shapes, of_points, strict=False)
+            rows = rows_together(
+                view_rows(teacher.projection, views),
+                _logit_rows(logits, spoken),
+                point_rows(teacher.point_probe, points, split, truth, prepared.copy_of),
             )
             writer.write_split(split, rows)
             parts = {split: np.arange(len(truth))}
@@ -249,52 +256,14 @@ def write_cache(
                 parts = parts_of_split(truth, split, labels_of_record(teacher.record["labels"]))
             if truth.max(initial=0) < logits.shape[1]:
                 figures |= accuracies_of_parts(truth, logits, parts, spoken)
-        known = [{key: one.meta[key] for key in ("settings", "weights_sha256")} for one in features]
-        networks = [{**one["settings"], "weights_sha256": one["weights_sha256"]} for one in known]
-        record = {"type": "FrozenTeacher", "trunks": networks}
-        return writer.finish({"accuracy": figures, "teacher": record, **teacher.record}), figures
+        known = {"accuracy": figures, "teacher": trunks_record(features), **teacher.record}
+        return writer.finish(known), figures
 
 
-def read_rows(features: Sequence[TrunkFeatures], split: str) -> np.ndarray:
-    """Return (S, V, C) float32, or (S, N, E) of points: what all networks say, side by side."""
-    return np.concatenate([np.asarray(one.split(split), np.float32) for one in features], -1)
-
-
-def _batches(
-    projection: Projection, views: np.ndarray, logits: np.ndarray, spoken: np.ndarray
-) -> Iterator[TeacherRows]:
-    for start in range(0, len(views), CHUNK):
+def _logit_rows(logits: np.ndarray, spoken: np.ndarray) -> Iterator[TeacherRows]:
+    for start in range(0, len(logits), CHUNK):
         part = slice(start, start + CHUNK)
-        descriptors = projection(views[part])
-        yield {
-            "view_descriptors": torch.from_numpy(descriptors),
-            "descriptor": torch.from_numpy(descriptors.mean(1)),
-            "logits": torch.from_numpy(logits[part]),
-            "has_logits": torch.from_numpy(spoken[part]),
-        }
-
-
-def _point_batches(
-    teacher: FrozenTeacher,
-    points: Sequence[TrunkFeatures],
-    split: str,
-    categories: np.ndarray,
-    copy_of: np.ndarray,
-) -> Iterator[TeacherRows]:
-    """Yield what is said of the points of the same shapes; nothing where no network was asked."""
-    arrays = [one.split(split) for one in points]
-    originals = {"train": np.arange(len(categories)), COPIES: copy_of}.get(split, np.empty(0, np.int64))
-    for start in range(0, len(categories), CHUNK):
-        rows: TeacherRows = {}
-        part = np.arange(start, min(start + CHUNK, len(categories)))
-        if arrays:
-            said = np.concatenate([np.asarray(array[part], np.float32) for array in arrays], -1)
-            rows["point_descriptors"] = torch.from_numpy(said)
-            if teacher.point_probe is not None:
-                own = originals[part] if len(originals) else None
-                logits = teacher.point_probe.logits(said, categories[part], own)
-                rows["point_logits"] = torch.from_numpy(logits)
-        yield rows
+        yield {"logits": torch.from_numpy(logits[part]), "has_logits": torch.from_numpy(spoken[part])}
 
 
 def _accuracy(logits: np.ndarray, labels: np.ndarray) -> float | None:

@@ -11,7 +11,8 @@ from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.datasets.text_vectors import TextVectors
 from pointmcd.datasets.trunk_features import TrunkFeatures
 from pointmcd.evaluation.classification import accuracies_of_parts
-from pointmcd.evaluation.frozen_teacher import CHUNK, Track, trunk_features
+from pointmcd.evaluation.frozen_teacher import Track, trunk_features
+from pointmcd.evaluation.trunk_rows import CHUNK
 from pointmcd.models.heads.text_alignment import SCALE
 from pointmcd.models.teachers.image_text import ImageTextModel
 

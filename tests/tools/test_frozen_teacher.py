@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from pointmcd.datasets.label_choice import labelled_rows, rows_of_split
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCache
+from pointmcd.engine import build_runner, load_config
 from pointmcd.models.teachers.frozen import FrozenTrunk
 from pointmcd.models.teachers.trunks import build_trunk
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 @pytest.fixture
@@ -210,12 +214,58 @@ def test_a_further_set_is_asked_without_its_labels(root, run, tiny_set, tmp_path
     assert away.meta["labels"] == TeacherCache(root, "frozen").meta["labels"]
 
 
+def test_descriptors_need_no_label(root, run, capsys, tmp_path):
+    """The same descriptors, and nothing that a label could be in."""
+    known = {split: run().split(split).rows(np.arange(12)) for split in ("train", "test")}
+    other = tmp_path / "without"
+    shutil.copytree(root, other)
+    capsys.readouterr()
+    cache = run("--labels", "0", "--further", other)
+    said = capsys.readouterr().out
+    assert "no label is looked at" in said
+    assert "The teacher" not in said
+    assert said.count("wrote") == 2
+    assert "labels" not in cache.meta
+    assert cache.meta["accuracy"] == {}
+    for split, rows in known.items():
+        for found in (cache, TeacherCache(other, "frozen")):
+            alone = found.split(split).rows(np.arange(12))
+            assert set(alone) == {"view_descriptors", "descriptor"}
+            for name, value in alone.items():
+                assert torch.equal(value, rows[name]), name
+
+
+def test_a_student_learns_from_a_set_without_classes(tiny_meshes, weights, tmp_path):
+    """From meshes to a backbone, without a label anywhere."""
+    from pointmcd.datasets.preparation.job import Request, prepare
+    from pointmcd.geometry import CameraRig
+
+    data, rig = tmp_path / "set", CameraRig((0.0, 120.0, 240.0), (30.0,) * 3)
+    source = {"source": tiny_meshes, "unlabelled": True}
+    prepare(Request("mesh-folder", source, num_points=64, rig=rig, image_size=32), data)
+    words = ["--frozen", "test_resnet", "--weights", str(weights), "--dim", "8", "--data", str(data)]
+    cache_teacher.main(words)
+    assert TeacherCache(data, "frozen").meta["channels"] == 8
+    options = {
+        "data_root": str(data),
+        "train_dataloader.batch_size": 8,
+        "train_dataloader.dataset.num_points": 64,
+        "train_dataloader.dataset.teacher": "frozen",
+        "train_cfg.max_epochs": 2,
+    }
+    config = load_config(CONFIGS / "pointmcd_pointnet_unlabelled.py", options)
+    config.work_dir = str(tmp_path / "run")
+    build_runner(config).train()
+    state = torch.load(tmp_path / "run/epoch_2.pth", weights_only=True)["state_dict"]
+    assert any(key.startswith("distill.") and 8 in value.shape for key, value in state.items())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--input-size", "1", "2", "3"], "--input-size has 3 values for 1 networks"),
         (["--trunk-options", "pad"], "takes key=value, not 'pad'"),
-        (["--labels", "0"], "label_fraction is 0"),
+        (["--labels", "-1"], "label_fraction is -0.01"),
         (["--folds", "1"], "the number of folds is 1, must be at least 2"),
     ],
 )

@@ -21,7 +21,7 @@ def options(path, cached_set):
 
 def test_one_backbone_the_same_points_and_epochs(cached_set):
     configs = [load_config(path, options(path, cached_set)) for path in CONFIGS]
-    assert len(configs) == 7
+    assert len(configs) == 8
     for config in configs:
         assert config.model.backbone == configs[0].model.backbone
         assert config.train_cfg.max_epochs == configs[0].train_cfg.max_epochs
@@ -35,11 +35,13 @@ def test_one_step(path, cached_set):
     overrides = options(path, cached_set)
     if path.stem == "mvnet":
         overrides["model.teacher"] = {**NETWORK, "pretrained": False}  # in place of ImageNet's weights
-    if path.stem == "cross_correspondence":
+    if path.stem.startswith("cross_correspondence"):
         overrides |= {
             f"model.data_preprocessor.transforms.{i}.{key}": 64 for i, key in ((0, "num_points"), (5, "size"))
         }
         overrides["model.view_encoder.size"] = 64
+    if path.stem == "cross_correspondence_frozen":
+        overrides |= {"model.view_encoder.trunk": "test_resnet", "model.view_encoder.pretrained": False}
     config = load_config(path, overrides)
     config.train_dataloader.dataset.num_points = 128
     torch.manual_seed(0)

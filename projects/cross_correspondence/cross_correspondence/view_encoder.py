@@ -25,6 +25,10 @@ class ViewEncoder(nn.Module):
         normalization: ``imagenet`` statistics, ``symmetric`` for -1..1, ``unit`` for 0..1, or ``timm``
             for what timm says of the trunk.
         channels: Width of a further linear layer with batch norm and ReLU, or None for the trunk's features.
+        frozen: Keep the trunk as it is, with its running statistics, and learn the further layer alone.
+
+    Raises:
+        ValueError: There are two sources of weights, or nothing is left to learn.
     """
 
     def __init__(
@@ -36,8 +40,13 @@ class ViewEncoder(nn.Module):
         size: int = 112,
         normalization: str = "imagenet",
         channels: int | None = None,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
+        if frozen and channels is None:
+            raise ValueError(
+                "a frozen view_encoder needs channels: a layer that learns, such as channels=512"
+            )
         if pretrained and checkpoint is not None:
             raise ValueError(
                 "pretrained takes the trunk's weights from timm, checkpoint from a file; choose one"
@@ -51,6 +60,15 @@ class ViewEncoder(nn.Module):
         self.out_channels = channels or self.trunk.out_channels
         self.size = size
         self.mean, self.std = statistics(normalization, self.trunk)
+        self.frozen = frozen
+        if frozen:
+            self.trunk.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "ViewEncoder":
+        super().train(mode)
+        if self.frozen:
+            self.trunk.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (n, 3, H, W), uint8 or floats in 0..1, to (n, out_channels)."""

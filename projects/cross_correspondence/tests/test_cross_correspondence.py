@@ -20,10 +20,9 @@ def small_model(**options):
     torch.manual_seed(0)
     return CrossCorrespondence(
         backbone=dict(type="DGCNN", channels=(8, 8), k=4, out_channels=16),
-        view_encoder=dict(type="ViewEncoder", trunk="test_resnet", size=32),
         point_channels=12,
         verifier_channels=10,
-        **options,
+        **{"view_encoder": dict(type="ViewEncoder", trunk="test_resnet", size=32), **options},
     )
 
 
@@ -111,6 +110,24 @@ def test_the_triplet_loss_reaches_the_image_network_alone():
         if parameter.grad is not None and parameter.grad.any()
     }
     assert reached == {"view_encoder"}
+
+
+def test_a_frozen_trunk_stays_as_it_is():
+    """Neither weights nor running statistics move; the layer behind it learns from both losses."""
+    encoder = dict(type="ViewEncoder", trunk="test_resnet", size=32, channels=7, frozen=True)
+    model, batch = small_model(view_encoder=encoder), small_batch()
+    before = {key: value.clone() for key, value in model.view_encoder.trunk.state_dict().items()}
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = model(mode="loss", **batch)
+    (losses["loss_triplet"] + losses["loss_verification"]).backward()
+    optimizer.step()
+    after = model.view_encoder.trunk.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    assert all(parameter.grad.any() for parameter in model.view_encoder.embed.parameters())
+    assert model.eval()(**batch)["view_feats"].shape == (6, 2, 7)
+    with pytest.raises(ValueError, match="needs channels"):
+        small_model(view_encoder={**encoder, "channels": None})
 
 
 def test_each_network_gives_its_features_alone():
