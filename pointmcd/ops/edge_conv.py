@@ -103,7 +103,7 @@ class _EdgeConv(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         with without_autocast(grad):
             x, center, both, pq, neighbors, extremum, argmax, scale, shift, mean, inv = ctx.saved_tensors
-            norm = ctx.norm
+            norm, grad = ctx.norm, grad.contiguous()  # once: a slice of what ``cat`` was given
             sums = affine_act_sums(as_rows(grad), as_rows(extremum), scale, shift, norm.negative_slope)
             g = norm.gradients(sums, mean, inv, ctx.count)
             affine = torch.stack([scale, shift, g.slope.to(scale.dtype), g.offset.to(scale.dtype)])

@@ -19,7 +19,7 @@ from pointmcd.ops.norm import (
     through_act,
 )
 from pointmcd.ops.norm_act_linear import finish_
-from pointmcd.ops.products import rounded_inputs, rounds_inputs, without_autocast
+from pointmcd.ops.products import product, rounded_inputs, rounds_inputs, without_autocast
 from pointmcd.ops.rows import as_rows, flat_rows, parts
 from pointmcd.ops.visibility_pool import add_global_view, check_views, masked_max
 
@@ -241,7 +241,7 @@ def linear_pool_backward(
     half = features // 2 if features >= SYMMETRIC_FROM else features  # gram is symmetric: three quarters do
     if slope is not None and offset is not None:
         sloped = slope.to(weight.dtype)[:, None] * weight
-        both, shared = (weight.T @ sloped).to(x.dtype), (offset @ weight.double()).to(x.dtype)
+        both, shared = product(weight.T, sloped, rounds).to(x.dtype), (offset @ weight.double()).to(x.dtype)
     for part in parts(x, len(weight)):
         a = _activated(x[part], scale, shift, negative_slope)
         da = as_rows(dx[part])
@@ -267,7 +267,8 @@ def linear_pool_backward(
         rows = x.shape[0] * x.shape[1]
         dweight += torch.outer(at_center, rows * center.double() + total).to(weight.dtype)
         gram[half:, :half] = gram[:half, half:].T
-        dweight.addmm_(sloped, gram.addr_(total.to(weight.dtype), center))
+        with rounded_inputs(rounds):
+            dweight.addmm_(sloped, gram.addr_(total.to(weight.dtype), center))
     return dx, dweight, sums
 
 
