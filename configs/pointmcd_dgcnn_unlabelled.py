@@ -1,4 +1,7 @@
-"""DGCNN pre-trained without labels on any folder of meshes: the view loss alone, a short recipe."""
+"""DGCNN pre-trained without labels on any folder of meshes: what a frozen image network says of each view.
+
+The teacher: ``pointmcd cache-teacher --frozen mobilenetv2_100 --data data/unlabelled``.
+"""
 
 _base_ = [
     "_base_/models/pointmcd_unlabelled.py",
@@ -9,7 +12,10 @@ _base_ = [
 
 data_root = "data/unlabelled"
 
-model = dict(backbone=dict(type="DGCNN"))
-train_dataloader = dict(dataset=dict(num_points=512))
+model = dict(
+    backbone=dict(type="DGCNN"),
+    distill=[dict(type="ViewDistillationHead", distance="cosine", projector="linear")],
+)
+train_dataloader = dict(dataset=dict(num_points=512, teacher="frozen"))
 val_cfg = None  # no labels, no validation
 test_cfg = None

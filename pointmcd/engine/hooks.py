@@ -21,6 +21,7 @@ from pointmcd.engine.pretrained import load_backbone
 from pointmcd.engine.work_dir import INTERRUPTED, note_last
 from pointmcd.models import PointMCD
 from pointmcd.models.backbones import PointTransformer
+from pointmcd.models.heads import ViewDistillationHead
 from pointmcd.models.layers.norm import synchronize
 from pointmcd.models.teachers.trunks import build_trunk
 from pointmcd.registry import HOOKS
@@ -260,12 +261,15 @@ class TeacherMetricsHook(Hook):
             return
         if rows is None or "view_descriptors" not in rows.arrays:
             return
-        constant = constant_view_loss(rows.arrays["view_descriptors"])
-        runner.logger.info(
-            "No labels: the student learns from the teacher's views alone. The best constant has a mean L1 "
-            f"distance of {constant:.4f} from them; loss_view (where it is that distance) below it is what "
-            "the student has learnt."
-        )
+        for head in model.distill:
+            if isinstance(head, ViewDistillationHead) and head.distance in CONSTANTS:
+                constant = head.loss_weight * constant_view_loss(
+                    rows.arrays["view_descriptors"], head.distance
+                )
+                runner.logger.info(
+                    "No labels: the student learns from the teacher's views alone. The best constant has a "
+                    f"loss_view of {constant:.4f}; below it is what the student has learnt."
+                )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Add ``teacher_*`` to the metrics."""
@@ -283,13 +287,28 @@ class TeacherMetricsHook(Hook):
             metrics[f"teacher_{name}"] = value
 
 
-def constant_view_loss(descriptors: np.ndarray, most: int = 512) -> float:
-    """Return the mean L1 distance of a teacher's descriptors from the best constant, each channel's median.
+def _constant_l1(rows: np.ndarray) -> float:
+    return float(np.abs(rows - np.median(rows, 0)).mean())
+
+
+def _constant_cosine(rows: np.ndarray) -> float:
+    units = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return float(1 - np.linalg.norm(units.mean(0)))
+
+
+CONSTANTS = {"l1": _constant_l1, "cosine": _constant_cosine}
+
+
+def constant_view_loss(descriptors: np.ndarray, distance: str = "l1", most: int = 512) -> float:
+    """Return the mean distance of a teacher's descriptors from the best constant.
+
+    That is each channel's median for ``l1``, and the mean direction for ``cosine``.
 
     Args:
         descriptors: (S, V, D) of a split.
+        distance: One of ``CONSTANTS``.
         most: How many shapes, evenly spaced, are looked at.
     """
     rows = np.unique(np.linspace(0, len(descriptors) - 1, most).astype(np.int64))
     sample = np.stack([descriptors[row] for row in rows]).astype(np.float32)
-    return float(np.abs(sample - np.median(sample, (0, 1))).mean())
+    return CONSTANTS[distance](sample.reshape(-1, sample.shape[-1]))
