@@ -16,6 +16,8 @@ from pointmcd.registry import DATASETS, FUNCTIONS
 
 COPIES = "copies"
 UNLABELLED = (None, "rest", "all")
+PREPARED_BY = {"visibility": "--visibility ray", "views": "views (without --no-views)", "depths": "--depths"}
+"""What ``pointmcd prepare`` makes of any surface; all else is its source's."""
 
 
 @DATASETS.register_module()
@@ -143,7 +145,9 @@ class PreparedShapes(Dataset):
             if wanted and not there
         ]
         if lacking:
-            raise ValueError(f"{root} was prepared without {', '.join(lacking)} (see its manifest.json)")
+            options = [PREPARED_BY[name] for name in lacking if name in PREPARED_BY]
+            mend = f"prepare it again with {' and '.join(options)}" if options else "its source has none"
+            raise ValueError(f"{root} was prepared without {', '.join(lacking)}; {mend}")
         if (self.with_part_views or self.with_depths) and not self.views:
             raise ValueError("part_views and depths need views, but views is 0")
         if self.views > self.prepared.num_views:

@@ -70,9 +70,12 @@ def test_a_loader_passes_batches_through(taught_set, workers):
     [
         ({"num_points": 129}, "num_points is 129, but .* holds 128 .* from 1 to 128, or .* prepare --points"),
         ({"views": 5}, "views is 5, but .* holds 4"),
-        ({"parts": True}, "was prepared without parts"),
+        ({"parts": True}, "was prepared without parts; its source has none"),
         ({"split": "tset"}, "has no split 'tset'"),
-        ({"views": 1, "part_views": True, "depths": True}, "was prepared without part_views, depths"),
+        (
+            {"views": 1, "part_views": True, "depths": True},
+            "was prepared without part_views, depths; prepare it again with --depths",
+        ),
         ({"label_fraction": 0.0}, "label_fraction is 0.0, must be more than 0 and at most 1"),
     ],
 )

@@ -203,6 +203,10 @@ def test_models_that_are_none(model_folder, tmp_path):
     (folder / "open_clip_config.json").write_text("{}")
     with pytest.raises(ValueError, match="lacks a model_cfg with text_cfg and vision_cfg"):
         ImageTextModel(str(folder))
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no open_clip_config\.json, so it is no image-text model"
+    ):
+        ImageTextModel(str(tmp_path))
 
 
 def test_from_an_image_text_model_to_names(model_folder, tiny_set, tmp_path, monkeypatch, capsys):

@@ -186,6 +186,11 @@ def _build(open_clip: ModuleType, source: str, weights: str) -> tuple[nn.Module,
 
 def _check_folder(folder: Path) -> None:
     """Refuse settings that name networks which would be fetched, or built of a name alone."""
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {CONFIG}, so it is no image-text model; give a folder downloaded from the Hub, "
+            "or a name of open_clip's, such as ViT-B-32-quickgelu"
+        )
     settings = read_json(folder / CONFIG)
     try:
         text, vision = (dict(settings["model_cfg"][name]) for name in ("text_cfg", "vision_cfg"))

@@ -90,7 +90,7 @@ def _create(name: str, pretrained: bool, **options: Any) -> TimmNetwork:
         raise ValueError(
             f"timm's weights of {name} cannot be downloaded ({str(error).partition(chr(10))[0]}); without "
             "a network, give them as a file: --cfg-options model.pretrained=False model.checkpoint=FILE for "
-            "the teacher of a config, --weights FILE for a frozen one"
+            "the teacher of a config, --weights FILE for a frozen one, checkpoint=FILE for ImageBlocksHook"
         ) from error
 
 
