@@ -188,8 +188,8 @@ def _check_folder(folder: Path) -> None:
     """Refuse settings that name networks which would be fetched, or built of a name alone."""
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(
-            f"{folder} holds no {CONFIG}, so it is no image-text model; give a folder from the Hub, or a name of "
-            "open_clip's, such as ViT-B-32-quickgelu"
+            f"{folder} holds no {CONFIG}, so it is no image-text model; give a folder of the Hub, or a "
+            "name of open_clip's, such as ViT-B-32-quickgelu"
         )
     settings = read_json(folder / CONFIG)
     try:
