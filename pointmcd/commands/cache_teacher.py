@@ -155,6 +155,8 @@ def cache_trunks(args: argparse.Namespace) -> tuple[list[Path], dict[str, dict[s
 
     trunks, name = build_trunks(args, args.frozen), args.name or "frozen"
     if args.labels == 0 or len(PreparedSet(args.data).class_names) == 1:
+        if args.views is not None:
+            raise ValueError("--views is for the classes, and without labels none is said; leave it out")
         print("no label is looked at: the cache will hold descriptors of the views, and no classes")
         return cache_descriptors(args.data, name, trunks, args, args.further), {}
     labels = Labels(args.split, args.labels / 100, args.fraction_seed)

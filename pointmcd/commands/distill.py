@@ -85,10 +85,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import_modules(args.imports)
     prepared = PreparedSet(args.data)
+    if len(prepared.class_names) < 2:
+        raise ValueError(
+            f"{args.data} has no classes to tell apart. Give a set with labels of two or more, or learn "
+            f"without any: pointmcd cache-teacher --frozen {args.trunk[0]} --data {args.data}, then pointmcd "
+            f"train pointmcd_dgcnn_unlabelled --cfg-options data_root={args.data}"
+        )
     if missing := {"train", "test"} - set(prepared.splits):
-        raise ValueError(f"{args.data} has no split {' and '.join(sorted(missing))}, which the table needs")
+        raise ValueError(
+            f"{args.data} has no split {' and '.join(sorted(missing))}, which the table needs; give it "
+            "shapes to test on"
+        )
     if not prepared.has_views:
-        raise ValueError(f"{args.data} was prepared without views, which the teacher needs")
+        raise ValueError(f"{args.data} was prepared without views; prepare it again without --no-views")
     for labels in args.labels:
         if not 0 < labels <= 100:
             raise ValueError(f"--labels must be percentages above 0 and at most 100, not {labels:g}")

@@ -1,6 +1,7 @@
 """The steps of ``pointmcd distill`` for one share of the labels, and how much the teacher counts in each."""
 
 import argparse
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ RECIPES: dict[str, dict[str, float]] = {  # found on held-out shapes at 5, 20 an
         "train_dataloader.sampler.share": 0.5,
     },
 }
+DEFAULT_OPTIONS = [5, 256, None, False, None]
+"""``--folds``, ``--dim``, ``--regularisation``, ``--no-spread`` and ``--views`` where they are not given."""
 OF_BEFORE = {"recipe": "some", "further": []}
 """What a run was made with that does not say."""
 
@@ -144,13 +147,16 @@ class Distillation:
 
         labels = Labels(split, self.labels / 100, seed)
         name = f"distill_{'_'.join(self.args.trunk)}_{self.labels:g}_{split}_s{seed}".replace("/", "_")
+        options = [
+            *(self.args.folds, self.args.dim, self.args.regularisation),
+            *(self.args.no_spread, self.args.views),
+        ]
+        if options != DEFAULT_OPTIONS:  # a cache of its own, which takes no other's place
+            name += "_" + hashlib.sha256(repr(options).encode()).hexdigest()[:8]
         wanted = {
             "labels": {"split": split, "fraction": labels.fraction, "seed": seed},
             "trunks": [{**one.settings, "weights_sha256": one.weights_sha256()} for one in self.trunks],
-            "options": [
-                *(self.args.folds, self.args.dim, self.args.regularisation),
-                *(self.args.no_spread, self.args.views),
-            ],
+            "options": options,
             **({"further": self.args.further} if self.args.further else {}),
         }
         noted = self.folder / f"{name}.json"

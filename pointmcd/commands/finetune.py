@@ -108,6 +108,22 @@ def check(args: argparse.Namespace) -> None:
     config = run_config(args.config, args.cfg_options, 1.0, args.seeds[0], None, args.min_share)
     for checkpoint in dict.fromkeys(args.pretrained):
         load_encoder(config.model, checkpoint)
+        note_labels(checkpoint, config.data_root)
+
+
+def note_labels(checkpoint: Path, root: str) -> None:
+    """Say where a backbone was trained with labels of this very set: its gain is then not all its own."""
+    from pointmcd.checkpoint import read_checkpoint
+    from pointmcd.datasets.prepared_set import PreparedSet
+    from pointmcd.engine.agreement import config_of, statement_of
+
+    saved = read_checkpoint(checkpoint)
+    with_task = (config_of(saved).get("model") or {}).get("head") is not None
+    if with_task and statement_of(saved).get("data_digest") == PreparedSet(root).digest:
+        CONSOLE.print(
+            f"note: {checkpoint} was trained with labels of {root}, perhaps more than it is fine-tuned with",
+            soft_wrap=True,
+        )
 
 
 def at_fraction(args: argparse.Namespace, folder: Path, percent: float) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def cache_frozen(
     from pointmcd.evaluation.frozen_teacher import fit_teacher, write_cache
 
     names = [trunk.settings["trunk"] for trunk in trunks]
-    refuse_points_of_others(args, further)
+    check_sets(root, further, args)
     features, points = look(root, trunks), look_at_points(root, args, names)
     spread = not args.no_spread
     with Progress() as progress:
@@ -199,7 +199,7 @@ def cache_descriptors(
     """
     from pointmcd.evaluation.descriptor_teacher import descriptor_projection, write_descriptors
 
-    refuse_points_of_others(args, further)
+    check_sets(root, further, args)
     names = [trunk.settings["trunk"] for trunk in trunks]
     features, points = look(root, trunks), look_at_points(root, args, names)
     projection = descriptor_projection(features, args.dim)
@@ -207,11 +207,29 @@ def cache_descriptors(
     return folders + [write_descriptors(other, name, projection, look(other, trunks)) for other in further]
 
 
-def refuse_points_of_others(args: argparse.Namespace, further: Sequence[Path]) -> None:
-    """Raise ValueError where targets of single points are asked for of further sets."""
+def check_sets(root: Path, further: Sequence[Path], args: argparse.Namespace) -> None:
+    """Refuse before any work what would fail after it, or undo it.
+
+    Raises:
+        ValueError: A set has no views, two of them are the same, ``--dim`` is none, or targets of single
+            points are asked for of further sets.
+    """
+    from pointmcd.datasets.prepared_set import PreparedSet
+
+    if args.dim < 1:
+        raise ValueError(f"--dim is {args.dim}, must be at least 1")
     of_points: int = getattr(args, "point_dim", 0)
     if further and of_points:
         raise ValueError("--point-dim works for the points of --data only; leave out --further")
+    found: dict[str, Path] = {}
+    for path in (root, *further):
+        prepared = PreparedSet(path)
+        if not prepared.has_views:
+            raise ValueError(f"{path} was prepared without views; prepare it again without --no-views")
+        if prepared.digest in found:
+            # its cache would be written again, without the folds that keep each label from its own shape
+            raise ValueError(f"--further {path} holds the same as {found[prepared.digest]}; leave it out")
+        found[prepared.digest] = path
 
 
 def _options(words: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pointmcd.checkpoint import read_checkpoint, read_state_dict
 from pointmcd.engine.agreement import check_backbone
+from pointmcd.engine.labels_seen import check_online_teacher
 from pointmcd.engine.pretrained import load_backbone
 from pointmcd.engine.work_dir import INTERRUPTED, note_last
 from pointmcd.models import PointMCD
@@ -248,13 +249,17 @@ class ImageBlocksHook(Hook):
 class TeacherMetricsHook(Hook):
     """Put the teacher's accuracy on the same split beside the student's; every Runner has it.
 
+    A teacher that is asked while the student trains must have seen the labels that the student knows, and no
+    others; caches are checked where they are opened.
+
     For a student without a task, which has no accuracy, the log says what to compare its view loss with.
     """
 
     priority = "HIGHEST"  # before the metrics are logged
 
     def before_train(self, runner: Runner) -> None:
-        """Log the view loss of a constant, where the view loss is all that is trained."""
+        """Check the teacher's labels; log the view loss of a constant, where that loss is all there is."""
+        check_online_teacher(runner.cfg.get("model") or {}, runner.train_dataloader.dataset)
         model = _bare(runner)
         rows = getattr(runner.train_dataloader.dataset, "teacher", None)
         if not isinstance(model, PointMCD) or model.head is not None:

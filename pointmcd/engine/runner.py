@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from pointmcd.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from pointmcd.compat import from_plain, to_plain, torchvision_unopened
 from pointmcd.datasets.loader_workers import report_lost_batches
-from pointmcd.engine.agreement import check_agreement, statement
+from pointmcd.engine.agreement import changed_settings, check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
 from pointmcd.engine.dist import distribute
 from pointmcd.engine.loops import TrainLoop
@@ -260,6 +260,8 @@ class Runner(mmengine.runner.Runner):
                 f"{filename} has {counted(made, 'epoch')}; train_cfg.max_epochs is {most}, "
                 f"give {made} or more"
             )
+        for change in changed_settings(saved, self.cfg):
+            self.logger.warning(f"goes on from {filename} with another {change}")
         before = [dict(group) for group in self.optim_wrapper.param_groups]
         super().resume(filename, resume_param_scheduler=False)
         if isinstance(self.train_loop, TrainLoop):

@@ -31,14 +31,16 @@ def average_caches(
 
     Raises:
         FileNotFoundError: There is no cache of a name.
-        ValueError: One has no logits, or does not say which labels it has seen, or they differ; or shares are
-            not as many as names, or not above 0.
+        ValueError: They are not two or more; one has no logits, or does not say which labels it has seen, or
+            they differ; or shares are not as many as names, or not above 0.
     """
     shares = [1.0] * len(names) if shares is None else list(shares)
     if len(shares) != len(names) or min(shares) <= 0:
         raise ValueError(
             f"--shares has {len(shares)} numbers for {len(names)} teachers; give one above 0 for each"
         )
+    if len(set(names)) < max(2, len(names)):
+        raise ValueError(f"an average takes two different teachers or more, not {' and '.join(names)}")
     if name in names:
         raise ValueError(
             f"the average cannot have the name of one of its teachers, {name}; choose another --name"
@@ -87,6 +89,6 @@ def _log_probabilities(cache: TeacherCache, split: str) -> tuple[np.ndarray, np.
     """Return (S, K), and (S,) bool where the teacher may speak."""
     arrays = cache.split(split).arrays
     if "logits" not in arrays:
-        raise ValueError(f"{cache.folder} has no logits to average")
+        raise ValueError(f"{cache.folder} has no logits to average; give caches that say classes")
     logits = log_softmax(np.asarray(arrays["logits"], np.float64), 1)
     return logits, np.asarray(arrays.get("has_logits", np.ones(len(logits), bool)))

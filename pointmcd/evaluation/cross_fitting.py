@@ -23,10 +23,10 @@ from pointmcd.datasets.label_choice import (
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import COPIES
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
-from pointmcd.engine.agreement import config_of, statement_of
+from pointmcd.engine.agreement import statement_of
+from pointmcd.engine.labels_seen import check_own_weights
 from pointmcd.evaluation.classification import accuracies_of_parts
 
-DATASETS = ("PreparedShapes", "JoinedShapes")
 Figures = dict[str, dict[str, float]]
 
 
@@ -46,32 +46,6 @@ class Opinion(NamedTuple):
     record: dict[str, Any]  # for meta.json
 
 
-def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
-    """Return which labels a training has seen, by the config in its checkpoint.
-
-    Args:
-        checkpoint: Of ``read_checkpoint``.
-        source: The file, for the error.
-
-    Raises:
-        ValueError: It does not say.
-    """
-    config = config_of(checkpoint)
-    dataset = (config.get("train_dataloader") or {}).get("dataset")
-    if not isinstance(dataset, dict) or dataset.get("type") not in DATASETS:
-        raise ValueError(
-            f"{source} does not say which labels it was trained on; give a checkpoint of pointmcd train "
-            "(work_dirs/.../epoch_100.pth), not an exported student"
-        )
-    fold = dataset.get("without_fold")
-    return Labels(
-        dataset.get("split", "train"),
-        dataset.get("label_fraction", 1.0),
-        dataset.get("fraction_seed", 0),
-        None if fold is None else (int(fold[0]), int(fold[1])),
-    )
-
-
 def check_start(checkpoint: dict[str, Any], source: str | Path, prepared: PreparedSet) -> None:
     """Refuse a training of which its own labels are not all that it has seen.
 
@@ -87,11 +61,7 @@ def check_start(checkpoint: dict[str, Any], source: str | Path, prepared: Prepar
         raise ValueError(
             f"{source} was trained on another set than {prepared.root}, so its labels are not known"
         )
-    config = config_of(checkpoint)
-    hooks = config.get("custom_hooks") or []
-    further = config.get("load_from") and not config.get("resume")  # --resume FILE goes on with the same
-    if further or any(hook.get("type") == "PretrainedBackboneHook" for hook in hooks):
-        raise ValueError(f"{source} began with the weights of another training, whose labels are not known")
+    check_own_weights(checkpoint, source)
 
 
 def cross_fitted(prepared: PreparedSet, members: Sequence[Member]) -> Opinion:

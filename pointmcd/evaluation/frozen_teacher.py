@@ -24,6 +24,7 @@ from pointmcd.datasets.label_choice import (
     parts_of_split,
     rows_of_split,
 )
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import COPIES, PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.datasets.trunk_features import TrunkFeatures
@@ -81,6 +82,8 @@ def trunk_features(root: str | Path, trunk: FrozenTrunk | ImageTextModel, track:
     Raises:
         ValueError: The set has no views.
     """
+    if not PreparedSet(root).has_views:
+        raise ValueError(f"{root} was prepared without views; prepare it again without --no-views")
     device = get_device()
     if device == "cpu":
         keep_freed_memory()

@@ -14,12 +14,12 @@ from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.engine.agreement import statement_of
+from pointmcd.engine.labels_seen import labels_seen
 from pointmcd.evaluation.cross_fitting import (
     Figures,
     Member,
     check_start,
     cross_fitted,
-    labels_seen,
     write_opinion,
 )
 from pointmcd.files import file_sha256

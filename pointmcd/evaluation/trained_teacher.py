@@ -23,12 +23,12 @@ from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
+from pointmcd.engine.labels_seen import check_own_weights, labels_seen
 from pointmcd.evaluation.cross_fitting import (
     Figures,
     Member,
     check_start,
     cross_fitted,
-    labels_seen,
     write_opinion,
 )
 from pointmcd.files import file_sha256
@@ -150,9 +150,15 @@ def _loader(dataset: PreparedShapes, config: Any) -> DataLoader:
 
 
 def labels_known(checkpoint: Path, config: Any) -> Labels:
-    """Return which labels a teacher has seen, by its checkpoint or, where that is silent, the config."""
+    """Return which labels a teacher has seen, by its checkpoint or, where that is silent, the config.
+
+    Raises:
+        ValueError: It began with the weights of another training.
+    """
+    saved = read_checkpoint(checkpoint)
+    check_own_weights(saved, checkpoint)
     try:
-        return labels_seen(read_checkpoint(checkpoint), checkpoint)
+        return labels_seen(saved, checkpoint)
     except ValueError:
         dataset = config.train_dataloader.dataset
         fold = dataset.get("without_fold")

@@ -152,6 +152,9 @@ def test_what_does_not_fit_is_named(place, tmp_path):
         cached(place, "--average", "own", "less", name="no")
     with pytest.raises(SystemExit, match="--shares has 1 numbers for 2 teachers"):
         cached(place, "--average", "own", "own", "--shares", "1", name="no")
+    for same in (["own"], ["own", "own"]):
+        with pytest.raises(SystemExit, match="an average takes two different teachers or more"):
+            cached(place, "--average", *same, name="no")
     assert not (root / "teachers/no").exists()
     with pytest.raises(ValueError, match=r"without_fold is \(3, 3\)"):
         PreparedShapes(str(root), "train", num_points=1, without_fold=(3, 3))

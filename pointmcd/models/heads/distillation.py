@@ -191,7 +191,8 @@ class LogitDistillationHead(nn.Module):
         """Return the weighted ``soft_kl`` of ``features['logits']`` from the teacher's."""
         if self.teacher_key not in teacher:
             raise ValueError(
-                f"{type(self).__name__}: this teacher has no {self.teacher_key} (was it made without labels?)"
+                f"{type(self).__name__}: this teacher has no {self.teacher_key}; cache one that has seen "
+                "labels, by another --name, and give it as train_dataloader.dataset.teacher"
             )
         logits = features["logits"]
         target = self.sharpening * teacher[self.teacher_key].to(logits.dtype)

@@ -1,0 +1,95 @@
+"""Which labels a training has seen, by the config in its checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointmcd.checkpoint import read_checkpoint
+from pointmcd.datasets.label_choice import Labels, check_labels_seen, labelled_rows, labels_record
+from pointmcd.datasets.prepared_shapes import PreparedShapes
+from pointmcd.engine.agreement import config_of, statement_of
+
+DATASETS = ("PreparedShapes", "JoinedShapes")
+WITHOUT_LABELS = ("AutoencoderTeacher",)
+
+
+def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
+    """Return which labels a training has seen, by the config in its checkpoint.
+
+    Args:
+        checkpoint: Of ``read_checkpoint``.
+        source: The file, for the error.
+
+    Raises:
+        ValueError: It does not say.
+    """
+    config = config_of(checkpoint)
+    dataset = (config.get("train_dataloader") or {}).get("dataset")
+    if not isinstance(dataset, dict) or dataset.get("type") not in DATASETS:
+        raise ValueError(
+            f"{source} does not say which labels it was trained on; give a checkpoint of pointmcd train "
+            "(work_dirs/.../epoch_100.pth), not an exported student"
+        )
+    fold = dataset.get("without_fold")
+    return Labels(
+        dataset.get("split", "train"),
+        dataset.get("label_fraction", 1.0),
+        dataset.get("fraction_seed", 0),
+        None if fold is None else (int(fold[0]), int(fold[1])),
+    )
+
+
+def check_own_weights(checkpoint: dict[str, Any], source: str | Path) -> None:
+    """Refuse a training that began with the weights of another one, which may have seen other labels.
+
+    Weights of an image network, and those of an autoencoder, have seen none.
+
+    Args:
+        checkpoint: Of ``read_checkpoint``.
+        source: The file, for the error.
+
+    Raises:
+        ValueError: It did.
+    """
+    config = config_of(checkpoint)
+    hooks = config.get("custom_hooks") or []
+    further = config.get("load_from") and not config.get("resume")  # --resume FILE goes on with the same
+    further = further or any(hook.get("type") == "PretrainedBackboneHook" for hook in hooks)
+    if further or _of_training((config.get("model") or {}).get("checkpoint")) is not None:
+        raise ValueError(f"{source} began with the weights of another training, whose labels are not known")
+
+
+def check_online_teacher(model: dict[str, Any], dataset: Any) -> None:
+    """Refuse a teacher that is asked while a student trains, and has seen other labels than the student may.
+
+    Args:
+        model: Config of the student.
+        dataset: That it is trained on.
+
+    Raises:
+        ValueError: As ``check_labels_seen``.
+    """
+    path = (model.get("teacher") or {}).get("checkpoint")
+    saved = _of_training(path)
+    if path is None or saved is None or not isinstance(dataset, PreparedShapes):
+        return
+    prepared, labels = dataset.prepared, labels_seen(saved, path)
+    if statement_of(saved).get("data_digest") != prepared.digest:
+        return
+    rows = labelled_rows(np.asarray(prepared.split("train").labels), *labels)
+    seen = labels_record(prepared.digest, labels.split, rows, *labels[1:])
+    known = dataset.rows[dataset.labelled[: len(dataset.rows)]]  # what follows is of further sets
+    check_labels_seen(seen, Path(path), prepared.digest, known)
+
+
+def _of_training(path: str | None) -> dict[str, Any] | None:
+    """Return a checkpoint of a training with labels; None for any other file, and for none."""
+    if path is None or not Path(path).is_file() or Path(path).suffix == ".safetensors":
+        return None
+    try:
+        saved = read_checkpoint(path)
+        labels_seen(saved, path)
+    except ValueError:  # weights alone
+        return None
+    return None if config_of(saved)["model"].get("type") in WITHOUT_LABELS else saved
