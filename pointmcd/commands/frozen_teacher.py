@@ -211,8 +211,8 @@ def check_sets(root: Path, further: Sequence[Path], args: argparse.Namespace) ->
     """Refuse before any work what would fail after it, or undo it.
 
     Raises:
-        ValueError: A set has no views, two of them are the same, ``--dim`` is none, or targets of single
-            points are asked for of further sets.
+        ValueError: A set has no views or another number of them, two sets are the same, ``--dim`` is none, or
+            targets of single points are asked for of further sets.
     """
     from pointmcd.datasets.prepared_set import PreparedSet
 
@@ -222,10 +222,16 @@ def check_sets(root: Path, further: Sequence[Path], args: argparse.Namespace) ->
     if further and of_points:
         raise ValueError("--point-dim works for the points of --data only; leave out --further")
     found: dict[str, Path] = {}
+    num_views = PreparedSet(root).num_views
     for path in (root, *further):
         prepared = PreparedSet(path)
         if not prepared.has_views:
             raise ValueError(f"{path} was prepared without views; prepare it again without --no-views")
+        if prepared.num_views != num_views:
+            raise ValueError(
+                f"--further {path} has {prepared.num_views} views of each shape, {root} has {num_views}; "
+                "prepare it with the same --rig"
+            )
         if prepared.digest in found:
             # its cache would be written again, without the folds that keep each label from its own shape
             raise ValueError(f"--further {path} holds the same as {found[prepared.digest]}; leave it out")

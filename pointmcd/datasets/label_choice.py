@@ -244,8 +244,8 @@ def check_labels_seen(
         return
     raise ValueError(
         f"the teacher {teacher} has seen the labels of {seen['count']} shapes "
-        f"({said_of_labels(seen)}), but this dataset knows those of {len(known)} other ones: what it says of "
-        "the rest could be the answer. Cache a teacher of the dataset's own labels "
+        f"({said_of_labels(seen)}), but this dataset knows those of {len(known)}, and not the same: what it "
+        "says of the rest could be the answer. Cache a teacher of the dataset's own labels "
         "(pointmcd cache-teacher, --split, --labels and --fraction-seed), or give the dataset the same "
         "split, label_fraction, fraction_seed and without_fold"
     )

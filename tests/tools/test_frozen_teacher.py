@@ -285,7 +285,7 @@ def test_a_further_set_is_another_one(root, run, tmp_path):
     assert torch.equal(TeacherCache(root, "frozen").split("train").rows(np.arange(24))["logits"], before)
 
 
-def test_sets_without_views_are_refused_before_any_work(root, run, tiny_meshes, tmp_path):
+def test_sets_of_other_views_are_refused_before_any_work(root, run, tiny_meshes, tmp_path):
     bare = tmp_path / "bare"
     words = [
         "--source",
@@ -303,6 +303,12 @@ def test_sets_without_views_are_refused_before_any_work(root, run, tiny_meshes, 
         SystemExit, match=r"bare was prepared without views; prepare it again without --no-views"
     ):
         run("--further", bare)
+    words[3:] = [str(tmp_path / "two"), "--points", "16", "--azimuth", "0", "90", "--elevation", "30"]
+    prepare_data.main(["mesh-folder", *words, "--image-size", "16", "--workers", "0"])
+    with pytest.raises(
+        SystemExit, match=r"two has 2 views of each shape, .*set has 4; prepare it with the same"
+    ):
+        run("--further", tmp_path / "two")
     assert not (root / "teachers").exists()
     assert not (bare / "trunks").exists()
 
