@@ -107,8 +107,9 @@ class Distillation:
                 "held out to tell whether the teacher is right more often; give it more shapes"
             )
         teacher = figures["held_out"][METRIC]
-        student = self.result(ALONE, seed, "fit", "held_out")[METRIC]
-        shown = f"the teacher is right on {teacher:.1f} % of these, the student on {student:.1f} %"
+        result = self.result(ALONE, seed, "fit", "held_out")
+        student, count = result[METRIC], len(result["labels"])
+        shown = f"the teacher is right on {teacher:.1f} % of these {count}, the student on {student:.1f} %"
         write_json(self.folder / "held_out.json", {"teacher": teacher, "student": student})
         if teacher > student:
             self.console.print(f"It may: {shown}.")

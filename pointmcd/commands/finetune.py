@@ -58,7 +58,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@plain_errors("the same command goes on from the runs that are done")
+@plain_errors("the same command goes on from here")
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     refuse_copies()
