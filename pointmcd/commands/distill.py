@@ -96,8 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{args.data} has no split {' and '.join(sorted(missing))}, which the table needs; give it "
             "shapes to test on"
         )
-    if not prepared.has_views:
-        raise ValueError(f"{args.data} was prepared without views; prepare it again without --no-views")
+    prepared.require_views()
     for labels in args.labels:
         if not 0 < labels <= 100:
             raise ValueError(f"--labels must be percentages above 0 and at most 100, not {labels:g}")

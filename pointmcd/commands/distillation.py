@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from pointmcd.commands.common import make_table
-from pointmcd.commands.frozen_teacher import build_trunks, cache_frozen
+from pointmcd.commands.frozen_teacher import DIM, FOLDS, build_trunks, cache_frozen
 from pointmcd.config_files import CONFIGS
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
 from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
@@ -38,7 +38,7 @@ RECIPES: dict[str, dict[str, float]] = {  # found on held-out shapes at 5, 20 an
         "train_dataloader.sampler.share": 0.5,
     },
 }
-DEFAULT_OPTIONS = [5, 256, None, False, None]
+DEFAULT_OPTIONS = [FOLDS, DIM, None, False, None]
 """``--folds``, ``--dim``, ``--regularisation``, ``--no-spread`` and ``--views`` where they are not given."""
 OF_BEFORE = {"recipe": "some", "further": []}
 """What a run was made with that does not say."""

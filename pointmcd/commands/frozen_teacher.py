@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pointmcd.models.teachers.frozen import FrozenTrunk
 
 OF_TIMM, RANDOM = "timm", "random"
+DIM, FOLDS = 256, 5
 
 
 def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
@@ -58,8 +59,8 @@ def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
         help="of the networks; bfloat16 is faster, left out where the processor lacks it (%(default)s)",
     )
     add("--views", type=int, metavar="N", help="classes by N views alone, evenly chosen; default: by all")
-    add("--dim", type=int, default=256, help="channels of the descriptors (%(default)s)")
-    add("--folds", type=int, default=5, help="of the cross-fitted logits; 0: none (%(default)s)")
+    add("--dim", type=int, default=DIM, help="channels of the descriptors (%(default)s)")
+    add("--folds", type=int, default=FOLDS, help="of the cross-fitted logits; 0: none (%(default)s)")
     add(
         "--no-spread",
         action="store_true",
@@ -225,8 +226,7 @@ def check_sets(root: Path, further: Sequence[Path], args: argparse.Namespace) ->
     num_views = PreparedSet(root).num_views
     for path in (root, *further):
         prepared = PreparedSet(path)
-        if not prepared.has_views:
-            raise ValueError(f"{path} was prepared without views; prepare it again without --no-views")
+        prepared.require_views()
         if prepared.num_views != num_views:
             raise ValueError(
                 f"--further {path} has {prepared.num_views} views of each shape, {root} has {num_views}; "

@@ -225,6 +225,11 @@ class PreparedSet:
         """
         return np.asarray((self.manifest.get("copies") or {"of": []})["of"], np.int64)
 
+    def require_views(self) -> None:
+        """Raise ValueError where the set was prepared without views."""
+        if not self.has_views:
+            raise ValueError(f"{self.root} was prepared without views; prepare it again without --no-views")
+
     @property
     def num_views(self) -> int:
         """Number of cameras; 0 where there are neither views nor masks."""

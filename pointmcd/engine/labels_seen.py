@@ -43,7 +43,8 @@ def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
 def check_own_weights(checkpoint: dict[str, Any], source: str | Path) -> None:
     """Refuse a training that began with the weights of another one, which may have seen other labels.
 
-    Weights of an image network, and those of an autoencoder, have seen none.
+    Weights of an image network, and those of an autoencoder, have seen none. An image teacher whose
+    ``checkpoint`` was trained on another set may go on from it: those labels are not of these shapes.
 
     Args:
         checkpoint: Of ``read_checkpoint``.
@@ -53,10 +54,16 @@ def check_own_weights(checkpoint: dict[str, Any], source: str | Path) -> None:
         ValueError: It did.
     """
     config = config_of(checkpoint)
+    model = config.get("model") or {}
+    if model.get("type") in WITHOUT_LABELS:
+        return
     hooks = config.get("custom_hooks") or []
     further = config.get("load_from") and not config.get("resume")  # --resume FILE goes on with the same
     further = further or any(hook.get("type") == "PretrainedBackboneHook" for hook in hooks)
-    if further or _of_training((config.get("model") or {}).get("checkpoint")) is not None:
+    start = _of_training(model.get("checkpoint"))
+    if start is not None:
+        further = further or _digest(start) == _digest(checkpoint)
+    if further:
         raise ValueError(f"{source} began with the weights of another training, whose labels are not known")
 
 
@@ -75,7 +82,7 @@ def check_online_teacher(model: dict[str, Any], dataset: Any) -> None:
     if path is None or saved is None or not isinstance(dataset, PreparedShapes):
         return
     prepared, labels = dataset.prepared, labels_seen(saved, path)
-    if statement_of(saved).get("data_digest") != prepared.digest:
+    if _digest(saved) != prepared.digest:
         return
     rows = labelled_rows(np.asarray(prepared.split("train").labels), *labels)
     seen = labels_record(prepared.digest, labels.split, rows, *labels[1:])
@@ -92,4 +99,10 @@ def _of_training(path: str | None) -> dict[str, Any] | None:
         labels_seen(saved, path)
     except ValueError:  # weights alone
         return None
-    return None if config_of(saved)["model"].get("type") in WITHOUT_LABELS else saved
+    model = config_of(saved).get("model") or {}
+    return None if model.get("type") in WITHOUT_LABELS else saved
+
+
+def _digest(checkpoint: dict[str, Any]) -> str | None:
+    """Return the digest of the set that a training was made on."""
+    return statement_of(checkpoint).get("data_digest")

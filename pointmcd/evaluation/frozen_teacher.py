@@ -82,8 +82,7 @@ def trunk_features(root: str | Path, trunk: FrozenTrunk | ImageTextModel, track:
     Raises:
         ValueError: The set has no views.
     """
-    if not PreparedSet(root).has_views:
-        raise ValueError(f"{root} was prepared without views; prepare it again without --no-views")
+    PreparedSet(root).require_views()
     device = get_device()
     if device == "cpu":
         keep_freed_memory()

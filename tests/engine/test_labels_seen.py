@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.engine import build_runner, load_config
@@ -64,7 +65,17 @@ def test_a_training_that_began_with_another_is_refused(teacher, tmp_path):
             continue
         with pytest.raises(ValueError, match="began with the weights of another training"):
             check_own_weights(saved, teacher)
-    saved["meta"]["cfg"] = text.replace("load_from = None", "load_from = 'elsewhere.pth'")
+    start = read_checkpoint(teacher)
+    start["meta"]["statement"]["data_digest"] = "0" * 64
+    torch.save(start, tmp_path / "of_another_set.pth")
+    line = f"checkpoint={str(tmp_path / 'of_another_set.pth')!r}"
+    saved["meta"]["cfg"] = text.replace("model = dict(", f"model = dict({line},", 1)
+    check_own_weights(saved, teacher)
+    further = text.replace("load_from = None", "load_from = 'elsewhere.pth'")
+    saved["meta"]["cfg"] = further.replace("type='MultiViewTeacher'", "type='AutoencoderTeacher'")
+    assert saved["meta"]["cfg"] != further
+    check_own_weights(saved, teacher)
+    saved["meta"]["cfg"] = further
     with pytest.raises(ValueError, match="began with the weights of another training"):
         check_own_weights(saved, teacher)
 
