@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from pointmcd import ops
-from pointmcd.memory import keep_freed_memory
+from pointmcd.cpu import set_up_cpu
 
 NETWORKS = ("PointNet", "DGCNN", "PointNet++ SSG")
 WARM, ROUNDS = 3, 9
@@ -69,7 +69,7 @@ def serve(requests: Connection, network: str, variant: str) -> None:
 
     torch.set_num_threads(1)
     if variant != "official":
-        keep_freed_memory()
+        set_up_cpu()
     case = distillation_step("cpu", 8, network)
     step = {"official": case.official, "ours": case.ours, "ours, --amp": case.mixed}[variant]
     assert step is not None

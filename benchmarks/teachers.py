@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from pointmcd.memory import keep_freed_memory
+from pointmcd.cpu import keep_freed_memory
 from pointmcd.models import MultiViewTeacher
 from pointmcd.models.teachers.frozen import FrozenTrunk
 from pointmcd.models.teachers.training_layers import quicken_training

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, PROJECTS = ROOT / "pointmcd", ROOT / "projects"
 LEVELS = [
-    {"registry", "batch", "checkpoint", "compat", "config_files", "files", "folders", "memory", "progress"},
+    {"registry", "batch", "checkpoint", "compat", "cpu", "config_files", "files", "folders", "progress"},
     {"ops", "geometry"},
     {"models", "datasets"},
     {"apis", "visualization", "evaluation", "engine"},

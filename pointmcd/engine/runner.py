@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from pointmcd.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from pointmcd.compat import from_plain, to_plain, torchvision_unopened
+from pointmcd.cpu import set_up_cpu
 from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.engine.agreement import changed_settings, check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
@@ -33,7 +34,6 @@ from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
 from pointmcd.engine.work_dir import INTERRUPTED, check_free, newest_checkpoint, note_last, sole_training
 from pointmcd.evaluation.statistics import counted
-from pointmcd.memory import keep_freed_memory
 
 ALWAYS = ("SeedHook", "TeacherMetricsHook")
 """Hooks that every Runner has, whatever ``custom_hooks`` lists."""
@@ -83,7 +83,7 @@ class Runner(mmengine.runner.Runner):
         """Give each Runner of a process a time stamp of its own: loggers and folders are named by it."""
         super().setup_env(env_cfg)
         if get_device() == "cpu":
-            keep_freed_memory()
+            set_up_cpu()
         if self._train_loop is not None:  # before any of those is made
             _on_first_rank(partial(check_free, self.work_dir))
         stamp, number = self._timestamp, 1

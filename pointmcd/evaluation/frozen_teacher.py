@@ -11,6 +11,7 @@ from scipy.special import softmax
 from torch.utils.data import DataLoader
 
 from pointmcd.batch import TeacherRows
+from pointmcd.cpu import set_up_cpu
 from pointmcd.datasets.label_choice import (
     IN_NO_FOLD,
     Labels,
@@ -48,7 +49,6 @@ from pointmcd.evaluation.trunk_rows import (
     trunks_record,
     view_rows,
 )
-from pointmcd.memory import keep_freed_memory
 from pointmcd.models.teachers.frozen import FrozenTrunk
 from pointmcd.models.teachers.image_text import ImageTextModel
 
@@ -85,7 +85,7 @@ def trunk_features(root: str | Path, trunk: FrozenTrunk | ImageTextModel, track:
     PreparedSet(root).require_views()
     device = get_device()
     if device == "cpu":
-        keep_freed_memory()
+        set_up_cpu()
 
     def compute(split: str) -> Iterator[torch.Tensor]:
         dataset = PreparedShapes(str(root), split, num_points=1, views="all")

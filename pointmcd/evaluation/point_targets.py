@@ -11,6 +11,7 @@ from mmengine.device import get_device
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from pointmcd.cpu import set_up_cpu
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.trunk_features import TrunkFeatures
@@ -18,7 +19,6 @@ from pointmcd.evaluation.probe import Probe, choose_regularisation, cross_fitted
 from pointmcd.evaluation.projection import Projection
 from pointmcd.geometry import CameraRig
 from pointmcd.geometry.correspondence import project, rig_intrinsics
-from pointmcd.memory import keep_freed_memory
 from pointmcd.models.teachers.frozen import FrozenTrunk
 
 BATCH = 4  # shapes whose views go through a network at a time
@@ -72,7 +72,7 @@ def point_features(
     """
     prepared, device = PreparedSet(root), get_device()
     if device == "cpu":
-        keep_freed_memory()
+        set_up_cpu()
     rig = CameraRig.from_dict(prepared.manifest["rig"]) if prepared.has_views else None
 
     def lifted(split: str, rows: range | None = None) -> Iterator[Tensor]:

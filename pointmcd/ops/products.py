@@ -4,7 +4,10 @@ Under ``torch.autocast(device, torch.bfloat16)`` their products round what they 
 digits) and add up in float32. All else stays in float32: what they return, statistics, norms, which point
 gave a maximum, weights and gradients. The relative error of a product is then about 2e-3 (norm of the
 difference by norm), and no tensor is copied to another type. On the CPU it takes a processor with AMX, where
-such a product runs three to four times as fast; on others all is float32. On CUDA inputs are rounded to TF32.
+such a product runs three to four times as fast. On CUDA inputs are rounded to TF32.
+
+Processors with AVX512-BF16 alone have no products of bfloat16 with a float32 result, without which ties would
+move maxima: there the operations stay in float32, and autocast helps torch's own layers and image networks.
 """
 
 import functools
@@ -23,10 +26,22 @@ from pointmcd.ops.rows import as_rows
 
 @functools.cache
 def has_bfloat16(device_type: str) -> bool:
-    """Return whether a product with inputs in bfloat16 is faster on this device than one in float32."""
+    """Return whether products of tensors in bfloat16 are faster on this device than those in float32."""
     if device_type == "cpu":
-        return torch.backends.mkldnn.is_available() and torch.cpu._is_amx_tile_supported()
+        known = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        return torch.backends.mkldnn.is_available() and known
     return device_type == "cuda"
+
+
+@functools.cache
+def _rounds(device_type: str) -> bool:
+    """Return whether float32 products can round their inputs; where only other products can, say so once."""
+    found = has_bfloat16(device_type) and (device_type != "cpu" or torch.cpu._is_amx_tile_supported())
+    if not found and has_bfloat16(device_type):
+        warnings.warn(
+            "the operations of point networks stay in float32, as this cpu has no AMX", stacklevel=3
+        )
+    return found
 
 
 @functools.cache
@@ -34,7 +49,7 @@ def takes_bfloat16(device_type: str, what: str) -> bool:
     """Return ``has_bfloat16``; where that is not so, say once that ``what`` stays in float32."""
     found = has_bfloat16(device_type)
     if not found:
-        lack = f"this {device_type} has no fast products in bfloat16 (on x86: AMX)"
+        lack = f"this {device_type} has no fast products in bfloat16 (on x86: AMX or AVX512-BF16)"
         warnings.warn(f"{what} in float32, as {lack}", stacklevel=2)
     return found
 
@@ -47,7 +62,7 @@ def rounds_inputs(x: Tensor) -> bool:
         and torch.is_autocast_enabled(device)
         and torch.get_autocast_dtype(device) == torch.bfloat16
         and x.dtype != torch.float64
-        and has_bfloat16(device)
+        and _rounds(device)
     )
 
 
