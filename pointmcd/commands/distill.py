@@ -26,6 +26,7 @@ both sides, such as train_cfg.max_epochs=40 model.backbone.k=10.
 """
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pointmcd.registry import import_modules
 
     import_modules(args.imports)
+    check_backbone(args.backbone)
     prepared = PreparedSet(args.data)
     if len(prepared.class_names) < 2:
         raise ValueError(
@@ -109,6 +111,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError("nothing was distilled; --anyway distils all the same")
     if len(args.labels) > 1:
         draw(args, results)
+
+
+def check_backbone(name: str) -> None:
+    """Refuse the name of a backbone that is not registered."""
+    from pointmcd.models.backbones import PointBackbone
+    from pointmcd.registry import MODELS
+
+    kinds = MODELS.module_dict.items()
+    known = sorted(key for key, kind in kinds if isinstance(kind, type) and issubclass(kind, PointBackbone))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise ValueError(f"--backbone {name} is not known; {hint} (one of your own: --imports MODULE)")
 
 
 def folder_of(args: argparse.Namespace, labels: float | None = None) -> Path:

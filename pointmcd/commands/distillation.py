@@ -70,6 +70,8 @@ class Distillation:
 
     def run(self) -> dict[str, list[float]] | None:
         """Take every step; return the accuracies of each row of the table, or None where it does not pay."""
+        for side in (ALONE, DISTILLED):  # what is misspelt is said before hours of work
+            self.config(side, self.args.seeds[0], "fit", "held_out", teacher="frozen")
         self.step("Does it pay? The teacher and the student alone, on shapes held out of train")
         if not self.pays() and not self.args.anyway:
             return None

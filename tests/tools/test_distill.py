@@ -104,6 +104,18 @@ def test_runs_of_other_settings_are_kept(place):
         run(place, "--anyway", "--epochs", "2")
 
 
+def test_what_is_misspelt_is_said_before_any_work(place):
+    out = place / "misspelt"
+    for words, message in [
+        (["--backbone", "PointNat"], "--backbone PointNat is not known; did you mean PointNet?"),
+        (["--backbone", "Resnet"], "there are .*DGCNN.*PointNet2"),
+        (["--cfg-options", "model.backbone.chanels=3"], "chanels"),
+    ]:
+        with pytest.raises(SystemExit, match=message):
+            run(place, "--out", str(out), *words)
+    assert not out.exists()
+
+
 def test_a_small_set_has_a_smaller_batch(place, capsys):
     """The config's has 32; what failed before its first checkpoint is not a run to keep."""
     out = place / "small"
