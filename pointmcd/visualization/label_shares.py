@@ -40,6 +40,6 @@ def draw_label_shares(curves: Mapping[str, Mapping[float, Sequence[float]]]) -> 
     axes.set_xlabel("of the training shapes have a label", fontsize=8)
     axes.set_ylabel("overall accuracy %", fontsize=8)
     axes.grid(color="#e8e8e8", linewidth=0.5)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    axes.legend(fontsize=8, frameon=False, loc="best")
     figure.tight_layout()
     return figure
