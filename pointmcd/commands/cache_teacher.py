@@ -153,6 +153,8 @@ def cache_trunks(args: argparse.Namespace) -> tuple[list[Path], dict[str, dict[s
     from pointmcd.datasets.label_choice import Labels
     from pointmcd.datasets.prepared_set import PreparedSet
 
+    if not 0 <= args.labels <= 100:
+        raise ValueError(f"--labels is {args.labels:g}, must be a percentage, 0 to 100")
     trunks, name = build_trunks(args, args.frozen), args.name or "frozen"
     if args.labels == 0 or len(PreparedSet(args.data).class_names) == 1:
         if args.views is not None:

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from pointmcd.commands.common import make_table
-from pointmcd.commands.frozen_teacher import DIM, FOLDS, build_trunks, cache_frozen
+from pointmcd.commands.frozen_teacher import build_trunks, cache_frozen
 from pointmcd.config_files import CONFIGS
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
 from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
@@ -38,8 +39,7 @@ RECIPES: dict[str, dict[str, float]] = {  # found on held-out shapes at 5, 20 an
         "train_dataloader.sampler.share": 0.5,
     },
 }
-DEFAULT_OPTIONS = [FOLDS, DIM, None, False, None]
-"""``--folds``, ``--dim``, ``--regularisation``, ``--no-spread`` and ``--views`` where they are not given."""
+FEW_SHAPES = 50
 OF_BEFORE = {"recipe": "some", "further": []}
 """What a run was made with that does not say."""
 
@@ -114,7 +114,8 @@ class Distillation:
         shown = f"the teacher is right on {teacher:.1f} % of these {count}, the student on {student:.1f} %"
         write_json(self.folder / "held_out.json", {"teacher": teacher, "student": student})
         if teacher > student:
-            self.console.print(f"It may: {shown}.")
+            few = " With so few shapes the difference may be chance." if count < FEW_SHAPES else ""
+            self.console.print(f"It may: {shown}.{few}")
             return True
         self.console.print(f"No: {shown}. What would make the teacher better:")
         for hint in self.hints():
@@ -128,6 +129,10 @@ class Distillation:
         prepared = PreparedSet(self.args.data)
         hints = []
         for trunk in self.trunks:
+            if trunk.settings["random_weights"]:
+                hints.append(
+                    f"weights of {trunk.settings['trunk']} that were trained (--weights FILE or timm)"
+                )
             size = trunk.trained_size
             if (trunk.settings["input_size"] or prepared.image_size or size) < size:
                 hints.append(f"--input-size {size}: what {trunk.settings['trunk']} was trained with")
@@ -149,19 +154,18 @@ class Distillation:
         from pointmcd.datasets.teacher_cache import TeacherCache
 
         labels = Labels(split, self.labels / 100, seed)
-        name = f"distill_{'_'.join(self.args.trunk)}_{self.labels:g}_{split}_s{seed}".replace("/", "_")
-        options = [
-            *(self.args.folds, self.args.dim, self.args.regularisation),
-            *(self.args.no_spread, self.args.views),
-        ]
-        if options != DEFAULT_OPTIONS:  # a cache of its own, which takes no other's place
-            name += "_" + hashlib.sha256(repr(options).encode()).hexdigest()[:8]
-        wanted = {
-            "labels": {"split": split, "fraction": labels.fraction, "seed": seed},
+        teacher = {
             "trunks": [{**one.settings, "weights_sha256": one.weights_sha256()} for one in self.trunks],
-            "options": options,
+            "options": [
+                *(self.args.folds, self.args.dim, self.args.regularisation),
+                *(self.args.no_spread, self.args.views),
+            ],
             **({"further": self.args.further} if self.args.further else {}),
         }
+        name = f"distill_{'_'.join(self.args.trunk)}_{self.labels:g}_{split}_s{seed}".replace("/", "_")
+        # a cache of its own for every teacher, so that none takes the place of another
+        name += "_" + hashlib.sha256(repr(teacher).encode()).hexdigest()[:8]
+        wanted = {"labels": {"split": split, "fraction": labels.fraction, "seed": seed}, **teacher}
         noted = self.folder / f"{name}.json"
         try:
             there = TeacherCache(self.args.data, name)
@@ -217,7 +221,12 @@ class Distillation:
             ValueError: The folder holds a run with other settings.
         """
         from pointmcd.datasets.prepared_set import PreparedSet
-        from pointmcd.evaluation.fine_tuning import check_settings, fit_batch, train_and_test
+        from pointmcd.evaluation.fine_tuning import (
+            check_settings,
+            fit_batch,
+            steps_of_epoch,
+            train_and_test,
+        )
 
         folder = self.place(side, seed, split)
         settings: dict[str, Any] = {
@@ -237,20 +246,28 @@ class Distillation:
         config = self.config(side, seed, split, judged, teacher)
         if (shapes := fit_batch(config)) is not None:
             self.console.print(f"{folder.name}: a batch of {shapes}, as there are no more shapes to train on")
+        if split == "fit":  # as many steps as with all of train, or the student alone would look weak
+            whole = self.config(side, seed, "train", "test", teacher)
+            fit_batch(whole)
+            steps = steps_of_epoch(whole) * whole.train_cfg.max_epochs
+            config.train_cfg.max_epochs = math.ceil(steps / steps_of_epoch(config))
         write_json(folder / "settings.json", settings)
         self.console.print(f"{folder.name} ...{self.minutes_left()}", soft_wrap=True)
+        begins = not any(folder.glob("*.pth"))
         started = time.monotonic()
         result = train_and_test(config, folder)
         write_json(folder / "result.json", result)
-        self.minutes.append((time.monotonic() - started) / 60)
+        if begins:  # what went on from a checkpoint does not tell how long a training takes
+            self.minutes.append((time.monotonic() - started) / 60)
         self.trainings -= 1
         return result
 
     def minutes_left(self) -> str:
         """Return about how long the trainings that are left take, once one was timed."""
         if not self.minutes:
-            return f" the first of {self.trainings} trainings"
-        return f" about {np.mean(self.minutes) * self.trainings:.0f} minutes left"
+            return f" {counted(self.trainings, 'training')} left"
+        minutes = round(np.mean(self.minutes) * self.trainings)
+        return f" about {counted(minutes, 'minute')} left" if minutes else " less than a minute left"
 
     def report(self, results: dict[str, list[dict[str, Any]]], teachers: list[float]) -> None:
         """Write the table, as text and as JSON."""

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
+from pointmcd.evaluation.statistics import counted
 from pointmcd.progress import Progress
 
 if TYPE_CHECKING:
@@ -59,7 +62,12 @@ def add_trunk_arguments(parser: argparse._ActionsContainer) -> None:
         help="of the networks; bfloat16 is faster, left out where the processor lacks it (%(default)s)",
     )
     add("--views", type=int, metavar="N", help="classes by N views alone, evenly chosen; default: by all")
-    add("--dim", type=int, default=DIM, help="channels of the descriptors (%(default)s)")
+    add(
+        "--dim",
+        type=int,
+        default=DIM,
+        help="channels of descriptors, at most the networks' (%(default)s)",
+    )
     add("--folds", type=int, default=FOLDS, help="of the cross-fitted logits; 0: none (%(default)s)")
     add(
         "--no-spread",
@@ -180,6 +188,14 @@ def cache_frozen(
             features, labels, args.folds, args.dim, args.regularisation, spread, points, args.views
         )
         folder, figures = write_cache(root, name, teacher, features, points=points)
+    seen = teacher.record["labels"]
+    say = Console(soft_wrap=True, highlight=False).print
+    if labels.fraction < 1:
+        count = counted(seen["count"], "shape")
+        say(f"{100 * labels.fraction:g} % of the labels of each class, at least one: {count}")
+    right = teacher.record.get("point_probe", {}).get("cross_fitted_point_accuracy")
+    if right is not None:
+        say(f"parts: the probe is right on {right:.1f} % of the points of shapes that it did not learn from")
     folders = [folder]
     for other in further:
         folders.append(write_cache(other, name, teacher, look(other, trunks), home=False)[0])

@@ -1,6 +1,7 @@
 """Shapes of several prepared sets in one loader: those with labels first, and others to learn from beside."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,17 @@ class JoinedShapes(PreparedShapes):
     def __init__(self, data_root: str, split: str, further: Sequence[str], **options: Any) -> None:
         super().__init__(data_root, split, **options)
         own = {name: value for name, value in options.items() if name not in OF_LABELS}
-        self.sets = [PreparedShapes(root, "train", **own, unlabelled="all") for root in further]
+        try:
+            self.sets = [PreparedShapes(root, "train", **own, unlabelled="all") for root in further]
+        except FileNotFoundError as error:
+            prepared = all(Path(root, "manifest.json").is_file() for root in further)
+            if not options.get("teacher") or not prepared:
+                raise
+            raise FileNotFoundError(
+                f"{' and '.join(map(str, further))} and {data_root} need a teacher {options['teacher']!r} "
+                f"written for all of them together:\npointmcd cache-teacher --frozen ... --data {data_root} "
+                f"--further {' '.join(map(str, further))} --name {options['teacher']}"
+            ) from error
         for root, one in zip(further, self.sets, strict=True):
             if self.with_parts and one.prepared.class_names != self.prepared.class_names:
                 raise ValueError(

@@ -73,7 +73,7 @@ def fold_numbers(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
         in no fold: every teacher is trained on them, and none may speak of them.
     """
     if folds < 2:
-        raise ValueError(f"the number of folds is {folds}, must be at least 2")
+        raise ValueError(f"the number of folds is {folds}, must be at least 2 (--folds 0: none)")
     numbers = np.full(len(labels), -1, np.int64)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)

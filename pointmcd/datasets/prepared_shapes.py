@@ -110,7 +110,7 @@ class PreparedShapes(Dataset):
             if there is not None and there < num_points:
                 raise ValueError(
                     f"{cache.folder} covers {there} points per shape, but num_points is {num_points}: "
-                    f"write it again with --point-count {num_points}"
+                    f"write it again with --point-count {num_points}, or give the datasets num_points={there}"
                 )
         self._check(data_root)
         self._copies: PreparedShapes | None = None

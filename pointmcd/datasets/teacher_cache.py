@@ -35,6 +35,7 @@ DTYPES = {
     "point_logits": "float16",
 }
 OF_POINTS = "point_"
+NAMES_SHOWN = 12
 
 
 class TeacherSplit:
@@ -111,11 +112,13 @@ class TeacherCache(ArrayCache):
 
     def __init__(self, data_root: str | os.PathLike[str], name: str) -> None:
         self.data_root, self.name = data_root, name
+        there = sorted(path.parent.name for path in Path(data_root, KIND).glob("*/meta.json"))
+        others = [one for one in there if one != name]
         remedy = (
-            "write it:\n"
-            f"pointmcd cache-teacher --frozen mobilenetv2_100 --data {data_root} --name {name}\n"
+            (f"there are {', '.join(others[:NAMES_SHOWN])}. Write it:\n" if others else "write it:\n")
+            + f"pointmcd cache-teacher --frozen mobilenetv2_100 --data {data_root} --name {name}\n"
             f"or, for texts, pointmcd cache-teacher --image-text MODEL --data {data_root} --name {name}\n"
-            f"or train a teacher, such as configs/teacher_{name}_*.py, first:\n"
+            "or train a teacher first:\n"
             "pointmcd train TEACHER_CONFIG\n"
             f"pointmcd cache-teacher TEACHER_CONFIG CHECKPOINT --name {name} "
             f"--cfg-options data_root={data_root}"

@@ -68,7 +68,13 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
         raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     for key, value in _parsed(overrides).items():
         check_override(config, key)
-        config.merge_from_dict({key: value})
+        try:
+            config.merge_from_dict({key: value})
+        except TypeError as error:  # a dict in place of None, say
+            raise ValueError(
+                f"--cfg-options {key}: {value!r} cannot be merged with what is there; to replace it, give "
+                "dict(_delete_=True, ...)"
+            ) from error
     if not isinstance(config.get("model"), dict):
         raise ValueError(f"{path} has no model: it is not a training config")
     check_config(config)

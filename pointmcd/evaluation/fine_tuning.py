@@ -118,6 +118,12 @@ def fit_batch(config: Config) -> int | None:
     return shapes
 
 
+def steps_of_epoch(config: Config) -> int:
+    """Return the steps of an epoch of a student's training, whose last incomplete batch is dropped."""
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    return getattr(dataset, "epoch_size", len(dataset)) // config.train_dataloader.batch_size
+
+
 def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
     """Refuse a learning rate that does not follow the number of epochs."""
     epochs = config.train_cfg.max_epochs
@@ -148,9 +154,15 @@ def check_settings(folder: Path, settings: dict[str, Any], of_before: dict[str, 
     if not isinstance(before, dict):
         raise ValueError(f"{noted} is damaged: delete the folder to run it again")
     before = {**(of_before or {}), **before}
+
+    def said(name: str) -> str:
+        values = [str(one.get(name)) for one in (before, settings)]
+        return f"{name} ({values[0]}, now {values[1]})" if max(map(len, values)) <= 60 else name
+
     if changed := [name for name in settings if before.get(name) != settings[name]]:
         raise ValueError(
-            f"{folder} holds a run with another {', '.join(changed)}; give another --out, or delete it"
+            f"{folder} holds a run with another {', '.join(map(said, changed))}; give another --out, or "
+            "delete it"
         )
 
 

@@ -169,6 +169,11 @@ def fit_teacher(
     if points and prepared.part_names is not None:
         point_probe = fit_point_probe(read_rows(points, "train"), prepared, labelled, numbers)
         record["point_probe"] = point_probe.record
+    if folds and not in_folds.any() and len(labelled) == len(truth):
+        raise ValueError(
+            f"no class has {folds} labelled shapes or more, and there are none without a label: the teacher "
+            "would say nothing of any training shape; give fewer --folds, or 0"
+        )
     if folds:
         log_small_classes(y[~in_folds], prepared.class_names, folds)
     of_rows_folds = folds_of_rows(len(truth), labelled, numbers if folds else None)

@@ -1,5 +1,6 @@
 """A linear probe: multinomial logistic regression on frozen features, and logits that saw no answer."""
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -118,12 +119,19 @@ def _fit_path(
     centre = features.mean(0, dtype=np.float64)
     left, scale, basis = np.linalg.svd(features - centre, full_matrices=False)
     kept = scale > scale[0] * 1e-9
+    if not kept.any():
+        raise ValueError(
+            "the features of all labelled shapes are the same: a network sees nothing in images so small or "
+            "so plain; give it larger ones (--input-size)"
+        )
     inner, basis = (left[:, kept] * scale[kept]).astype(np.float32), basis[kept]
     model = LogisticRegression(max_iter=300, tol=1e-3, warm_start=True)
     probes: list[Probe | None] = [None] * len(regularisations)
     for place in np.argsort(regularisations):
         model.C = regularisations[place]
-        model.fit(inner, labels)
+        with warnings.catch_warnings():  # few shapes of many classes are what folds of few labels have
+            warnings.filterwarnings("ignore", "The number of unique classes")
+            model.fit(inner, labels)
         weight, bias = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
         if len(classes) == 2:  # one row of odds
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

@@ -106,7 +106,7 @@ class PointMCD(PointModel):
         if self.neck is None:
             return self.student_features(points, label)
         if visibility is None:
-            raise ValueError("the batch has no visibility: give the training dataset visibility=True")
+            raise ValueError("the batch has no visibility: give train_dataloader.dataset.visibility=True")
         if self.pools_only:
             features = self.backbone.encoded(points)
             pooled = self.neck.pool_hidden(

@@ -90,11 +90,20 @@ def find_runs(folder: Path) -> list[Run]:
     paths = sorted(folder.glob("test_*.json")) or sorted(folder.glob("*/test_*.json"))
     paths.sort(key=lambda path: path.stat().st_mtime_ns)
     if not paths:
-        raise ValueError(
-            f"{folder} holds neither a prepared set nor a test; test a checkpoint of it first:\n"
-            f"pointmcd test CONFIG {folder}/epoch_N.pth"
-        )
+        raise ValueError(f"{folder} holds neither a prepared set nor a test; {_way_to_a_test(folder)}")
     return [_read(path) for path in paths]
+
+
+def _way_to_a_test(folder: Path) -> str:
+    """Return the command that tests the newest training in a folder, or in the folders in it."""
+    lasts = [*folder.glob("last_checkpoint"), *folder.glob("*/last_checkpoint")]
+    lasts.sort(key=lambda path: path.stat().st_mtime_ns)
+    for last in reversed(lasts):
+        if configs := sorted(last.parent.glob("*.py")):
+            checkpoint = last.parent / Path(last.read_text().strip()).name
+            said = f"pointmcd test {configs[0]} {checkpoint}"
+            return f"test a checkpoint of it first:\n{said}\npointmcd report {last.parent}"
+    return f"test a checkpoint of it first:\npointmcd test CONFIG {folder}/epoch_N.pth"
 
 
 def _read(path: Path) -> Run:

@@ -25,6 +25,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs/baseline_pointnet_modeln
         ("custom_hooks=['EMAHook']", r"custom_hooks is \['EMAHook'\], must be a list"),
         ("custom_hooks=[dict(type=EMAHook)]", r"is not a value in Python's notation"),
         ("custom_hooks=[print(1)]", r"is not a value in Python's notation"),
+        ("train_cfg.max_epochs=dict(a=1)", r"train_cfg.max_epochs: .* give dict\(_delete_=True"),
     ],
 )
 def test_values_that_are_none_are_named(override, message, tiny_set):

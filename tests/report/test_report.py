@@ -116,6 +116,12 @@ def test_what_cannot_be_reported_is_named(classified, parts_set, tmp_path):
 
     assert "there is no folder" in refusal(tmp_path / "none")
     assert "holds neither a prepared set nor a test" in refusal(classified / "1")
+    run = tmp_path / "distilled/student"
+    run.mkdir(parents=True)
+    (run / "last_checkpoint").write_text("/elsewhere/epoch_3.pth")
+    (run / "config.py").touch()
+    told = f"pointmcd test {run}/config.py {run}/epoch_3.pth\npointmcd report {run}"
+    assert told in refusal(tmp_path / "distilled")
     assert "the labels differ; name the set with --data" in refusal(classified, "--data", parts_set)
     assert "no split 'val'" in refusal(classified, "--split", "val")
     assert "at least one shape, not 0" in refusal(classified, "--shapes", 0)

@@ -65,7 +65,7 @@ def test_from_a_prepared_set_to_a_student(place, capsys):
     assert steps == {24 // 8}  # as many on both sides, however many labels
     shown = capsys.readouterr().out
     assert "distilled less alone" in shown
-    assert "minutes left" in shown
+    assert "less than a minute left" in shown
     before = (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns
     run(place, "--anyway")
     assert (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns == before
@@ -102,6 +102,24 @@ def test_a_teacher_that_is_not_better_is_named(place, capsys):
 def test_runs_of_other_settings_are_kept(place):
     with pytest.raises(SystemExit, match="holds a run with another epochs"):
         run(place, "--anyway", "--epochs", "2")
+
+
+def test_teachers_of_other_settings_have_caches_of_their_own(place):
+    """The first run's student stays beside what its own teacher says."""
+    out = place / "larger"
+    before = {path.parent.name: path.read_bytes() for path in (place / "set/teachers").glob("*/meta.json")}
+    run(place, "--anyway", "--seeds", "0", "--out", str(out), "--input-size", "48")
+    after = {path.parent.name: path.read_bytes() for path in (place / "set/teachers").glob("*/meta.json")}
+    assert {name: after[name] for name in before} == before
+    (noted,) = (json.loads(path.read_text()) for path in out.glob("distill_*_train_s0_*.json"))
+    assert noted["trunks"][0]["input_size"] == 48
+
+
+def test_the_student_alone_makes_as_many_steps_without_the_shapes_that_are_held_out(place):
+    """24 shapes in batches of 8 are three steps, 20 are two: two epochs in place of one."""
+    fit = torch.load(place / "out/baseline_fit_s0/epoch_2.pth", weights_only=True)
+    whole = torch.load(place / "out/baseline_train_s0/epoch_1.pth", weights_only=True)
+    assert (fit["meta"]["iter"], whole["meta"]["iter"]) == (4, 3)
 
 
 def test_what_is_misspelt_is_said_before_any_work(place):

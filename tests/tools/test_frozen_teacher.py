@@ -147,13 +147,14 @@ def test_classes_are_said_by_as_many_views_as_asked(root, run):
         run("--views", "5")
 
 
-def test_small_classes_keep_their_hard_labels_alone(root, run, caplog):
+def test_small_classes_keep_their_hard_labels_alone(root, run, caplog, capsys):
     cache = run("--labels", "34")  # 2 of each class, but 3 folds
     rows = cache.split("train").rows(np.arange(24))
     seen = labelled_rows(PreparedSet(root).split("train").labels, "train", 0.34)
     assert np.array_equal(np.flatnonzero(rows["has_logits"] == 0), seen)
     assert cache.meta["probe"]["in_no_fold"] == 8
     assert "4 classes have fewer than 3 labelled shapes; their 8 shapes" in caplog.text
+    assert "34 % of the labels of each class, at least one: 8 shapes" in capsys.readouterr().out
 
 
 def test_features_are_computed_once(root, run):
@@ -320,7 +321,9 @@ def test_sets_of_other_views_are_refused_before_any_work(root, run, tiny_meshes,
         (["--labels", "0", "--views", "2"], "--views is for the classes"),
         (["--input-size", "1", "2", "3"], "--input-size has 3 values for 1 networks"),
         (["--trunk-options", "pad"], "takes key=value, not 'pad'"),
-        (["--labels", "-1"], "label_fraction is -0.01"),
+        (["--labels", "-1"], "--labels is -1, must be a percentage"),
+        (["--folds", "9"], "no class has 9 labelled shapes or more"),
+        (["--labels", "101"], "--labels is 101"),
         (["--folds", "1"], "the number of folds is 1, must be at least 2"),
     ],
 )

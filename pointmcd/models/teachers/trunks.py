@@ -142,7 +142,11 @@ def load_trunk(trunk: TimmNetwork, state: dict[str, Tensor], source: str, whole:
     try:
         trunk.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"the weights of {source} do not fit this trunk: {error}") from error
+        first = str(error).partition("\n")[2].strip()[:200] or str(error)
+        raise ValueError(
+            f"the weights of {source} do not fit this trunk: are they of another network, or in another "
+            f"order than the networks? {first} ..."
+        ) from error
 
 
 def build_pyramid(
