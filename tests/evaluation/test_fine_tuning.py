@@ -146,7 +146,8 @@ def test_the_tool_reports_and_goes_on_where_it_stopped(finetune, taught_set, che
     assert json.loads((tmp_path / "finetune.json").read_text()) == report
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
-    with pytest.raises(SystemExit, match="holds a run with another cfg_options, epochs \(3, now 6\); give another --out"):
+    told = r"holds a run with another cfg_options, epochs \(3, now 6\); give another --out"
+    with pytest.raises(SystemExit, match=told):
         finetune(*words, "--seeds", 0, "--cfg-options", *options(taught_set, "train_cfg.max_epochs=4"))
 
 
