@@ -99,7 +99,7 @@ def _backend(device_type: str, forced: str | None) -> ModuleType | None:
             raise ValueError(f"POINTMCD_OPS={forced!r}: choose torch, native or pycuda")
         module, reason = _load(forced)
         if module is None:
-            raise RuntimeError(f"POINTMCD_OPS={forced}, but this backend is not available: {reason}")
+            raise ValueError(f"POINTMCD_OPS={forced}, but this backend is not available: {reason}")
         return module if _DEVICES[forced] == device_type else None
     for name, device in _DEVICES.items():
         if device == device_type:

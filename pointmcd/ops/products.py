@@ -7,7 +7,7 @@ difference by norm), and no tensor is copied to another type. On the CPU it take
 such a product runs three to four times as fast. On CUDA inputs are rounded to TF32.
 
 Processors with AVX512-BF16 alone have no products of bfloat16 with a float32 result, without which ties would
-move maxima: there the operations stay in float32, and autocast helps torch's own layers and image networks.
+move maxima: there point networks stay in float32, and image networks take bfloat16.
 """
 
 import functools
@@ -25,31 +25,26 @@ from pointmcd.ops.rows import as_rows
 
 
 @functools.cache
-def has_bfloat16(device_type: str) -> bool:
-    """Return whether products of tensors in bfloat16 are faster on this device than those in float32."""
+def has_bfloat16(device_type: str, of_images: bool = False) -> bool:
+    """Return whether a product with inputs in bfloat16 is faster on this device than one in float32.
+
+    Args:
+        device_type: ``cpu`` or ``cuda``.
+        of_images: In an image network, whose tensors may all be in bfloat16; AVX512-BF16 is enough for it.
+    """
     if device_type == "cpu":
-        known = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-        return torch.backends.mkldnn.is_available() and known
+        found = torch.cpu._is_amx_tile_supported() or (of_images and torch.cpu._is_avx512_bf16_supported())
+        return torch.backends.mkldnn.is_available() and found
     return device_type == "cuda"
 
 
 @functools.cache
-def _rounds(device_type: str) -> bool:
-    """Return whether float32 products can round their inputs; where only other products can, say so once."""
-    found = has_bfloat16(device_type) and (device_type != "cpu" or torch.cpu._is_amx_tile_supported())
-    if not found and has_bfloat16(device_type):
-        warnings.warn(
-            "the operations of point networks stay in float32, as this cpu has no AMX", stacklevel=3
-        )
-    return found
-
-
-@functools.cache
-def takes_bfloat16(device_type: str, what: str) -> bool:
+def takes_bfloat16(device_type: str, what: str, of_images: bool = False) -> bool:
     """Return ``has_bfloat16``; where that is not so, say once that ``what`` stays in float32."""
-    found = has_bfloat16(device_type)
+    found = has_bfloat16(device_type, of_images)
     if not found:
-        lack = f"this {device_type} has no fast products in bfloat16 (on x86: AMX or AVX512-BF16)"
+        needed = "AMX or AVX512-BF16" if of_images else "AMX"
+        lack = f"this {device_type} has no fast products in bfloat16 (on x86: {needed})"
         warnings.warn(f"{what} in float32, as {lack}", stacklevel=2)
     return found
 
@@ -62,7 +57,7 @@ def rounds_inputs(x: Tensor) -> bool:
         and torch.is_autocast_enabled(device)
         and torch.get_autocast_dtype(device) == torch.bfloat16
         and x.dtype != torch.float64
-        and _rounds(device)
+        and has_bfloat16(device)
     )
 
 

@@ -70,6 +70,11 @@ BAD = {
     "points only": ("OFF\n2 0 0\n0 0 0\n1 1 1\n", "2 vertices, 0 faces"),
     "cut off in the vertices": (cube_off(lines=7), "8 vertices and 6 faces promised, 5 lines follow"),
     "cut off in the faces": (cube_off(lines=12), "8 vertices and 6 faces promised, 10 lines follow"),
+    "more faces than promised": (
+        cube_off("OFF\n8 5 0"),
+        "8 vertices and 5 faces promised, but numbers follow",
+    ),
+    "more vertices than promised": (cube_off("OFF\n7 6 0"), "unreadable OFF"),
     "cut off in a vertex": ("OFF\n3 1 0\n0 0 0\n1 0\n0 1 0\n3 0 1 2\n", "unreadable OFF"),
     "cut off in a face": ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1\n", "unreadable OFF"),
     "a word among the numbers": (cube_off(vertex="{}x"), "unreadable OFF"),

@@ -33,7 +33,7 @@ def test_features_and_the_hash_stay_and_no_norm_is_left(name):
     torch.testing.assert_close(trunk(views), before, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
 
 
-@pytest.mark.skipif(not ops.has_bfloat16(get_device()), reason="no products in bfloat16 here")
+@pytest.mark.skipif(not ops.has_bfloat16(get_device(), of_images=True), reason="no products in bfloat16 here")
 def test_bfloat16_is_close_and_is_said_in_the_settings():
     exact = FrozenTrunk("test_resnet", random_weights=True, input_size=0, normalization="unit")
     rough = FrozenTrunk(

@@ -26,7 +26,7 @@ def test_a_backend_that_is_not_there_is_an_error():
     status = ops.backends()
     for name in ("native", "pycuda"):
         if status[name].startswith("not available"):
-            with ops.use_backend(name), pytest.raises(RuntimeError, match=f"{name}, but this backend is not"):
+            with ops.use_backend(name), pytest.raises(ValueError, match=f"{name}, but this backend is not"):
                 ops.knn(torch.rand(1, 5, 3), 2)
 
 

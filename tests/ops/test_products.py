@@ -7,6 +7,8 @@ import torch
 
 from pointmcd import ops
 from pointmcd.engine import AutocastOptimWrapper
+from pointmcd.models import PointModel
+from pointmcd.models.teachers import MultiViewTeacher
 from pointmcd.models.teachers.frozen import FrozenTrunk
 from pointmcd.ops import products, reference
 from tests.ops.test_ops import CASES, randn, run
@@ -16,8 +18,8 @@ TOLERANCE = {"out": 0.01, "gradient": 0.06}  # of the norm; bfloat16 rounds to 2
 
 
 def here(device: str) -> None:
-    """Skip where float32 products cannot round their inputs."""
-    if not products._rounds(device):
+    """Skip where the device has no products in bfloat16."""
+    if not ops.has_bfloat16(device):
         pytest.skip("no products in bfloat16 here")
 
 
@@ -76,7 +78,7 @@ def test_precision_outside_stays_as_it_was():
 
 @pytest.fixture
 def without_bfloat16(monkeypatch):
-    monkeypatch.setattr(products, "has_bfloat16", lambda device_type: False)
+    monkeypatch.setattr(products, "has_bfloat16", lambda device_type, of_images=False: False)
     products.takes_bfloat16.cache_clear()
     yield
     products.takes_bfloat16.cache_clear()
@@ -91,6 +93,18 @@ def test_without_such_a_processor_training_stays_in_float32_and_says_so_once(wit
             with wrapper.optim_context(layer):
                 assert layer(torch.zeros(1, 3)).dtype == torch.float32
     assert ["training stays in float32" in str(w.message) for w in caught] == [True]
+
+
+def test_images_may_take_bfloat16_where_point_networks_do_not(monkeypatch):
+    monkeypatch.setattr(products, "has_bfloat16", lambda device_type, of_images=False: of_images)
+    products.takes_bfloat16.cache_clear()
+    teacher = MultiViewTeacher(4, "test_resnet", channels=8)
+    student = PointModel({"type": "PointNet"}, {"type": "ClassificationHead", "num_classes": 4})
+    for model, enabled in ((teacher, True), (student, False)):
+        wrapper = AutocastOptimWrapper(torch.optim.SGD(model.parameters(), 0.1))
+        with wrapper.optim_context(model):
+            assert torch.is_autocast_enabled("cpu") == enabled
+    products.takes_bfloat16.cache_clear()
 
 
 def test_without_such_a_processor_a_frozen_network_stays_in_float32_and_says_so(without_bfloat16):

@@ -12,6 +12,7 @@ from pointmcd.geometry.formats.text import Lines, plain_text, split_lines, whole
 _HEADER = re.compile(rb"\A\s*((?:ST)?C?N?4?N?OFF)?", re.IGNORECASE)
 _BINARY = re.compile(rb"\A\s*\w*OFF[ \t]+BINARY", re.IGNORECASE)
 _COMMENT = re.compile(rb"#[^\n]*")
+_NUMBER = re.compile(rb"\s*[-+.]?\d")
 # Numbers that the letters of the keyword add to a vertex: texture coordinates, a colour, a normal.
 _EXTRA = {b"ST": 2, b"C": 4, b"N": 3}
 
@@ -20,7 +21,8 @@ def read_off(data: bytes) -> Content:
     """Read text OFF: ``#`` comments, colours and normals behind the coordinates, polygons.
 
     A line holds a vertex or a face, of which what follows the expected numbers is not read. Where there are
-    fewer lines than that, white space of any kind separates the numbers, and they must come out even.
+    fewer lines than that, white space of any kind separates the numbers, and they must come out even. Words
+    may follow the last face; numbers there mean that the counts are wrong.
     """
     if _BINARY.match(data[:100]):
         raise MeshError("OFF BINARY is not supported; save it as text")
@@ -42,6 +44,12 @@ def read_off(data: bytes) -> Content:
             )
         row = int(np.argmax(vertex_lines.words < 3))
         raise MeshError(f"{vertex_lines.at(row)}: a vertex of fewer than three coordinates")
+    if len(lines) - 1 > num_vertices + num_faces:  # text may follow, but numbers are of the mesh
+        more = lines.rows(1 + num_vertices + num_faces, 1)
+        if _NUMBER.match(lines.text, int(more.begin[0])):
+            raise MeshError(
+                f"{num_vertices} vertices and {num_faces} faces promised, but numbers follow in {more.at(0)}"
+            )
     vertices = vertex_lines.numbers()[vertex_lines.starts()[:, None] + np.arange(3)]
     face_lines = lines.rows(1 + num_vertices, num_faces)
     numbers, starts = face_lines.numbers(whole=True), face_lines.starts()

@@ -82,7 +82,7 @@ class FrozenTrunk(nn.Module):
             "std": [float(value) for value in std],
             "random_weights": random_weights,
         } | ({} if self.levels is None else {"levels": self.levels})
-        if precision == "bfloat16" and ops.takes_bfloat16(get_device(), f"{trunk} runs"):
+        if precision == "bfloat16" and ops.takes_bfloat16(get_device(), f"{trunk} runs", of_images=True):
             self.settings["precision"] = precision  # float32 is not named: earlier versions had no other
         self.requires_grad_(False).eval()
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
