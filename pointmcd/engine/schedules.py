@@ -65,7 +65,8 @@ def resume_schedules(runner: Runner, saved: list[dict] | None, start: list[dict[
     runner.logger.info("the learning rate follows this config, whose schedule is not the checkpoint's")
     by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
     length = len(runner.train_dataloader)
-    runner.optim_wrapper.optimizer._global_step = runner.iter  # as its steps count, for a warning of MMEngine
+    for scheduler in schedulers:
+        scheduler.optimizer._global_step = runner.iter  # as its steps count, for a warning of MMEngine
     for iteration in range(1, runner.iter + 1):
         epoch_ends = by_epoch and iteration % length == 0 and iteration // length <= runner.epoch
         for of_epochs in (False, True) if epoch_ends else (False,):  # in this order, as they are trained

@@ -119,8 +119,7 @@ class WatchHook(Hook):
             raise ValueError(
                 f"{names[loss - 1]} is not finite in epoch {runner.epoch + 1}, step {batch_idx + 1} "
                 f"(iteration {runner.iter + 1}); nothing was stored since, and the newest checkpoint "
-                "is unchanged. A lower optim_wrapper.optimizer.lr helps, or "
-                "optim_wrapper.clip_grad=\"{'max_norm': 1.0}\""
+                f"is unchanged. {_way_out(data_batch)}"
             )
         if number:
             raise StopHere(number, batch_idx + 1, uncounted=1)
@@ -148,6 +147,14 @@ class WatchHook(Hook):
         self._told = None
         work.wait()
         return int(tensor[0]), int(tensor[1])
+
+
+def _way_out(batch: Any) -> str:
+    """Return what helps where a loss is not finite."""
+    points = batch.get("points") if isinstance(batch, dict) else None
+    if isinstance(points, torch.Tensor) and not points.isfinite().all():
+        return "Points of this batch are not finite: pointmcd prepare --check DATA finds a damaged set"
+    return "A lower optim_wrapper.optimizer.lr helps, or optim_wrapper.clip_grad=\"{'max_norm': 1.0}\""
 
 
 def _not_finite(outputs: dict[str, Any], names: list[str]) -> int:

@@ -93,9 +93,15 @@ class ClassificationMetric(Metric):
         self.scores: np.ndarray | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the predicted and true class of each shape, and the probabilities."""
+        """Keep the predicted and true class of each shape, and the probabilities.
+
+        Raises:
+            ValueError: These are not finite.
+        """
         for sample in data_samples:
             scores = sample["scores"].numpy(force=True) if "scores" in sample else None
+            if scores is not None:
+                _check_finite(scores, sample)
             self.results.append((sample["label"], sample["pred"], scores))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -130,6 +136,15 @@ class ClassificationMetric(Metric):
         from pointmcd.visualization.confusion import draw_confusion
 
         return draw_confusion(self.confusion, dataset.metainfo["classes"])
+
+
+def _check_finite(scores: np.ndarray, sample: dict) -> None:
+    """Refuse scores that are no numbers, of which the first class would be called the largest."""
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"what the network says of shape {int(sample['index'])} of the split is not finite; its points "
+            "are not, or the weights: pointmcd prepare --check DATA finds a damaged set"
+        )
 
 
 class CategoryResult(NamedTuple):
@@ -199,7 +214,9 @@ class PartSegmentationMetric(Metric):
                 )
             label, truth = int(sample["label"]), np.asarray(sample["parts"].cpu())
             parts = self.class_parts[label]
-            predicted = predict_parts(sample["part_scores"].cpu().numpy(), parts, self.protocol)
+            scores = sample["part_scores"].cpu().numpy()
+            _check_finite(scores, sample)
+            predicted = predict_parts(scores, parts, self.protocol)
             ious = part_ious(truth, predicted, parts, self.protocol)
             right = int((truth == predicted).sum())
             self.results.append(_Shape(label, ious, right, predicted.astype(np.uint16)))

@@ -29,12 +29,14 @@ class RayScene:
         margin: How far it may reach out of the ball.
 
     Raises:
-        ValueError: The mesh is empty or not in the unit ball.
+        ValueError: The mesh is empty or not in the unit ball, or a face names a vertex that is not there.
     """
 
     def __init__(self, mesh: "trimesh.Trimesh", margin: float = 1e-3) -> None:
         self.mesh = mesh
-        vertices = np.asarray(mesh.vertices)
+        vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+        if faces.size and not 0 <= faces.min() <= faces.max() < len(vertices):
+            raise ValueError(f"a face names a vertex that is not among the {len(vertices)}")
         radius = np.linalg.norm(vertices, axis=1).max() if len(mesh.faces) else np.nan
         if not radius <= 1 + margin:
             raise ValueError(f"a mesh in the unit ball is needed (see normalize); its radius is {radius:.4g}")

@@ -15,7 +15,8 @@ GROUP = 8
 def knn(points: Tensor, k: int, queries: Tensor | None = None) -> Tensor:
     """Return indices of the k points nearest to each query, by Euclidean distance.
 
-    Not differentiable. Where queries are the points themselves, each is among its own neighbours.
+    Not differentiable. Where queries are the points themselves, each is among its own neighbours,
+    unless more than k points are equal to it.
 
     Args:
         points: (B, N, C) floating point, C >= 1.

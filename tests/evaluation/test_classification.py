@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from pointmcd.evaluation.classification import accuracies, class_accuracy, confusion_matrix
 from pointmcd.evaluation.metrics import ClassificationMetric
@@ -22,3 +23,11 @@ def test_metric_collects_batches():
     metric.process(None, [{"label": 2, "pred": 2}])
     assert metric.evaluate(3)["overall_accuracy"] == pytest.approx(200 / 3)
     assert metric.predictions.tolist() == [0, 2, 2]
+
+
+def test_scores_that_are_no_numbers_are_no_predictions():
+    """The largest of NaN would be the first class."""
+    metric = ClassificationMetric(3)
+    sample = {"label": 0, "pred": 0, "index": 7, "scores": torch.full((3,), torch.nan)}
+    with pytest.raises(ValueError, match="of shape 7 of the split is not finite; its points"):
+        metric.process(None, [sample])

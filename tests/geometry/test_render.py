@@ -140,3 +140,11 @@ def test_a_mesh_outside_the_unit_ball_is_refused():
         RayScene(trimesh.creation.box((2, 2, 2)))
     with pytest.raises(ValueError, match="unit ball"):
         RayScene(trimesh.Trimesh())
+
+
+def test_a_face_of_vertices_that_are_not_there_is_refused():
+    for corner in (-1, 4):
+        faces = [[0, 1, 2], [1, 2, corner]]
+        mesh = trimesh.Trimesh(np.eye(3), faces, process=False, validate=False)
+        with pytest.raises(ValueError, match="names a vertex that is not among the 3"):
+            RayScene(mesh)
