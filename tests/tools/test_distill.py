@@ -126,7 +126,7 @@ def test_what_is_misspelt_is_said_before_any_work(place):
     out = place / "misspelt"
     for words, message in [
         (["--backbone", "PointNat"], "--backbone PointNat is not known; did you mean PointNet?"),
-        (["--backbone", "Resnet"], "there are .*DGCNN.*PointNet2"),
+        (["--backbone", "Qqqq"], "there are .*DGCNN.*PointNet2"),
         (["--cfg-options", "model.backbone.chanels=3"], "chanels"),
     ]:
         with pytest.raises(SystemExit, match=message):
