@@ -51,9 +51,9 @@ def use_onednn_products() -> bool:
     Returns:
         Whether oneDNN was taken.
     """
-    before = torch.get_float32_matmul_precision()
     if _is_intel() or torch.cpu._is_amx_tile_supported() or not torch.cpu._is_avx512_supported():
         return False
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     fine = torch.full((256, 256), 1 + 2**-20)  # bfloat16 would make it 1
     exact = torch.equal(torch.mm(fine, torch.eye(256)), fine)

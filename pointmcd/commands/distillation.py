@@ -179,8 +179,16 @@ class Distillation:
         write_json(noted, {**wanted, "identity": TeacherCache(self.args.data, name).identity})
         return name, figures
 
-    def config(self, side: str, seed: int, split: str, judged: str, teacher: str | None = None) -> Any:
-        """Return the complete config of one run."""
+    def config(
+        self,
+        side: str,
+        seed: int,
+        split: str,
+        judged: str,
+        teacher: str | None = None,
+        epochs: int | None = None,
+    ) -> Any:
+        """Return the complete config of one run; its epochs are the command's where none are given."""
         from pointmcd.engine import load_config
 
         own = CONFIGS / f"{side}_{self.args.backbone.lower()}_meshes.py"
@@ -202,8 +210,9 @@ class Distillation:
         options |= {f"train_dataloader.dataset.{name}": value for name, value in dataset.items()}
         options["test_dataloader.dataset.split"] = judged
         words = [f"{name}={value}" for name, value in options.items()] + self.args.cfg_options
-        if self.args.epochs is not None:
-            words.append(f"train_cfg.max_epochs={self.args.epochs}")
+        epochs = epochs or self.args.epochs
+        if epochs is not None:
+            words.append(f"train_cfg.max_epochs={epochs}")
         config = load_config(own, words)
         config.randomness.seed = seed
         config.val_dataloader = config.val_cfg = config.val_evaluator = None  # tested once, at the end
@@ -250,7 +259,9 @@ class Distillation:
             whole = self.config(side, seed, "train", "test", teacher)
             fit_batch(whole)
             steps = steps_of_epoch(whole) * whole.train_cfg.max_epochs
-            config.train_cfg.max_epochs = math.ceil(steps / steps_of_epoch(config))
+            epochs = math.ceil(steps / steps_of_epoch(config))
+            config = self.config(side, seed, split, judged, teacher, epochs)  # whose schedule follows
+            fit_batch(config)
         write_json(folder / "settings.json", settings)
         self.console.print(f"{folder.name} ...{self.minutes_left()}", soft_wrap=True)
         begins = not any(folder.glob("*.pth"))

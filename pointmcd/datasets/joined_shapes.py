@@ -1,14 +1,15 @@
 """Shapes of several prepared sets in one loader: those with labels first, and others to learn from beside."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from pointmcd.batch import Batch
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, joined
+from pointmcd.datasets.teacher_cache import KIND
 from pointmcd.registry import DATASETS
 
 OF_LABELS = ("label_fraction", "fraction_seed", "unlabelled", "without_fold", "copies")
@@ -40,17 +41,16 @@ class JoinedShapes(PreparedShapes):
     def __init__(self, data_root: str, split: str, further: Sequence[str], **options: Any) -> None:
         super().__init__(data_root, split, **options)
         own = {name: value for name, value in options.items() if name not in OF_LABELS}
-        try:
-            self.sets = [PreparedShapes(root, "train", **own, unlabelled="all") for root in further]
-        except FileNotFoundError as error:
-            prepared = all(Path(root, "manifest.json").is_file() for root in further)
-            if not options.get("teacher") or not prepared:
-                raise
-            raise FileNotFoundError(
-                f"{' and '.join(map(str, further))} and {data_root} need a teacher {options['teacher']!r} "
-                f"written for all of them together:\npointmcd cache-teacher --frozen ... --data {data_root} "
-                f"--further {' '.join(map(str, further))} --name {options['teacher']}"
-            ) from error
+        teacher = options.get("teacher")
+        for root in further:
+            folder = PreparedSet(root).root / KIND / str(teacher)
+            if teacher is not None and not (folder / "meta.json").is_file():
+                raise FileNotFoundError(
+                    f"there is no finished cache {folder}; those of all sets are written together:\n"
+                    f"pointmcd cache-teacher --frozen ... --data {data_root} "
+                    f"--further {' '.join(map(str, further))} --name {teacher}"
+                )
+        self.sets = [PreparedShapes(root, "train", **own, unlabelled="all") for root in further]
         for root, one in zip(further, self.sets, strict=True):
             if self.with_parts and one.prepared.class_names != self.prepared.class_names:
                 raise ValueError(

@@ -127,8 +127,8 @@ def fit_teacher(
             descriptors are of all views.
 
     Raises:
-        ValueError: The split or the fraction is none, there are labels of one class alone, or there are not
-            so many views.
+        ValueError: The split or the fraction is none, there are labels of one class alone, there are not so
+            many views, or no class has so many labelled shapes as there are folds and every shape a label.
     """
     if labels.split not in ("train", "fit"):
         raise ValueError(f"a teacher learns from train or fit, not from {labels.split!r}")
@@ -146,10 +146,15 @@ def fit_teacher(
     looks = standardizer(pooled(views, views_asked))
     x, y = looks[labelled], truth[labelled]
     numbers = fold_numbers(y, folds, labels.seed) if folds else np.full(len(y), -1)
+    in_folds = numbers >= 0
+    if folds and not in_folds.any() and len(labelled) == len(rows):
+        raise ValueError(
+            f"no class has {folds} labelled shapes or more, and there are none without a label: the teacher "
+            "would say nothing of any training shape; give fewer --folds, or 0"
+        )
     tried = REGULARISATIONS if regularisation is None else (regularisation,)
     logits = cross_fitted_logits(x, y, numbers, num_classes, tried)
     chosen = choose_regularisation(logits, y, tried)
-    in_folds = numbers >= 0
     probe = fit_probe(x, y, num_classes, tried[chosen])
     rest = np.setdiff1d(rows, labelled)
     spread = spread and len(rest) > 0
@@ -169,11 +174,6 @@ def fit_teacher(
     if points and prepared.part_names is not None:
         point_probe = fit_point_probe(read_rows(points, "train"), prepared, labelled, numbers)
         record["point_probe"] = point_probe.record
-    if folds and not in_folds.any() and len(labelled) == len(truth):
-        raise ValueError(
-            f"no class has {folds} labelled shapes or more, and there are none without a label: the teacher "
-            "would say nothing of any training shape; give fewer --folds, or 0"
-        )
     if folds:
         log_small_classes(y[~in_folds], prepared.class_names, folds)
     of_rows_folds = folds_of_rows(len(truth), labelled, numbers if folds else None)

@@ -120,6 +120,8 @@ def test_the_student_alone_makes_as_many_steps_without_the_shapes_that_are_held_
     fit = torch.load(place / "out/baseline_fit_s0/epoch_2.pth", weights_only=True)
     whole = torch.load(place / "out/baseline_train_s0/epoch_1.pth", weights_only=True)
     assert (fit["meta"]["iter"], whole["meta"]["iter"]) == (4, 3)
+    lasts = [one["param_schedulers"][0]["T_max"] for one in (fit, whole)]  # the rate falls to the end of each
+    assert lasts == [2, 1]
 
 
 def test_what_is_misspelt_is_said_before_any_work(place):
