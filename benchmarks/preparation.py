@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Time the preparation of a mesh: CPU time of one thread, least of 5 rounds in turn."""
 
+import argparse
 import time
 
 import torch
@@ -17,6 +18,7 @@ ROUNDS, SIZE = 5, 224
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(1)
     mesh = trimesh.creation.icosphere(subdivisions=5)
     mesh.vertices = normalize(mesh.vertices)[0]

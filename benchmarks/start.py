@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Time how commands start, each in a process of its own: CPU time of all its threads, least of 3 rounds."""
 
+import argparse
 import contextlib
 import io
 import resource
@@ -29,6 +30,7 @@ runner.train()
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     helps = {name: least_seconds("-m", "pointmcd", name, "--help") for name in COMMANDS}
     slowest = max(helps, key=helps.__getitem__)
     with tempfile.TemporaryDirectory() as folder:

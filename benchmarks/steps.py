@@ -7,6 +7,7 @@ torch's. The processes take turns, one step each: CPU time of one thread, median
 warm up; a ratio is the median over the rounds.
 """
 
+import argparse
 import multiprocessing
 import os
 import statistics
@@ -24,6 +25,7 @@ WARM, ROUNDS = 3, 9
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     variants = ["official", "ours", *(["ours, --amp"] if ops.has_bfloat16("cpu") else [])]
     print("| step | variant | ms | ratio to official | to our float32 |\n|---|---|---|---|---|")
     for network in NETWORKS:

@@ -5,6 +5,7 @@ The first of each kind is as timm and malloc have it; the others keep the memory
 and teachers do here on the CPU. Each runs once before it is timed.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ SHAPES, VIEWS = 24, 4
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     views = torch.randint(0, 256, (SHAPES, VIEWS, 3, SIZE, SIZE), dtype=torch.uint8)
