@@ -57,9 +57,11 @@ class ClassificationHead(nn.Module):
     def predict(self, features: HeadOutput, batch: Batch) -> list[dict[str, Any]]:
         """Return a dict for each shape: ``index``, ``scores`` (K,), ``pred`` and, where known, ``label``."""
         scores = features["logits"].softmax(-1).float()
-        rows = [{"scores": row, "pred": int(row.argmax())} for row in scores]
-        for name in ("index", "label"):
-            if name in batch:
-                for row, value in zip(rows, batch[name], strict=True):
-                    row[name] = int(value)
+        rows = [{"scores": row} for row in scores]
+        columns = {"pred": scores.argmax(1), "index": batch.get("index"), "label": batch.get("label")}
+        for name, column in columns.items():
+            if column is not None:
+                # int() of each would be a graph break, of which torch.compile warns at length.
+                for row, value in zip(rows, column.tolist(), strict=True):
+                    row[name] = value
         return rows

@@ -127,6 +127,7 @@ class PartSegmentationHead(nn.Module):
         rows: list[dict[str, Any]] = [{"part_scores": row} for row in scores]
         for name in ("index", "label", "parts"):
             if name in batch:
-                for row, value in zip(rows, batch[name], strict=True):
-                    row[name] = value if name == "parts" else int(value)
+                column = batch[name] if name == "parts" else batch[name].tolist()
+                for row, value in zip(rows, column, strict=True):
+                    row[name] = value
         return rows
