@@ -5,8 +5,9 @@
     pointmcd distill data/meshes --labels 5 20 100
 
 1. What the image network sees of all views (kept in DATA/trunks/), and a linear probe of it.
-2. Does it pay? On shapes held out of train: the probe beside the student alone. Where the teacher is not
-   better, the command says so, and what would make it better, and ends; --anyway distils nevertheless.
+2. Does it pay? On shapes held out of train: the probe beside the student alone, and the average of what both
+   say. Where the teacher is not better, the command says so, and what would make it better, and ends;
+   --anyway distils nevertheless. --average takes that average as the teacher.
 3. For each seed: the labelled shapes are drawn, the teacher speaks of each only as one that has not learned
    from it, and the student is trained alone and with the teacher, with as many steps. At --labels 20 the
    others of train come without their labels.
@@ -34,6 +35,7 @@ from rich.console import Console
 
 from pointmcd.commands.common import add_cfg_options, add_imports, make_parser, plain_errors
 from pointmcd.commands.distillation import RECIPES, Distillation
+from pointmcd.commands.distillation_teacher import teacher_title
 from pointmcd.commands.frozen_teacher import add_trunk_arguments
 from pointmcd.commands.launch import refuse_copies
 from pointmcd.files import written_aside
@@ -68,6 +70,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="DATA",
         help="prepared sets to learn from without their labels, with as many steps as without them",
     )
+    add(
+        "--average",
+        action="store_true",
+        help="teach by the mean of what the networks and the student alone say (log-probabilities)",
+    )
     add("--recipe", choices=list(RECIPES), help="how much the teacher counts; default: by --labels")
     add("--anyway", action="store_true", help="distil where the teacher is not better, too")
     add("--out", type=Path, help="folder of the runs; default: work_dirs/distill_<data>_<backbone>_<labels>")
@@ -99,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             "shapes to test on"
         )
     prepared.require_views()
+    if args.average and args.further:
+        raise ValueError("--average works without --further, of whose shapes the student says nothing")
     for labels in args.labels:
         if not 0 < labels <= 100:
             raise ValueError(f"--labels must be percentages above 0 and at most 100, not {labels:g}")
@@ -139,7 +148,7 @@ def draw(args: argparse.Namespace, results: dict[float, dict[str, list[float]]])
     from pointmcd.visualization.label_shares import draw_label_shares
 
     names = {
-        "teacher": f"teacher ({', '.join(args.trunk)}, frozen)",
+        "teacher": teacher_title(args),
         "alone": f"{args.backbone} alone",
         "distilled": f"{args.backbone}, distilled",
     }

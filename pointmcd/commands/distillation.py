@@ -1,7 +1,6 @@
 """The steps of ``pointmcd distill`` for one share of the labels, and how much the teacher counts in each."""
 
 import argparse
-import hashlib
 import math
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from pointmcd.commands.common import make_table
-from pointmcd.commands.frozen_teacher import build_trunks, cache_frozen
+from pointmcd.commands.distillation_teacher import DistillationTeacher, teacher_title
 from pointmcd.config_files import CONFIGS
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
 from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
@@ -63,7 +62,7 @@ class Distillation:
         self.labels = labels
         self.folder = folder
         self.console = Console(width=max(Console().width, 100))
-        self.trunks = build_trunks(args, args.trunk)
+        self.teacher = DistillationTeacher(args, labels, folder)
         self.recipe = args.recipe or recipe_of(labels)
         self.minutes: list[float] = []  # of the trainings of this call
         self.trainings = 1 + 2 * len(args.seeds)
@@ -81,17 +80,20 @@ class Distillation:
         teachers = []
         for seed in self.args.seeds:
             self.step(f"Seed {seed}: the student alone, then with the teacher")
-            teacher, figures = self.teacher("train", seed)
-            teachers.append(figures["test"][METRIC])
-            for side, runs in results.items():
-                runs.append(self.result(side, seed, "train", "test", teacher))
-        self.report(results, teachers)
-        self.export()
-        return {
-            "teacher": teachers,
+            name, figures = self.teacher.frozen("train", seed)
+            results[ALONE].append(self.result(ALONE, seed, "train", "test"))
+            if self.args.average:
+                name, figures = self.teacher.average(name, self.checkpoint(ALONE, seed, "train"))
+            teachers.append((name, figures["test"][METRIC]))
+            results[DISTILLED].append(self.result(DISTILLED, seed, "train", "test", name))
+        accuracies = {
+            "teacher": [accuracy for _, accuracy in teachers],
             "alone": [run[METRIC] for run in results[ALONE]],
             "distilled": [run[METRIC] for run in results[DISTILLED]],
         }
+        self.report(results, accuracies)
+        self.export(teachers[0][0])
+        return accuracies
 
     def pays(self) -> bool:
         """Return whether the teacher is right more often than the student alone, by choices on train alone.
@@ -102,82 +104,35 @@ class Distillation:
         from pointmcd.datasets.label_choice import HELD_OUT_EVERY
 
         seed = self.args.seeds[0]
-        _, figures = self.teacher("fit", seed)
+        frozen, figures = self.teacher.frozen("fit", seed)
         if "held_out" not in figures:
             raise ValueError(
                 f"{self.args.data} has no class of {HELD_OUT_EVERY} shapes or more in train: none can be "
                 "held out to tell whether the teacher is right more often; give it more shapes"
             )
-        teacher = figures["held_out"][METRIC]
         result = self.result(ALONE, seed, "fit", "held_out")
-        student, count = result[METRIC], len(result["labels"])
-        shown = f"the teacher is right on {teacher:.1f} % of these {count}, the student on {student:.1f} %"
-        write_json(self.folder / "held_out.json", {"teacher": teacher, "student": student})
-        if teacher > student:
+        right = {"teacher": figures["held_out"][METRIC], "student": result[METRIC]}
+        count = len(result["labels"])
+        shown = "the teacher is right on {teacher:.1f} % of these {count}, the student on {student:.1f} %"
+        if not self.args.further:  # of which the student says nothing
+            _, figures = self.teacher.average(frozen, self.checkpoint(ALONE, seed, "fit"))
+            right["average"] = figures["held_out"][METRIC]
+            shown += ", their average on {average:.1f} %"
+        write_json(self.folder / "held_out.json", right)
+        shown = shown.format(**right, count=count)
+        pays = right["average" if self.args.average else "teacher"] > right["student"]
+        hints = []
+        if pays:
             few = " With so few shapes the difference may be chance." if count < FEW_SHAPES else ""
             self.console.print(f"It may: {shown}.{few}")
-            return True
-        self.console.print(f"No: {shown}. What would make the teacher better:")
-        for hint in self.hints():
+        else:
+            self.console.print(f"No: {shown}. What would make the teacher better:")
+            hints = self.teacher.hints()
+        if not self.args.average and max(right, key=lambda name: right[name]) == "average":
+            hints.insert(0, "their average is better than both: --average takes it as the teacher")
+        for hint in hints:
             self.console.print(f"- {hint}", soft_wrap=True, highlight=False)
-        return False
-
-    def hints(self) -> list[str]:
-        """Return what would make the teacher better."""
-        from pointmcd.datasets.prepared_set import PreparedSet
-
-        prepared = PreparedSet(self.args.data)
-        hints = []
-        for trunk in self.trunks:
-            if trunk.settings["random_weights"]:
-                hints.append(
-                    f"weights of {trunk.settings['trunk']} that were trained (--weights FILE or timm)"
-                )
-            size = trunk.trained_size
-            if (trunk.settings["input_size"] or prepared.image_size or size) < size:
-                hints.append(f"--input-size {size}: what {trunk.settings['trunk']} was trained with")
-        if prepared.image_size and prepared.image_size < 112:
-            hints.append(f"larger views than {prepared.image_size} pixels (prepare_data.py --image-size 224)")
-        if prepared.num_views < 12:
-            hints.append(f"more than {prepared.num_views} views (prepare_data.py --rig circle12)")
-        if len(self.trunks) == 1:
-            hints.append("a stronger network, or a second one beside it (--trunk A B)")
-        hints.append(
-            "its average with the student alone (cache-teacher --student, then --average; docs/configs.md)"
-        )
-        hints.append("training it on the views (configs/teacher_mobilenetv2_meshes.py; README, ModelNet40)")
-        return hints
-
-    def teacher(self, split: str, seed: int) -> tuple[str, dict[str, dict[str, float]]]:
-        """Return the name of the cache of these labels, written unless it is there, and its accuracies."""
-        from pointmcd.datasets.label_choice import Labels
-        from pointmcd.datasets.teacher_cache import TeacherCache
-
-        labels = Labels(split, self.labels / 100, seed)
-        teacher = {
-            "trunks": [{**one.settings, "weights_sha256": one.weights_sha256()} for one in self.trunks],
-            "options": [
-                *(self.args.folds, self.args.dim, self.args.regularisation),
-                *(self.args.no_spread, self.args.views),
-            ],
-            **({"further": self.args.further} if self.args.further else {}),
-        }
-        name = f"distill_{'_'.join(self.args.trunk)}_{self.labels:g}_{split}_s{seed}".replace("/", "_")
-        # a cache of its own for every teacher, so that none takes the place of another
-        name += "_" + hashlib.sha256(repr(teacher).encode()).hexdigest()[:8]
-        wanted = {"labels": {"split": split, "fraction": labels.fraction, "seed": seed}, **teacher}
-        noted = self.folder / f"{name}.json"
-        try:
-            there = TeacherCache(self.args.data, name)
-            if noted.is_file() and read_json(noted) == {**wanted, "identity": there.identity}:
-                return name, there.meta["accuracy"]
-        except (FileNotFoundError, ValueError):
-            pass
-        _, figures = cache_frozen(
-            self.args.data, name, self.trunks, labels, self.args, [Path(one) for one in self.args.further]
-        )
-        write_json(noted, {**wanted, "identity": TeacherCache(self.args.data, name).identity})
-        return name, figures
+        return pays
 
     def config(
         self,
@@ -220,6 +175,14 @@ class Distillation:
 
     def place(self, side: str, seed: int, split: str) -> Path:
         return self.folder / f"{side}_{split}_s{seed}"
+
+    def checkpoint(self, side: str, seed: int, split: str) -> Path:
+        """Return the last checkpoint of a run."""
+        folder = self.place(side, seed, split)
+        noted = folder / "last_checkpoint"
+        if not noted.is_file():
+            raise FileNotFoundError(f"{folder} has no checkpoint any more; delete it to train it again")
+        return Path(noted.read_text())
 
     def result(
         self, side: str, seed: int, split: str, judged: str, teacher: str | None = None
@@ -280,16 +243,14 @@ class Distillation:
         minutes = round(np.mean(self.minutes) * self.trainings)
         return f" about {counted(minutes, 'minute')} left" if minutes else " less than a minute left"
 
-    def report(self, results: dict[str, list[dict[str, Any]]], teachers: list[float]) -> None:
+    def report(self, results: dict[str, list[dict[str, Any]]], accuracies: dict[str, list[float]]) -> None:
         """Write the table, as text and as JSON."""
         scores = {side: np.stack([shape_scores(run) for run in runs]) for side, runs in results.items()}
         gain = paired_difference(scores[ALONE], scores[DISTILLED])
-        values = {
-            f"teacher ({', '.join(self.args.trunk)}, frozen)": teachers,
-            f"{self.args.backbone} alone": [run[METRIC] for run in results[ALONE]],
-            f"{self.args.backbone}, distilled": [run[METRIC] for run in results[DISTILLED]],
-        }
-        title = f"{self.labels:g} % of the labels, test split, last epoch, {counted(len(teachers), 'seed')}"
+        names = teacher_title(self.args), f"{self.args.backbone} alone", f"{self.args.backbone}, distilled"
+        values = dict(zip(names, accuracies.values(), strict=True))
+        seeds = counted(len(self.args.seeds), "seed")
+        title = f"{self.labels:g} % of the labels, test split, last epoch, {seeds}"
         rows = ((name, plus_minus(mean_and_std(row))) for name, row in values.items())
         table = make_table(title, ("", ">overall accuracy %"), rows)
         verdict = f"distilled less alone: {gain.sentence()}"
@@ -308,15 +269,13 @@ class Distillation:
         )
         self.console.print(table, verdict)
 
-    def export(self) -> None:
+    def export(self, teacher: str) -> None:
+        """Write the student of the first seed."""
         from pointmcd.apis import export_student
 
         seed = self.args.seeds[0]
-        folder = self.place(DISTILLED, seed, "train")
-        checkpoint = Path((folder / "last_checkpoint").read_text())
-        name, _ = self.teacher("train", seed)
-        student = self.folder / "student.pth"
-        export_student(self.config(DISTILLED, seed, "train", "test", name), checkpoint, student)
+        config = self.config(DISTILLED, seed, "train", "test", teacher)
+        export_student(config, self.checkpoint(DISTILLED, seed, "train"), self.folder / "student.pth")
         self.console.print(f"wrote {self.folder}/distill.json, results.txt and student.pth", soft_wrap=True)
 
     def step(self, title: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import log_softmax
 
 from pointmcd.apis import load_student
 from pointmcd.commands import distill, distillation
@@ -97,6 +98,28 @@ def test_a_teacher_that_is_not_better_is_named(place, capsys):
     assert "No: the teacher is right on" in shown
     assert "--input-size" in shown
     assert "more than 4 views" in shown
+
+
+def test_the_average_with_the_student_alone_teaches(place, capsys):
+    out = place / "average"
+    run(place, "--anyway", "--average", "--seeds", "0", "--out", str(out))
+    teachers = place / "set/teachers"
+    (average,) = teachers.glob("*_train_s0_*_average_*")
+    members = json.loads((average / "meta.json").read_text())["members"]
+    frozen, student = (
+        log_softmax(np.load(teachers / member["name"] / "test_logits.npy"), 1) for member in members
+    )
+    np.testing.assert_allclose(np.load(average / "test_logits.npy"), (frozen + student) / 2, atol=1e-6)
+    alone = json.loads((out / "baseline_train_s0/result.json").read_text())
+    assert np.argmax(student, 1).tolist() == alone["predictions"]
+    config = config_of(torch.load(out / "pointmcd_train_s0/epoch_1.pth", weights_only=True))
+    assert config["train_dataloader"]["dataset"]["teacher"] == average.name
+    assert "frozen, averaged with the student alone" in capsys.readouterr().out
+    assert set(json.loads((out / "held_out.json").read_text())) == {"teacher", "student", "average"}
+    with pytest.raises(SystemExit, match="holds a run with another teacher"):
+        run(place, "--anyway", "--seeds", "0", "--out", str(out))
+    with pytest.raises(SystemExit, match="--average works without --further"):
+        run(place, "--average", "--further", str(place / "set"))
 
 
 def test_runs_of_other_settings_are_kept(place):
