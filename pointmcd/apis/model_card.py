@@ -8,9 +8,10 @@ from mmengine.config import Config
 
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.evaluation.statistics import in_words
-from pointmcd.files import read_json
+from pointmcd.files import file_sha256, read_json
 
 METRICS = ("overall_accuracy", "mean_class_accuracy", "instance_miou", "category_miou")
+NOT_TESTED = "It was not tested on the test split of its data."
 USE = {
     "classify": 'for name, probability in student.classify("chair.off"):  # mesh, cloud or array (N, 3)\n'
     '    print(f"{name:12} {probability:.3f}")',
@@ -22,7 +23,8 @@ USE = {
 def model_card(exported: Mapping[str, Any], config: Config, checkpoint: str | Path, name: str) -> str:
     """Write the card as the Hub reads it: YAML, then Markdown.
 
-    Its figures are those of ``pointmcd test`` beside the checkpoint, where it was tested.
+    Its figures are those of ``pointmcd test`` beside the checkpoint, where that tested it on the test split
+    of the set that it was trained on.
 
     Args:
         exported: What ``export_student`` returned.
@@ -37,7 +39,7 @@ def model_card(exported: Mapping[str, Any], config: Config, checkpoint: str | Pa
 
     prepared = PreparedSet(config.data_root)
     data_name = Path(config.data_root).resolve().name
-    figures = _figures(Path(checkpoint))
+    figures, protocol = _figures(Path(checkpoint), prepared.digest)
     network, head = exported["model"]["backbone"]["type"], exported["model"]["head"]
     task = (
         "embed"
@@ -53,7 +55,7 @@ def model_card(exported: Mapping[str, Any], config: Config, checkpoint: str | Pa
             dataset_name=data_name,
             dataset_split="test",
             metric_type="accuracy" if "accuracy" in metric else "mean_iou",
-            metric_name=in_words(metric),
+            metric_name=in_words(metric) + protocol,
             metric_value=round(value, 2),
         )
         for metric, value in figures.items()
@@ -67,8 +69,8 @@ def model_card(exported: Mapping[str, Any], config: Config, checkpoint: str | Pa
     shapes = ", ".join(f"{count} in {split}" for split, count in prepared.manifest["splits"].items())
     classes = exported["class_names"]
     rows = [f"| {in_words(metric)} | {value:.2f} % |" for metric, value in figures.items()]
-    table = "\n".join(["Test split, one run, no voting.", "", "| | |", "|---|---|", *rows])
-    table = table if rows else "It was not tested."
+    table = "\n".join([f"Test split, one run, no voting{protocol}.", "", "| | |", "|---|---|", *rows])
+    table = table if rows else NOT_TESTED
     use = USE[task].replace("CATEGORY", repr(classes[0] if classes else ""))
     return f"""---
 {head_lines}
@@ -99,11 +101,20 @@ student = load_student("FOLDER")  # this repository, as huggingface_hub.snapshot
 """
 
 
-def _figures(checkpoint: Path) -> dict[str, float]:
+def _figures(checkpoint: Path, data_digest: str) -> tuple[dict[str, float], str]:
+    """Return the figures of the checkpoint's test, and words on their protocol; none of another test."""
     path = checkpoint.with_name(f"test_{checkpoint.stem}.json")
     report = read_json(path) if path.is_file() else {}
-    found = {name: report.get(name) for name in METRICS} if isinstance(report, dict) else {}
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    tested = {
+        "checkpoint_sha256": file_sha256(checkpoint),
+        "data_digest": data_digest,
+        "split": "test",
+    }
+    if not isinstance(report, dict) or any(report.get(name) != value for name, value in tested.items()):
+        return {}, ""
+    figures = {name: report[name] for name in METRICS if isinstance(report.get(name), int | float)}
+    own = report.get("protocol") == "official"
+    return figures, ", by the protocol of PointMCD's release" if own else ""
 
 
 def _teacher(config: Config) -> str:

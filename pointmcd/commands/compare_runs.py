@@ -77,6 +77,9 @@ def check(reports: list[dict[str, Any]]) -> tuple[str, str]:
     if len(protocols) > 1:
         tasks = sorted("classification" if name is None else f"{name} protocol" for name in protocols)
         raise ValueError(f"these reports cannot be compared: {' and '.join(tasks)}")
+    for what, name in (("sets", "data_digest"), ("splits", "split")):  # older reports do not say
+        if len({report.get(name) for report in reports} - {None}) > 1:
+            raise ValueError(f"these reports are of different {what}")
     if any(report["labels"] != reports[0]["labels"] for report in reports):
         raise ValueError("these reports are of different test splits")
     metrics = CLASSIFICATION if protocols == {None} else PART_SEGMENTATION

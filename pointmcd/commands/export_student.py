@@ -37,12 +37,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     exported = export_student(config, args.checkpoint, args.out)
     print(f"wrote {args.out}: {says(exported)}, {_size(args.out)}")
     if args.folder is not None:
-        from pointmcd.apis.model_card import model_card
+        from pointmcd.apis.model_card import NOT_TESTED, model_card
         from pointmcd.apis.student_folder import write_student_folder
 
         card = model_card(exported, config, args.checkpoint, args.folder.resolve().name)
         write_student_folder(exported, args.folder, card)
         print(f"wrote {args.folder}: config.json, model.safetensors, README.md (the model card)")
+        if NOT_TESTED in card:
+            print(f"the card has no figures; they come from pointmcd test {args.config} {args.checkpoint}")
     if args.onnx is not None:
         from pointmcd.apis import load_student
         from pointmcd.apis.onnx import export_onnx

@@ -88,7 +88,9 @@ def run(args: argparse.Namespace, features: Any, seed: int) -> dict[str, Any]:
     return {
         **accuracies(confusion),
         "features": features.about,
+        "data_digest": features.about.get("data_digest"),
         "splits": args.splits,
+        "split": args.splits[1],
         "views": None if args.views is None else f"{args.view_pool} of {args.views}",
         "fold_seed": seed,
         "folds": args.folds,

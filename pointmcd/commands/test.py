@@ -18,7 +18,7 @@ from pointmcd.commands.common import add_cfg_options, make_parser, make_table, p
 from pointmcd.commands.launch import add_launcher, join_processes
 from pointmcd.evaluation.part_segmentation import PROTOCOLS
 from pointmcd.evaluation.statistics import counted, in_words, with_unit
-from pointmcd.files import write_json
+from pointmcd.files import file_sha256, write_json
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -76,15 +76,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         voted = vote(runner.model, runner.test_dataloader, metric, args.votes, args.vote_seed)
         figures |= {"votes": args.votes, "voted": voted}
     if is_main_process():
-        report(runner, figures, Path(config.work_dir) / f"test_{args.checkpoint.stem}")
+        report(runner, figures, args.checkpoint, Path(config.work_dir))
 
 
-def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
-    """Print the table and the figures, and write ``<stem>.json``, ``<stem>.png`` and the arrays."""
+def report(runner: Runner, figures: dict[str, Any], checkpoint: Path, folder: Path) -> None:
+    """Print the table and the figures; write ``test_<checkpoint>.json``, the picture and the arrays."""
     from rich.console import Console
 
     from pointmcd.evaluation.metrics import Metric
 
+    stem = folder / f"test_{checkpoint.stem}"
     metric, dataset = runner.test_evaluator.metrics[0], runner.test_dataloader.dataset
     console, picture, details = Console(markup=False), None, {}
     if isinstance(metric, Metric):
@@ -98,8 +99,8 @@ def report(runner: Runner, figures: dict[str, Any], stem: Path) -> None:
             console.print(f"{in_words(name)}: {with_unit(name, value)}")
     for name, value in figures.get("voted", {}).items():
         console.print(f"{in_words(name)} with {counted(figures['votes'], 'vote')}: {with_unit(name, value)}")
-    data = {"data_root": str(dataset.prepared.root), "split": dataset.split_name}
-    write_json(stem.with_suffix(".json"), {**figures, **data, **details})
+    tested = {"checkpoint_sha256": file_sha256(checkpoint), **dataset.about}
+    write_json(stem.with_suffix(".json"), {**figures, **tested, **details})
     if picture is not None:
         picture.savefig(stem.with_suffix(".png"))
     console.print(f"wrote {stem}.json" + (f" and {stem}.png" if picture else ""), soft_wrap=True)

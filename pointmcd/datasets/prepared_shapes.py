@@ -166,6 +166,12 @@ class PreparedShapes(Dataset):
         }
 
     @property
+    def about(self) -> dict[str, str]:
+        """``data_root``, ``data_digest`` and ``split``, by which reports tell what they are of."""
+        prepared = self.prepared
+        return {"data_root": str(prepared.root), "data_digest": prepared.digest, "split": self.split_name}
+
+    @property
     def names(self) -> list[str]:
         """S names, of the shapes."""
         return [self._data.names[row] for row in self.rows]

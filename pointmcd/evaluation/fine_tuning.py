@@ -174,8 +174,8 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
         work_dir: Folder of the run.
 
     Returns:
-        The metrics of the test split in percent and the metric's details, with which ``shape_scores`` knows
-        each shape's score.
+        The metrics of the test split in percent, what was tested (``PreparedShapes.about``) and the metric's
+        details, with which ``shape_scores`` knows each shape's score.
     """
     config.work_dir = str(work_dir)
     config.resume = True  # where there is a checkpoint
@@ -184,8 +184,9 @@ def train_and_test(config: Config, work_dir: str | Path) -> dict[str, Any]:
     runner.train()
     metrics = runner.test()
     metric = runner.test_evaluator.metrics[0]
-    details = metric.details(runner.test_dataloader.dataset) if isinstance(metric, Metric) else {}
-    return {**metrics, **details}
+    dataset = runner.test_dataloader.dataset
+    details = metric.details(dataset) if isinstance(metric, Metric) else {}
+    return {**metrics, **dataset.about, **details}
 
 
 def labelled_shapes(config: Config) -> int:

@@ -88,6 +88,11 @@ def describe(
             f"{run.path} was not tested on split {split!r} of {prepared.root}: the labels differ; name the "
             "set with --data and the split with --split"
         )
+    if run is not None and run.report.get("data_digest", prepared.digest) != prepared.digest:
+        raise ValueError(
+            f"{run.path} was tested on another set than {prepared.root} holds now; test again, or name its "
+            "set with --data"
+        )
     _check_classes(run, len(prepared.class_names))
     rig = CameraRig.from_dict(prepared.manifest["rig"]) if prepared.manifest["rig"] else None
     views = packed.views_shown(rig)

@@ -11,8 +11,11 @@ import torch
 from huggingface_hub import ModelCard
 
 from pointmcd.apis import load_student
+from pointmcd.apis.model_card import NOT_TESTED, model_card
 from pointmcd.commands.export_student import main as export
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
+from pointmcd.files import file_sha256
 from pointmcd.registry import MODELS
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs/pointmcd_pointnet_builtinpart.py"
@@ -28,11 +31,38 @@ def exported(parts_set, tmp_path_factory):
     torch.manual_seed(0)
     model = MODELS.build(load_config(CONFIG, options).model)
     torch.save({"state_dict": model.state_dict()}, root / "epoch_1.pth")
-    figures = {"instance_miou": 81.234, "category_miou": 79.0, "labels": [0, 1]}
-    (root / "test_epoch_1.json").write_text(json.dumps(figures))
+    (root / "data_root.json").write_text(json.dumps(str(parts_set)))
+    figures = {"instance_miou": 81.234, "category_miou": 79.0, "labels": [0, 1], "protocol": "standard"}
+    tested = {"data_digest": PreparedSet(parts_set).digest, "split": "test"}
+    tested["checkpoint_sha256"] = file_sha256(root / "epoch_1.pth")
+    (root / "test_epoch_1.json").write_text(json.dumps(figures | tested))
     words = [CONFIG, root / "epoch_1.pth", root / "student.pth", "--folder", root / "student"]
     export([*map(str, words), "--cfg-options", *options])
     return root
+
+
+def card_of(exported, folder, **changed):
+    """The card beside a test that says something else."""
+    for name in ("epoch_1.pth", "test_epoch_1.json"):
+        shutil.copy(exported / name, folder / name)
+    report = json.loads((folder / "test_epoch_1.json").read_text())
+    (folder / "test_epoch_1.json").write_text(json.dumps(report | changed))
+    read = torch.load(exported / "student.pth", weights_only=True)
+    root = json.loads((exported / "data_root.json").read_text())
+    return model_card(read, load_config(CONFIG, [f"data_root={root}"]), folder / "epoch_1.pth", "student")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"split": "train"}, {"data_digest": "0" * 64}, {"checkpoint_sha256": "0" * 64}]
+)
+def test_the_card_has_no_figures_of_another_test(exported, tmp_path, changed):
+    assert NOT_TESTED in card_of(exported, tmp_path, **changed)
+
+
+def test_the_card_names_a_protocol_of_its_own(exported, tmp_path):
+    card = card_of(exported, tmp_path, protocol="official")
+    assert "no voting, by the protocol of PointMCD's release." in card
+    assert "name: instance mIoU, by the protocol" in card
 
 
 @pytest.fixture

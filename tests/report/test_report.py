@@ -135,6 +135,7 @@ def test_what_cannot_be_reported_is_named(classified, parts_set, tmp_path):
         ({"predictions": ["a"] * 12}, "is not a report of pointmcd test"),
         ({"predictions": [4] * 12}, "predicts classes that are not the 4 of the set"),
         ({"labels": []}, "it has no labels"),
+        ({"data_digest": "0" * 64}, "was tested on another set than"),
     ):
         (classified / "test_epoch_3.json").write_text(json.dumps(saved | change))
         assert message in refusal(classified)

@@ -77,6 +77,17 @@ def test_what_does_not_compare_is_refused(compare, tmp_path, more, message):
     assert message in said
 
 
+@pytest.mark.parametrize(
+    ("name", "message"), [("data_digest", "of different sets"), ("split", "of different splits")]
+)
+def test_other_shapes_of_the_same_labels_are_refused(compare, tmp_path, name, message):
+    paths = [segmented(tmp_path / f"{one}.json", [0.5] * 40) for one in "abc"]
+    for path, value in zip(paths, ("one", "other"), strict=False):
+        path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    assert message in compare(paths[:1], paths[1:2])
+    assert "+0.00 points" in compare(paths[:1], paths[2:])  # which does not say
+
+
 def test_more_seeds_on_one_side_are_refused(compare, tmp_path):
     report = segmented(tmp_path / "a.json", [0.5] * 40)
     said = compare([report, report], [report])

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from pointmcd.commands.report import main as make_report
+from pointmcd.datasets.prepared_set import PreparedSet
+from pointmcd.files import file_sha256
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = sorted(path.name for path in (REPOSITORY / "tools").glob("[a-z]*.py"))
@@ -60,6 +62,9 @@ def test_test_compare_and_export(trained, taught_set, tmp_path):
     report = json.loads((trained / "test_epoch_1.json").read_text())
     assert f"overall accuracy with 2 votes: {report['voted']['overall_accuracy']:.2f} %" in done.stdout
     assert len(report["predictions"]) == 12
+    assert report["checkpoint_sha256"] == file_sha256(trained / "epoch_1.pth")
+    tested_on = {"data_root": taught_set, "data_digest": PreparedSet(taught_set).digest, "split": "test"}
+    assert {name: report[name] for name in tested_on} == {**tested_on, "data_root": str(taught_set)}
     scores = np.load(trained / "test_epoch_1_scores.npy")
     np.testing.assert_array_equal(scores.argmax(1), report["predictions"])
     make_report([str(trained)])  # which finds the set by what the test says
