@@ -64,6 +64,13 @@ class _Verbose(argparse.Action):
         setattr(namespace, self.dest, True)
 
 
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse seeds that are no seeds, or one that would count as several runs."""
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        given = " ".join(map(str, seeds))
+        raise ValueError(f"--seeds {given}: give different numbers, 0 or above")
+
+
 def add_cfg_options(
     parser: argparse.ArgumentParser, help: str = "override the config", name: str = "--cfg-options"
 ) -> None:

@@ -37,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             help=f"reports of the {name} method",
         )
     args = parser.parse_args(argv)
+    for name in ("first", "second"):
+        paths = [path.resolve() for path in getattr(args, name)]
+        if twice := sorted({str(path) for path in paths if paths.count(path) > 1}):
+            raise ValueError(f"--{name} has {twice[0]} twice; give one report a seed")
     reports = {name: [read(path) for path in getattr(args, name)] for name in ("first", "second")}
     metrics = check(reports["first"] + reports["second"])
     scores = {name: np.stack([shape_scores(report) for report in runs]) for name, runs in reports.items()}

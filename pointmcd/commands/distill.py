@@ -33,7 +33,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pointmcd.commands.common import add_cfg_options, add_imports, make_parser, plain_errors
+from pointmcd.commands.common import add_cfg_options, add_imports, check_seeds, make_parser, plain_errors
 from pointmcd.commands.distillation import RECIPES, Distillation
 from pointmcd.commands.distillation_teacher import teacher_title
 from pointmcd.commands.frozen_teacher import add_trunk_arguments
@@ -106,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "shapes to test on"
         )
     prepared.require_views()
+    check_seeds(args.seeds)
     if args.average and args.further:
         raise ValueError("--average works without --further, of whose shapes the student says nothing")
     for labels in args.labels:

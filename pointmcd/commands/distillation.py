@@ -169,20 +169,36 @@ class Distillation:
         if epochs is not None:
             words.append(f"train_cfg.max_epochs={epochs}")
         config = load_config(own, words)
+        self._check_choices(config, options)
         config.randomness.seed = seed
         config.val_dataloader = config.val_cfg = config.val_evaluator = None  # tested once, at the end
         return config
+
+    def _check_choices(self, config: Any, options: dict[str, Any]) -> None:
+        """Refuse ``--cfg-options`` that change what the command itself chooses: shapes and labels."""
+        data, own = str(self.args.data), {key: value for key, value in options.items() if "dataset." in key}
+        chosen = {**own, **{f"{loader}_dataloader.dataset.data_root": data for loader in ("train", "test")}}
+        for name, value in {"data_root": data, **chosen}.items():
+            found: Any = config
+            for key in name.split("."):
+                found = found[key]
+            if found != value:
+                raise ValueError(
+                    f"--cfg-options makes {name} {found!r}, which the command itself chooses ({value!r})"
+                )
 
     def place(self, side: str, seed: int, split: str) -> Path:
         return self.folder / f"{side}_{split}_s{seed}"
 
     def checkpoint(self, side: str, seed: int, split: str) -> Path:
-        """Return the last checkpoint of a run."""
+        """Return the last checkpoint of a run, in whatever place its folder is now."""
+        from pointmcd.engine.work_dir import newest_checkpoint
+
         folder = self.place(side, seed, split)
-        noted = folder / "last_checkpoint"
-        if not noted.is_file():
+        newest, _ = newest_checkpoint(folder)
+        if newest is None:
             raise FileNotFoundError(f"{folder} has no checkpoint any more; delete it to train it again")
-        return Path(noted.read_text())
+        return newest
 
     def result(
         self, side: str, seed: int, split: str, judged: str, teacher: str | None = None
@@ -195,17 +211,20 @@ class Distillation:
         from pointmcd.datasets.prepared_set import PreparedSet
         from pointmcd.evaluation.fine_tuning import (
             check_settings,
+            digest_of_config,
             fit_batch,
             steps_of_epoch,
             train_and_test,
         )
 
         folder = self.place(side, seed, split)
+        config = self.config(side, seed, split, judged, teacher)
         settings: dict[str, Any] = {
             "backbone": self.args.backbone,
             "labels": self.labels,
             "epochs": self.args.epochs,
             "cfg_options": self.args.cfg_options,
+            "complete_config": digest_of_config(config),
             "data_digest": PreparedSet(self.args.data).digest,
         }
         if side == DISTILLED:
@@ -215,7 +234,6 @@ class Distillation:
         if (folder / "result.json").is_file():
             self.trainings -= 1
             return read_json(folder / "result.json")
-        config = self.config(side, seed, split, judged, teacher)
         if (shapes := fit_batch(config)) is not None:
             self.console.print(f"{folder.name}: a batch of {shapes}, as there are no more shapes to train on")
         if split == "fit":  # as many steps as with all of train, or the student alone would look weak

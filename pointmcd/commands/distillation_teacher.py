@@ -44,7 +44,7 @@ class DistillationTeacher:
                 *(self.args.folds, self.args.dim, self.args.regularisation),
                 *(self.args.no_spread, self.args.views),
             ],
-            **({"further": self.args.further} if self.args.further else {}),
+            **({"further": self._further()} if self.args.further else {}),
         }
         name = f"distill_{'_'.join(self.args.trunk)}_{self.labels:g}_{split}_s{seed}".replace("/", "_")
         # a cache of its own for every teacher, so that none takes the place of another
@@ -107,11 +107,19 @@ class DistillationTeacher:
         noted = self.folder / f"{name}.json"
         try:
             there = TeacherCache(self.args.data, name)
+            for one in wanted.get("further", ()):
+                TeacherCache(one, name)
             if noted.is_file() and read_json(noted) == {**wanted, "identity": there.identity}:
                 return there.meta["accuracy"]
         except (FileNotFoundError, ValueError):
             pass
         return None
+
+    def _further(self) -> dict[str, str]:
+        """Return the digests of the further sets."""
+        from pointmcd.datasets.prepared_set import PreparedSet
+
+        return {one: PreparedSet(one).digest for one in self.args.further}
 
     def _note(self, name: str, wanted: dict[str, Any]) -> None:
         from pointmcd.datasets.teacher_cache import TeacherCache

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
+from pointmcd.commands.common import add_cfg_options, check_seeds, make_parser, make_table, plain_errors
 from pointmcd.commands.launch import refuse_copies
 from pointmcd.evaluation.bootstrap import Difference, paired_difference, shape_scores
 from pointmcd.evaluation.statistics import counted, in_words, mean_and_std, plus_minus
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.min_share = MIN_SHARE
     folder = args.out or Path("work_dirs") / f"finetune_{args.config.stem}"
     check(args)
-    rows = [at_fraction(args, folder, percent) for percent in args.fractions]
+    rows = [at_fraction(args, folder, percent) for percent in dict.fromkeys(args.fractions)]
     report = {
         "protocol": "the same recipe, labelled shapes and seeds on both sides; last epoch, tested once",
         "config": str(args.config),
@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Refuse before anything is trained what would fail later."""
+    check_seeds(args.seeds)
     if not all(0 < percent <= 100 for percent in args.fractions):
         raise ValueError(f"--fractions must be percentages above 0 and at most 100, not {args.fractions}")
     if not 0 < args.min_share <= 1:
@@ -157,13 +158,20 @@ def finished_run(
 ) -> dict[str, Any]:
     """Return the result of a run, trained now unless it is there already."""
     from pointmcd.datasets.prepared_set import PreparedSet
-    from pointmcd.evaluation.fine_tuning import check_settings, labelled_shapes, run_config, train_and_test
+    from pointmcd.evaluation.fine_tuning import (
+        check_settings,
+        digest_of_config,
+        labelled_shapes,
+        run_config,
+        train_and_test,
+    )
 
     config = run_config(args.config, args.cfg_options, percent / 100, seed, start, args.min_share)
     labelled = labelled_shapes(config)
     batch, epochs = config.train_dataloader.batch_size, config.train_cfg.max_epochs
     settings = {
         "config": args.config.name,
+        "complete_config": digest_of_config(config),
         "cfg_options": args.cfg_options,
         "data_digest": PreparedSet(config.data_root).digest,
         "percent": percent,

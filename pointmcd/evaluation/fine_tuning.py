@@ -1,5 +1,7 @@
 """Fine-tuning from a pre-trained backbone beside training from scratch, at fractions of the labels."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,28 @@ def _check_schedule(path: str | Path, config: Config, lasts: int) -> None:
             )
 
 
+def digest_of_config(config: Config) -> str:
+    """Return the SHA-256 of all that a complete config says, but for where files lie.
+
+    What they hold tells runs apart by other means: the set by its digest, a start by that of its weights.
+    """
+
+    def told(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: told(one) for key, one in value.items() if key not in ("data_root", "work_dir")}
+        if isinstance(value, list | tuple):
+            hooks = [one for one in value if not _is_start(one)]
+            return [told(one) for one in hooks]
+        return value
+
+    text = json.dumps(told(config.to_dict()), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_start(hook: Any) -> bool:
+    return isinstance(hook, dict) and hook.get("type") == "PretrainedBackboneHook"
+
+
 def check_settings(folder: Path, settings: dict[str, Any], of_before: dict[str, Any] | None = None) -> None:
     """Refuse a folder that holds a run with other settings; one that has stored nothing yet is not a run.
 
@@ -153,13 +177,17 @@ def check_settings(folder: Path, settings: dict[str, Any], of_before: dict[str, 
     before = read_json(noted)
     if not isinstance(before, dict):
         raise ValueError(f"{noted} is damaged: delete the folder to run it again")
-    before = {**(of_before or {}), **before}
+    # earlier versions did not write down the complete config
+    before = {**(of_before or {}), "complete_config": settings.get("complete_config"), **before}
 
     def said(name: str) -> str:
         values = [str(one.get(name)) for one in (before, settings)]
         return f"{name} ({values[0]}, now {values[1]})" if max(map(len, values)) <= 60 else name
 
     if changed := [name for name in settings if before.get(name) != settings[name]]:
+        changed = [
+            name for name in changed if name != "complete_config"
+        ] or changed  # which follows from others
         raise ValueError(
             f"{folder} holds a run with another {', '.join(map(said, changed))}; give another --out, or "
             "delete it"

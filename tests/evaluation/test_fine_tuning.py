@@ -149,6 +149,10 @@ def test_the_tool_reports_and_goes_on_where_it_stopped(finetune, taught_set, che
     told = r"holds a run with another cfg_options, epochs \(3, now 6\); give another --out"
     with pytest.raises(SystemExit, match=told):
         finetune(*words, "--seeds", 0, "--cfg-options", *options(taught_set, "train_cfg.max_epochs=4"))
+    edited = tmp_path / CONFIG.name
+    edited.write_text(f'_base_ = "{CONFIG}"\noptim_wrapper = dict(optimizer=dict(lr=1e-7))\n')
+    with pytest.raises(SystemExit, match="holds a run with another complete_config"):
+        finetune(edited, *words[1:], "--seeds", 0, "--cfg-options", *options(taught_set))
 
 
 def test_part_segmentation_is_fine_tuned_too(finetune, parts_set, tmp_path):
@@ -170,6 +174,7 @@ def test_part_segmentation_is_fine_tuned_too(finetune, parts_set, tmp_path):
     [
         (["--fractions", "0"], "percentages above 0"),
         (["--min-share", "2"], "--min-share is 2.0"),
+        (["--seeds", "1", "1"], "--seeds 1 1: give different numbers"),
         (["--pretrained", "a.pth", "b.pth"], "2 checkpoints for 3 seeds"),
         (["--pretrained", "none.pth"], "there is no checkpoint none.pth"),
     ],

@@ -89,9 +89,9 @@ def test_other_shapes_of_the_same_labels_are_refused(compare, tmp_path, name, me
 
 
 def test_more_seeds_on_one_side_are_refused(compare, tmp_path):
-    report = segmented(tmp_path / "a.json", [0.5] * 40)
-    said = compare([report, report], [report])
-    assert "(2, 40) and (1, 40)" in said
+    report, other = (segmented(tmp_path / f"{name}.json", [0.5] * 40) for name in "ab")
+    assert "(2, 40) and (1, 40)" in compare([report, other], [report])
+    assert f"--first has {report} twice" in compare([report, report], [report, other])
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,21 @@ def test_the_average_with_the_student_alone_teaches(place, capsys):
         run(place, "--average", "--further", str(place / "set"))
 
 
-def test_runs_of_other_settings_are_kept(place):
+def test_runs_of_other_settings_are_kept(place, monkeypatch):
     with pytest.raises(SystemExit, match="holds a run with another epochs"):
         run(place, "--anyway", "--epochs", "2")
+    monkeypatch.setitem(distillation.RECIPES["all"], "train_dataloader.sampler.share", 0.75)
+    with pytest.raises(SystemExit, match="pointmcd_train_s0 holds a run with another complete_config"):
+        run(place, "--anyway")
+
+
+def test_a_moved_folder_exports_its_own_student(place):
+    shutil.move(place / "out", place / "moved")
+    before = load_student(place / "moved/student.pth").embed(np.eye(3))
+    (place / "moved/student.pth").unlink()
+    run(place, "--anyway", "--out", str(place / "moved"))
+    np.testing.assert_array_equal(load_student(place / "moved/student.pth").embed(np.eye(3)), before)
+    shutil.move(place / "moved", place / "out")
 
 
 def test_teachers_of_other_settings_have_caches_of_their_own(place):
@@ -149,10 +161,16 @@ def test_the_student_alone_makes_as_many_steps_without_the_shapes_that_are_held_
 
 def test_what_is_misspelt_is_said_before_any_work(place):
     out = place / "misspelt"
+    shutil.copytree(place / "set", place / "other")
     for words, message in [
         (["--backbone", "PointNat"], "--backbone PointNat is not known; did you mean PointNet?"),
         (["--backbone", "Qqqq"], "there are .*DGCNN.*PointNet2"),
         (["--cfg-options", "model.backbone.chanels=3"], "chanels"),
+        (["--cfg-options", "test_dataloader.dataset.split=train"], "split 'train', which the command itself"),
+        (["--cfg-options", "train_dataloader.dataset.label_fraction=1.0"], "label_fraction 1.0, which the"),
+        (["--cfg-options", f"data_root={place / 'other'}"], "data_root '.*other', which the command itself"),
+        (["--seeds", "0", "0"], "--seeds 0 0: give different numbers"),
+        (["--seeds", "-1"], "--seeds -1: give different numbers, 0 or above"),
     ]:
         with pytest.raises(SystemExit, match=message):
             run(place, "--out", str(out), *words)
@@ -177,15 +195,20 @@ def test_a_small_set_has_a_smaller_batch(place, capsys):
         run(place, *words)
 
 
+def rename(root, name):
+    """Give the first class of a prepared set another name, which makes it another set."""
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest.pop("manifest_sha256", None)
+    manifest["class_names"][0] = name
+    (root / "manifest.json").write_text(json.dumps(manifest | {"digest": manifest_digest(manifest)}))
+
+
 def test_further_sets_and_few_labels(place):
     """As many steps as without them, and the recipe is that of few labels."""
     further = shutil.copytree(
         place / "set", place / "further", ignore=shutil.ignore_patterns("teachers", "trunks")
     )
-    manifest = json.loads((further / "manifest.json").read_text())
-    del manifest["manifest_sha256"]
-    manifest["class_names"][0] = "crate"  # so that it is another set
-    (further / "manifest.json").write_text(json.dumps(manifest | {"digest": manifest_digest(manifest)}))
+    rename(further, "crate")  # so that it is another set
     words = ["--further", str(further), "--labels", "9", "--seeds", "0", "--out", str(place / "few")]
     run(place, "--anyway", *words)
     checkpoint = place / "few/pointmcd_train_s0/epoch_1.pth"
@@ -196,6 +219,12 @@ def test_further_sets_and_few_labels(place):
     assert json.loads((place / "few/distill.json").read_text())["recipe"]["name"] == "few"
     with pytest.raises(SystemExit, match="holds a run with another recipe"):
         run(place, "--anyway", *words, "--recipe", "all")
+    for gone in (place / "few/pointmcd_train_s0", further / "teachers"):
+        shutil.rmtree(gone)
+    run(place, "--anyway", *words)  # writes what the further set lacks
+    rename(further, "barrel")
+    with pytest.raises(SystemExit, match="holds a run with another teacher"):
+        run(place, "--anyway", *words)
 
 
 @pytest.mark.parametrize(
