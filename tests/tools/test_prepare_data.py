@@ -201,3 +201,10 @@ class Odd(Source):
         sys.modules.pop("odd_source")
     assert done.code == 1
     assert message in done.stderr
+
+
+def test_a_set_within_its_source_is_refused(run, meshes):
+    done = run("mesh-folder", "--source", meshes, "--out", meshes / "prepared", *SMALL)
+    assert done.code == 1
+    assert "lies in the source" in done.stderr
+    assert not (meshes / "prepared.partial").exists()

@@ -12,14 +12,18 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pointmcd.datasets.preparation.sources.base import Source, SourceError
-from pointmcd.datasets.preparation.sources.walk import walk
+from pointmcd.datasets.preparation.sources.walk import say, walk
 from pointmcd.files import file_sha256
 
 INSTEAD = "unpack it by its own program, and give the folder"
 MOST_GROWTH, FREE_BYTES = 100, 1 << 30
 """Text of meshes grows 20-fold, a bomb ten thousand times."""
 MOJIBAKE = "\u2551"
-ENCRYPTED, UTF8_NAME = 0x1, 0x800  # bits of a zip member's flags (APPNOTE 4.4.4)
+ENCRYPTED, PATCH, UTF8_NAME = 0x1 | 0x40, 0x20, 0x800  # bits of a zip member's flags (APPNOTE 4.4.4)
+DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    NotImplementedError,  # of zip: a version that is not known
+)
 READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
 
@@ -117,7 +121,7 @@ def unpack(archive: Path, target: Path, limited: bool = True) -> None:
     except FileExistsError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise SourceError(f"{archive} holds {Path(error.filename).name} twice, in one folder") from None
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+    except DAMAGED as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise SourceError(f"{archive} cannot be unpacked: {error}") from error
     except BaseException:
@@ -141,17 +145,32 @@ def _copy(file: IO[bytes], copy: IO[bytes], room: int | None, archive: Path) -> 
 
 
 def _regular_files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Return names and contents of the members that are files; links and devices are none."""
+    """Return names and contents of the members that are files; of links what they name in the archive."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as members:
             for info in members.infolist():
                 if not info.is_dir():
                     yield _zip_name(info, archive), members.open(info)
     else:
+        left_out = []
         with tarfile.open(archive) as members:
             for member in members:
-                if member.isfile() and (content := members.extractfile(member)) is not None:
-                    yield _checked_text(member.name, archive), content
+                if member.isdir():
+                    continue
+                name = _checked_text(member.name, archive)
+                if (content := _content(members, member)) is not None:
+                    yield name, content
+                else:
+                    left_out.append(name)
+        say(left_out, f"member(s) of {archive.name} are left out: devices, or links to what is no file in it")
+
+
+def _content(members: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+    """Return the content of a file, or of the file in the same archive that a link names."""
+    try:
+        return members.extractfile(member) if member.isreg() or member.islnk() or member.issym() else None
+    except (KeyError, RecursionError):  # a link out of the archive, or to itself
+        return None
 
 
 NAMES_OF_METHODS: dict[int, str] = getattr(zipfile, "compressor_names", {})  # not in its documentation
@@ -161,6 +180,8 @@ def _zip_name(info: zipfile.ZipInfo, archive: Path) -> str:
     """Return the name of a member that can be read."""
     if info.flag_bits & ENCRYPTED:
         raise SourceError(f"{archive} is encrypted; {INSTEAD}")
+    if info.flag_bits & PATCH:
+        raise SourceError(f"{archive} has patches of other files, which are not supported; {INSTEAD}")
     if info.compress_type not in READ_METHODS:
         method = NAMES_OF_METHODS.get(info.compress_type, f"method {info.compress_type}")
         raise SourceError(f"{archive} is compressed by {method}, which is not supported; {INSTEAD}")

@@ -81,6 +81,11 @@ def prepare(
         if ranks.first:
             if request.path is not None:
                 check_source(request.path, source_class(request.source))
+                if request.path.resolve() in out.parents:
+                    raise PreparationError(
+                        f"{out} lies in the source, {request.path}, which would change as it is written; "
+                        "give another --out"
+                    )
             record = request.record()
             if request.shard is not None and not overwrite:
                 _check_beside(request.shard, root, record)

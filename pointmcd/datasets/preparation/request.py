@@ -10,6 +10,7 @@ from pointmcd.datasets.preparation.shape import PointSettings, Settings
 from pointmcd.datasets.preparation.shards import Shard
 from pointmcd.datasets.preparation.sources import Source, source_class
 from pointmcd.datasets.preparation.sources.copies import CopySettings
+from pointmcd.datasets.preparation.sources.part_numbers import NAMES_FILE
 from pointmcd.geometry import CameraRig, rig
 
 POINT_SETTINGS = tuple(field.name for field in fields(PointSettings))
@@ -92,7 +93,10 @@ class Request:
         if not source_class(self.source).lists:
             return fingerprint(self.path)
         items = self.listed.items if self.shard is None else self.shard.share(self.listed.items)
-        return fingerprint_of_list(self.path, (self.listed.root / item.file for item in items))
+        files = [self.listed.root / item.file for item in items]
+        if self.listed.part_names is not None:
+            files.append(self.listed.root / NAMES_FILE)
+        return fingerprint_of_list(self.path, files)
 
     def _own_options(self) -> dict[str, Any]:
         """Return what is recorded of the source's options; paths by the content of what lies there."""

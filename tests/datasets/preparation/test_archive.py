@@ -70,6 +70,24 @@ def test_links_are_not_followed(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_links_within_an_archive_are_the_files_that_they_name(tmp_path, capsys, mode):
+    """As tar writes a folder in which a file has two names."""
+    first, hard, soft, gone, own = map(tarfile.TarInfo, ("a/x", "a/hard", "b/soft", "b/gone", "b/own"))
+    hard.type, hard.linkname = tarfile.LNKTYPE, "a/x"
+    for link, target in ((soft, "../a/x"), (gone, "/etc/hostname"), (own, "own")):
+        link.type, link.linkname = tarfile.SYMTYPE, target
+    members = [(soft, b""), (first, b"one"), (hard, b""), (gone, b""), (own, b"")]
+    write_tar(tmp_path / "s.tar", members, mode)
+    unpack(tmp_path / "s.tar", tmp_path / "out")
+    found = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in found] == ["a/hard", "a/x", "b/soft"]
+    assert all(path.read_bytes() == b"one" and not path.is_symlink() for path in found)
+    assert "2 member(s) of s.tar are left out: devices, or links to what is no file in it: b/gone, b/own" in (
+        capsys.readouterr().err
+    )
+
+
 def test_damaged_and_empty_archives(tmp_path):
     whole = tmp_path / "s.tar.gz"
     write_tar(whole, MEMBERS, "w:gz")
@@ -161,6 +179,8 @@ def zip_bytes(name: bytes, flags: int = 0, method: int = 0) -> bytes:
         (zip_bytes("桌/x".encode("gbk")), "names that are not UTF-8"),
         (zip_bytes("╫└/x".encode(), 0x800), "names that are not UTF-8"),
         (zip_bytes(b"x", 0x1), "is encrypted"),
+        (zip_bytes(b"x", 0x40), "is encrypted"),
+        (zip_bytes(b"x", 0x20), "has patches of other files"),
         (zip_bytes(b"x", 0, 9), "is compressed by deflate64"),
         (zip_bytes(b"x", 0, 93), "is compressed by"),
     ],

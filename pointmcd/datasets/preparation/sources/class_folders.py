@@ -66,6 +66,11 @@ class ClassFolders(Source):
                 f"Expected: CLASS/train/{example} and CLASS/test/{example}, or CLASS/{example}; "
                 f"{self.instead}."
             )
+        if len(files) > 1 and {name.lower() for name in files} <= set(SPLITS):
+            raise SourceError(
+                f"{self.root} has the folders {' and '.join(sorted(files))}, which are splits, in place of "
+                "classes; put them into a folder that is named after their class"
+            )
         given = {split for found in files.values() for split, _ in found if split}
         loose = [path for found in files.values() for split, path in found if not split]
         if given and loose:

@@ -81,6 +81,11 @@ class CloudFolder(ClassFolders):
         if not parts:
             self.wanted = [kind for kind in self.wanted if kind != "parts"]
         self.first, cloud = self._first()
+        if cloud is None and part_column is not None and "parts" in self.wanted and self.items:
+            try:
+                self._read(self.items[0])
+            except MeshError as error:  # of all of them, so that the set would have no parts
+                raise SourceError(f"--part-column {part_column}: {self.items[0].file}: {error}") from None
         found = [] if cloud is None else [k for k in self.wanted if getattr(cloud, k) is not None]
         self.wanted = found
         self.normals = "normals" in found

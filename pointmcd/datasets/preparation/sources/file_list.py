@@ -4,7 +4,6 @@ import argparse
 import csv
 import json
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
@@ -82,11 +81,7 @@ class FileList(Source):
         if test_fraction is not None:
             chosen = _drawn(chosen, test_fraction, seed, source)
         self.items = [Item(row.name, labels[row.label], row.split, row.path) for row in chosen]
-        twice = Counter((row.split, row.path, row.name) for row in chosen).most_common(1)
-        if twice and twice[0][1] > 1:
-            raise SourceError(
-                f"{source} lists {twice[0][0][1]} twice in {twice[0][0][0]}; take one of the rows out"
-            )
+        _refuse_twice(chosen, source)
         refuse_same_names(self.items)
         self.items.sort(key=lambda item: (SPLITS.index(item.split), item.label, item.name))
 
@@ -169,13 +164,22 @@ def read_rows(source: Path) -> list[Row]:
         else:
             with open(source, encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file, strict=True, skipinitialspace=True)
-                reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+                reader.fieldnames = _columns(reader.fieldnames or (), source)
                 found = list(reader)
     except (ValueError, RecursionError, csv.Error) as error:
         raise SourceError(f"{source} cannot be read: {error}") from None
     if not isinstance(found, list) or not found:
         raise SourceError(f"{source} holds no rows: a list has the columns {', '.join(COLUMNS)}")
     return [_row(values, number, source) for number, values in enumerate(found, 1)]
+
+
+def _columns(header: Sequence[str], source: Path) -> list[str]:
+    """Return the names of the columns, those that are read in lower case."""
+    names = [name.strip() for name in header]
+    names = [name.lower() if name.lower() in COLUMNS else name for name in names]
+    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+        raise SourceError(f"{source} has two columns {twice[0]}; rename one of them")
+    return names
 
 
 def _row(values: Any, number: int, source: Path) -> Row:
@@ -202,6 +206,22 @@ def _row(values: Any, number: int, source: Path) -> Row:
     if split not in SPLITS:
         raise SourceError(f"{where}: the split is {split!r}; there are {', '.join(SPLITS)}")
     return Row(inner.as_posix(), label, split, name or inner.with_suffix("").as_posix())
+
+
+def _refuse_twice(rows: list[Row], source: Path) -> None:
+    """Refuse a file that is listed again: for another split, as another class, or just the same."""
+    seen: dict[str, Row] = {}
+    for row in rows:
+        before = seen.setdefault(row.path, row)
+        if before.split != row.split:
+            where = f"for {before.split} and for {row.split}"
+        elif before.label != row.label:
+            where = f"as {before.label} and as {row.label}"
+        elif before is not row and before.name == row.name:
+            where = f"twice in {row.split}"
+        else:
+            continue
+        raise SourceError(f"{source} lists {row.path} {where}; take one of the rows out")
 
 
 def _is_text(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -66,6 +67,9 @@ class ModelNet40(Source):
             self.surfaces, self.up, self.root = False, "y", text
             self.class_names = _words(text / NAMES_FILE, "it names the classes")
             self.items = [item for split in ("train", "test") for item in self._listed(split)]
+            twice = [name for name, count in Counter(item.name for item in self.items).items() if count > 1]
+            if twice:
+                raise SourceError(f"the lists in {text} have {twice[0]} twice; take it out of one of them")
         if len(self.class_names) != NUM_CLASSES:
             raise SourceError(
                 f"{source} has {len(self.class_names)} classes, ModelNet40 has {NUM_CLASSES}; "

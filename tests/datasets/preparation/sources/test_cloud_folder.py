@@ -191,6 +191,10 @@ def test_columns_are_given_where_they_cannot_be_found(tmp_path):
     assert source.part_names == ["c-1", "c-5"]
     with pytest.raises(SourceError, match="have no z"):
         CloudFolder(tmp_path, columns="part x y -")
+    for path in tmp_path.glob("c/*/*.txt"):
+        np.savetxt(path, table[:, :3], header="x y z")
+    with pytest.raises(SourceError, match=r"--part-column segment: c/train/train.txt: .*segment"):
+        CloudFolder(tmp_path, part_column="segment")
 
 
 def test_the_other_kind_of_folder_is_named(clouds, tiny_meshes):

@@ -122,6 +122,9 @@ def test_a_test_split_is_drawn_of_each_class(rows, tmp_path):
         ("l.csv", "path,label,split\na.off,x,dev\n", "row 1: the split is 'dev'; there are train, val, test"),
         ("l.csv", "path,label\na.off,x\na.obj,x\n", "a.off and a.obj have the same name"),
         ("l.csv", "path,label\na.off,x\nb.off,x\na.off,x\n", "l.csv lists a.off twice in train"),
+        ("l.csv", "path,label,split\na.off,x,train\na.off,x,test\n", "lists a.off for train and for test"),
+        ("l.csv", "path,label,name\na.off,x,one\na.off,y,two\n", "lists a.off as x and as y"),
+        ("l.csv", "path,Label,label\na.off,x,y\n", "l.csv has two columns label; rename one"),
         ("l.csv", "path,label\na\0.off,x\n", r"row 1: 'a\\x00.off' holds a character"),
         (
             "l.json",
@@ -187,3 +190,18 @@ def test_lists_of_clouds(tmp_path):
     asked = ["cloud-list", "--source", str(tmp_path / "list.csv"), *SMALL]
     assert prepare_data.main([*asked, "--out", str(tmp_path / "set"), "--columns", "x y z"]) == 0
     assert PreparedSet(tmp_path / "set").class_names == ["a", "b", "c"]
+
+
+def test_names_of_parts_belong_to_a_list_of_clouds(tmp_path):
+    table = np.c_[np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2]
+    for name in ("a", "b"):
+        np.savetxt(tmp_path / f"{name}.txt", table, header="x y z part")
+    rows = [{"path": f"{name}.txt", "label": "cup", "name": name} for name in ("a", "b")]
+    source = write_csv(tmp_path / "list.csv", rows, "path,label,name")
+    asked = ["cloud-list", "--source", str(source), *SMALL, "--out", str(tmp_path / "set")]
+    for names in (("bowl", "handle"), ("handle", "bowl")):
+        (tmp_path / "parts.txt").write_text("".join(f"cup {n} {name}\n" for n, name in enumerate(names)))
+        if names[0] == "bowl":
+            assert prepare_data.main(asked) == 0
+    with pytest.raises(SystemExit, match="own_times: files were changed"):
+        prepare_data.main(asked)

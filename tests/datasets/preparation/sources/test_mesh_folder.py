@@ -85,6 +85,7 @@ def test_every_format_loads(tmp_path, suffix):
         (["a/train/x.off"], {"test_fraction": 0.5}, "leave out --test-fraction"),
         (["a/x.off", "a/x.ply"], {"test_fraction": 0}, r"a/x\.off and a/x\.ply have the same name"),
         (["a/x.off"], {"test_fraction": 1.0}, "must be at least 0 and less than 1"),
+        (["train/x.off", "test/y.off"], {}, "has the folders test and train, which are splits, in place of"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, files, options, message):

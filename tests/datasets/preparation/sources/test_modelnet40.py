@@ -68,6 +68,9 @@ def test_broken_lists_are_named(tmp_path):
     (root / "modelnet40_test.txt").write_text("boat_0001\n")
     with pytest.raises(SourceError, match="lists boat_0001, whose class is not in"):
         ModelNet40(root)
+    (root / "modelnet40_test.txt").write_text((root / "modelnet40_train.txt").read_text())
+    with pytest.raises(SourceError, match="_0001 twice; take it out of one of them"):
+        ModelNet40(root)
     (root / "modelnet40_test.txt").unlink()
     with pytest.raises(SourceError, match=r"modelnet40_test\.txt is missing"):
         ModelNet40(root)
