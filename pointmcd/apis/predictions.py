@@ -18,7 +18,7 @@ from pointmcd.datasets.preparation.archive import is_archive, unpack
 from pointmcd.datasets.preparation.sources import Shape, SourceError
 from pointmcd.datasets.preparation.sources.walk import say_passed_over
 from pointmcd.evaluation.part_segmentation import predict_parts
-from pointmcd.files import file_sha256, write_json, written_aside
+from pointmcd.files import check_writable, file_sha256, write_json, written_aside
 from pointmcd.geometry import CloudColumns, MeshError, normalize, to_z_up
 from pointmcd.geometry.formats.ply import points_as_ply
 
@@ -30,8 +30,9 @@ def find_tasks(
     category: str | None,
     unpacked: Path,
     limited: bool = True,
+    outputs: Sequence[Path] = (),
 ) -> list[Task]:
-    """Find the shapes that files, folders, globs and archives are or hold.
+    """Find the shapes that files, folders, globs and archives are or hold, each once.
 
     What is not there, or cannot be unpacked, is a task that is rejected when it is loaded. Files of folders
     and archives that are no shapes are passed over, which is said; so are archives within archives.
@@ -43,17 +44,27 @@ def find_tasks(
         category: Of all shapes, where the student segments; None takes it from the folders about a file.
         unpacked: Empty folder that takes what archives hold.
         limited: As ``unpack``.
+        outputs: Files that will be written.
+
+    Raises:
+        ValueError: One of ``outputs`` is a file that is read.
     """
     tasks: list[Task] = []
     others: list[str] = []
+    seen: set[Path] = set()
     for one in _given(inputs):
         for name, place, file in _expand(str(one), "", one, unpacked, limited, others):
             if isinstance(file, str):
                 tasks.append(Task(name, partial(_refuse, file)))
                 continue
+            if file.resolve() in seen:  # within a folder that is given, too
+                continue
+            seen.add(file.resolve())
             label = _label(student, category, Path(name))
             load = partial(_load, student, columns, label, file, name)
             tasks.append(Task(name, load, Path(name).stem, label, place))
+    for path in outputs:
+        check_writable(path, *seen)
     say_passed_over(others)
     return tasks
 

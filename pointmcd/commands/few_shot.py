@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.repeats < 1:
         raise ValueError(f"--repeats is {args.repeats}, must be at least 1")
+    if args.seed < 0:
+        raise ValueError(f"--seed is {args.seed}, must not be negative")
+    frozen_features.check_disjoint(args.pool, "--pool")
     sets = frozen_features.read_features(args, args.pool)
     labels = np.concatenate([sets[0].split(split).labels for split in args.pool])
     untrained = frozen_features.random_features(args, sets)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pointmcd.commands import common
+from pointmcd.datasets.label_choice import PARTS_OF_TRAIN
 from pointmcd.evaluation.features import KINDS, VIEW_POOLS, Features, FeatureSet
 from pointmcd.files import check_writable, file_sha256, write_json
 from pointmcd.visualization.embedding import METHODS, draw_embedding
@@ -44,7 +46,7 @@ def make_parser(doc: str | None, many: bool = True, pictures: bool = True) -> ar
     add("sources", nargs="+" if many else 1, metavar="SOURCE", help=sources)
     add("--config", type=Path, help="the config that the checkpoints were trained with")
     add("--data", help="prepared set to evaluate on; default: the config's data_root")
-    add("--feature", choices=list(KINDS), default="max", help="what is taken of an encoder (max)")
+    add("--feature", choices=list(KINDS), help="what is taken of an encoder (max)")
     add("--num-points", type=int, help="points of a shape; default: as in training")
     common.add_cfg_options(parser)
     common.add_imports(parser)
@@ -74,18 +76,39 @@ def read_features(args: argparse.Namespace, splits: Sequence[str] | None = None)
         splits: Which splits; None takes all that there are.
 
     Raises:
-        ValueError: The sources are of different shapes, or ``--out`` is one of them.
+        ValueError: The sources are of different shapes, one is given twice, ``--out`` is one of them, or an
+            option does not apply to them.
     """
     if args.out is not None:
         check_writable(args.out, *args.sources)
+    if twice := [source for source in args.sources if args.sources.count(source) > 1]:
+        raise ValueError(f"{twice[0]} is given twice; a source is one encoder")
+    if all(source.endswith(".npz") for source in args.sources):
+        for name in ("config", "data", "feature", "num_points"):
+            if getattr(args, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} is for encoders; files of features hold what was extracted")
+    args.feature = args.feature or "max"
     sets = [_read(args, source, splits) for source in args.sources]
-    for number, features in enumerate(sets):
+    for source, features in zip(args.sources, sets, strict=True):
         for split in splits or sets[0].splits:
-            if features.split(split).labels.tolist() != sets[0].split(split).labels.tolist():
-                raise ValueError(
-                    f"{args.sources[number]} and {args.sources[0]} are of different {split} shapes"
-                )
+            if _shapes(features, split) != _shapes(sets[0], split):
+                raise ValueError(f"{source} and {args.sources[0]} are of different {split} shapes")
+    if len({features.about.get("data_digest") for features in sets} - {None}) > 1:
+        raise ValueError(f"{' and '.join(args.sources)} are of different sets")
     return sets
+
+
+def _shapes(features: FeatureSet, split: str) -> tuple[list[int], list[str], list[str]]:
+    found = features.split(split)
+    return found.labels.tolist(), list(found.names), features.class_names
+
+
+def check_disjoint(splits: Sequence[str], option: str) -> None:
+    """Refuse splits that share shapes: one twice, or train beside a part of it."""
+    for first, second in combinations(splits, 2):
+        if first == second or ("train" in (first, second) and {first, second} & set(PARTS_OF_TRAIN)):
+            raise ValueError(f"{option} {' '.join(splits)}: {first} and {second} share shapes")
 
 
 def _read(args: argparse.Namespace, source: str, splits: Sequence[str] | None) -> FeatureSet:

@@ -13,6 +13,7 @@ pointmcd compare.
 
 import argparse
 import glob
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.runs < 1:
         raise ValueError(f"--runs is {args.runs}, must be at least 1")
+    frozen_features.check_disjoint(args.splits, "--splits")
     sets = frozen_features.read_features(args, args.splits)
     sets = sets if len(sets) > 1 else sets * args.runs
     runs = [run(args, features, seed) for seed, features in enumerate(track(sets, "SVMs"))]
@@ -56,8 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     test = sets[0].split(args.splits[1]).over_views(args.views, args.view_pool)
     frozen_features.save_picture(args, test, sets[0].class_names)
     path = frozen_features.report_path(args, "linear_svm")
-    for old in path.parent.glob(f"{glob.escape(path.stem)}_run[0-9]*.json"):
-        old.unlink()
+    for old in path.parent.glob(f"{glob.escape(path.stem)}_run*.json"):
+        if re.fullmatch(r"\d+", old.stem.removeprefix(f"{path.stem}_run")):
+            old.unlink()
     for number, one in enumerate(runs):
         frozen_features.write_report(path.with_name(f"{path.stem}_run{number}.json"), one)
     report = summary(runs, sets[0].class_names, len(args.sources))

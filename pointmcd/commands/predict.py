@@ -82,13 +82,30 @@ def check(args: argparse.Namespace) -> None:
                 f"{given} is a prepared set, not a folder of shapes; pointmcd test CONFIG CHECKPOINT "
                 f"--cfg-options data_root={given} tests on it"
             )
-    for path in (args.csv, args.json, args.embeddings):
-        if path is not None and path.is_dir():
+    read = [args.student, *([] if args.text is None else [args.text]), *args.inputs]
+    if args.student.is_dir():
+        read += args.student.iterdir()
+    written = outputs(args)
+    for path in written:
+        if path.is_dir():
             raise ValueError(f"{path} is a folder; name a file in it")
-        if path is not None:
-            check_writable(path, args.student, *([] if args.text is None else [args.text]), *args.inputs)
+        if [one.resolve() for one in written].count(path.resolve()) > 1:
+            raise ValueError(f"{path} would be written twice; give each table a file of its own")
+        check_writable(path, *read)
     if args.parts is not None:
         check_writable(args.parts / "NAME.parts.ply")
+        folders = [Path(given).resolve() for given in args.inputs if Path(given).is_dir()]
+        if args.parts.resolve() in folders or set(folders) & set(args.parts.resolve().parents):
+            raise ValueError(
+                f"--parts {args.parts} lies in a folder that is read, where its files would be shapes, too; "
+                "give another"
+            )
+
+
+def outputs(args: argparse.Namespace) -> list[Path]:
+    """Return the tables that are written."""
+    names = None if args.embeddings is None else args.embeddings.with_suffix(".names.json")
+    return [path for path in (args.csv, args.json, args.embeddings, names) if path is not None]
 
 
 @plain_errors()
@@ -113,9 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.check(args.category)
     with contextlib.ExitStack() as held:
         unpacked = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="pointmcd-")))
-        tasks = find_tasks(
-            args.inputs, student, columns, args.category, unpacked, limited=not args.any_archive_size
-        )
+        limited = not args.any_archive_size
+        tasks = find_tasks(args.inputs, student, columns, args.category, unpacked, limited, outputs(args))
         watched = sys.stderr.isatty()
         bar = held.enter_context(
             tqdm(

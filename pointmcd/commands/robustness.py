@@ -128,7 +128,9 @@ def by_method(words: Sequence[str]) -> dict[str, list[str]]:
             name, path = (Path(word).stem if Path(word).stem not in files else word), word
         if not name or not path:
             raise ValueError(f"{word} is no NAME=STUDENT; give a name before = and a file after it")
-        files.setdefault(name, []).append(path)
+        if path in files.setdefault(name, []):
+            raise ValueError(f"{path} is given twice for {name}; give one file a seed")
+        files[name].append(path)
     counts = {name: len(paths) for name, paths in files.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -71,12 +71,17 @@ def shapes(tmp_path):
 
 
 def test_files_folders_globs_and_archives(classifier, shapes, capsys):
-    given = [shapes / "in", f"{shapes}/?.npy", shapes / "more.zip", shapes / "in/b.xyz"]  # the last one again
+    given = [
+        shapes / "in",
+        f"{shapes}/?.npy",
+        shapes / "more.zip",
+        shapes / "in/b.xyz",
+    ]  # the last one is in the first
     words = [str(classifier), *map(str, given), "--batch-size", "2", "--top", "2", "--device", "cpu"]
     words += ["--csv", str(shapes / "out/a.csv"), "--json", str(shapes / "out/a.json")]
     words += ["--embeddings", str(shapes / "out/a.npy")]
     assert predict.main(words) == 0
-    names = ["in/b.xyz", "in/box/a [1].off", "c.npy", "d.npy", "more.zip/cone/e.stl", "in/b.xyz"]
+    names = ["in/b.xyz", "in/box/a [1].off", "c.npy", "d.npy", "more.zip/cone/e.stl"]
     paths = [str(shapes / name) for name in names]
     read = json.loads((shapes / "out/a.json").read_text())
     assert [row["file"] for row in read["shapes"]] == paths
@@ -95,7 +100,7 @@ def test_files_folders_globs_and_archives(classifier, shapes, capsys):
     embeddings = np.load(shapes / "out/a.npy")
     np.testing.assert_allclose(embeddings[2], student.embed(shapes / "c.npy"), atol=1e-4)
     assert json.loads((shapes / "out/a.names.json").read_text()) == paths
-    assert capsys.readouterr().out.startswith("6 shapes; wrote ")
+    assert capsys.readouterr().out.startswith("5 shapes; wrote ")
     assert predict.main([str(classifier), paths[1], "--top", "1", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.startswith(f"{paths[1]}: {read['shapes'][1]['classes'][0]['class']} ")
 
@@ -169,6 +174,34 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_student_is_read(t
         with pytest.raises(SystemExit, match=rf"{asked}\S*: cannot be written \(") as refused:
             predict.main(["no student.pth", "x.off", option, str(asked)])
         assert ".tmp" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["in", "--csv", "in/b.xyz"], "in/b.xyz is what is read"),
+        (["*.npy", "--embeddings", "c.npy"], "c.npy is what is read"),
+        (["in", "--csv", "t", "--json", "./t"], "t would be written twice"),
+        (["in", "--json", "e.names.json", "--embeddings", "e.npy"], "e.names.json would be written twice"),
+        (["in", "--parts", "in/parts"], "--parts in/parts lies in a folder that is read"),
+        (["in", "--parts", "in"], "--parts in lies in a folder that is read"),
+    ],
+)
+def test_nothing_that_is_read_or_written_is_written_over(
+    classifier, segmenter, shapes, monkeypatch, words, message
+):
+    monkeypatch.chdir(shapes)
+    before = {path: path.read_bytes() for path in shapes.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit, match=message):
+        predict.main([str(segmenter if "--parts" in words else classifier), *words])
+    assert {path: path.read_bytes() for path in shapes.rglob("*") if path.is_file()} == before
+
+
+def test_files_of_a_students_folder_are_not_written_over(tmp_path):
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student/config.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"config\.json is what is read"):
+        predict.main([str(tmp_path / "student"), "x.off", "--json", str(tmp_path / "student/config.json")])
 
 
 def test_parts_lie_on_the_shape_as_it_was_given(segmenter, shapes):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -135,6 +136,11 @@ def test_linear_svm_over_encoders_and_teachers(tool, taught_set, tmp_path):
         (["FEATURES", "--runs", "0"], "--runs is 0"),
         (["FEATURES", "--views", "2"], "no views to choose from"),
         (["FEATURES", "teacher:mobilenetv2", "--data", "DATA"], "are of different train shapes"),
+        (["FEATURES", "FEATURES"], "is given twice; a source is one encoder"),
+        (["FEATURES", "--feature", "mean"], "--feature is for encoders; files of features hold"),
+        (["FEATURES", "--data", "DATA"], "--data is for encoders"),
+        (["FEATURES", "--splits", "train", "train"], "--splits train train: train and train share shapes"),
+        (["FEATURES", "--splits", "fit", "train"], "--splits fit train: fit and train share shapes"),
     ],
     ids=lambda value: str(value[0]) if isinstance(value, list) else "",
 )
@@ -154,11 +160,38 @@ def test_no_report_takes_the_place_of_a_source(tool, told_apart, tmp_path, name)
     assert source.read_bytes() == told_apart.read_bytes()
 
 
+def test_features_of_other_shapes_with_the_same_labels_are_refused(tool, told_apart, tmp_path):
+    one = FeatureSet.load(told_apart)
+    for name, changed in (
+        (
+            "names",
+            {"splits": {k: replace(v, names=[f"{n}x" for n in v.names]) for k, v in one.splits.items()}},
+        ),
+        ("classes", {"class_names": ["x", *one.class_names[1:]]}),
+    ):
+        replace(one, **changed).save(tmp_path / f"{name}.npz")
+        with pytest.raises(SystemExit, match="are of different train shapes"):
+            tool("linear_svm.py", told_apart, tmp_path / f"{name}.npz")
+    for name in "ab":
+        replace(one, about={**one.about, "data_digest": name}).save(tmp_path / f"{name}.npz")
+    with pytest.raises(SystemExit, match="are of different sets"):
+        tool("linear_svm.py", tmp_path / "a.npz", tmp_path / "b.npz")
+
+
+def test_a_report_removes_older_runs_and_nothing_else(tool, told_apart, tmp_path):
+    for name in ("x_run7.json", "x_run1_notes.json", "x_run.json"):
+        (tmp_path / name).write_text("mine")
+    tool("linear_svm.py", told_apart, "--runs", 2, "--out", tmp_path / "x.json")
+    assert sorted(path.name for path in tmp_path.glob("x_run*")) == [
+        *("x_run.json", "x_run0.json", "x_run1.json", "x_run1_notes.json"),
+    ]
+
+
 def test_few_shot_draws_the_same_episodes_for_all_features(tool, told_apart, taught_set, tmp_path):
     said = tool(
         "few_shot.py",
         told_apart,
-        told_apart,
+        shutil.copy(told_apart, tmp_path / "again.npz"),
         "--ways",
         2,
         3,

@@ -1,6 +1,7 @@
 """Robustness of exported students: the table, the picture, and what cannot be compared."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,14 @@ def students(tiny_set, tmp_path_factory):
         state = MODELS.build(config.model).state_dict()
         torch.save({"state_dict": state, "meta": {}}, folder / "epoch_1.pth")
         export_student(config, folder / "epoch_1.pth", folder / f"{name}.pth")
+    shutil.copy(folder / "turned.pth", folder / "again.pth")
     return folder
 
 
 def test_table_picture_and_report(students, tiny_set, tmp_path, capsys):
     out = tmp_path / "deep/report.json"
     words = [f"one={students}/a.pth", f"one={students}/b.pth"]
-    words += [f"two={students}/turned.pth", f"two={students}/turned.pth", "--data", str(tiny_set)]
+    words += [f"two={students}/turned.pth", f"two={students}/again.pth", "--data", str(tiny_set)]
     names = ["rotation_z", "rotation_so3", "gaussian", "global_dropout", "occlusion"]
     robustness.main([*words, "--corruptions", *names, "--out", str(out)])
     printed = " ".join(capsys.readouterr().out.split())
@@ -101,7 +103,8 @@ def test_students_that_see_different_numbers_of_points_are_compared(students, ti
 def test_what_cannot_be_compared_is_said(students, tiny_set, parts_set, tmp_path, capsys):
     a = str(students / "a.pth")
     cases = {
-        "different numbers of files: one 2, b 1": [f"one={a}", f"one={a}", str(students / "b.pth")],
+        "different numbers of files: x 2, b 1": [f"x={a}", f"x={students}/again.pth", f"{students}/b.pth"],
+        "a.pth is given twice for one": [f"one={a}", f"one={a}"],
         "there is no corruption 'fog'": [a, "--corruptions", "fog"],
         "trained with different rotations": [f"x={a}", f"x={students}/turned.pth"],
     }
