@@ -1,6 +1,8 @@
 """What the trained networks say of a split, and whether they tell the same object from another."""
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,13 +10,18 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
-from pointmcd.checkpoint import read_state_dict
+from pointmcd.checkpoint import load_weights, read_checkpoint, read_state_dict
 from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
+from pointmcd.engine.agreement import check_backbone, config_of, plain
 from pointmcd.evaluation.encoders import features_of
 from pointmcd.evaluation.features import Features
 from pointmcd.registry import MODELS
 from projects.cross_correspondence.cross_correspondence.model import CrossCorrespondence
+from projects.cross_correspondence.cross_correspondence.view_encoder import ViewEncoder
+
+TRAINING_ONLY = {"pretrained", "checkpoint", "frozen", "type"}
+"""Of the image network's arguments those that make no difference to what a trained one says."""
 
 
 def load_model(config: Config, checkpoint: str | Path | None) -> CrossCorrespondence:
@@ -26,7 +33,7 @@ def load_model(config: Config, checkpoint: str | Path | None) -> CrossCorrespond
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: It does not fit the config.
+        ValueError: It does not fit the config, or is of networks with other arguments.
     """
     # no weights but the checkpoint's
     view_encoder = {**config.model.view_encoder, "pretrained": False, "checkpoint": None}
@@ -34,11 +41,29 @@ def load_model(config: Config, checkpoint: str | Path | None) -> CrossCorrespond
         torch.manual_seed(config.randomness.seed)
         model = MODELS.build({**config.model, "view_encoder": view_encoder})
     if checkpoint is not None:
-        try:
-            model.load_state_dict(read_state_dict(checkpoint))
-        except RuntimeError as error:
-            raise ValueError(f"{checkpoint} does not fit the config: {error}") from error
+        if Path(checkpoint).suffix != ".safetensors":  # which holds weights and says nothing of a config
+            saved = read_checkpoint(checkpoint)
+            check_backbone(config.model.backbone, saved, checkpoint)
+            _check_view_encoder(config.model.view_encoder, saved, checkpoint)
+        load_weights(model, read_state_dict(checkpoint), f"{checkpoint} does not fit the config")
     return model.to(get_device()).eval()
+
+
+def _check_view_encoder(ours: dict[str, Any], saved: dict[str, Any], source: str | Path) -> None:
+    """Refuse a checkpoint whose image network was given other arguments, such as another ``size``."""
+    model = config_of(saved).get("model")
+    theirs = model.get("view_encoder") if isinstance(model, dict) else None
+    if not isinstance(theirs, dict):  # the checkpoint does not say
+        return
+    defaults = {p.name: p.default for p in inspect.signature(ViewEncoder).parameters.values()}
+    here, there = ({**defaults, **plain(given)} for given in (ours, theirs))
+    faults = [
+        f"model.view_encoder.{name}: {there.get(name)} in the checkpoint, {here.get(name)} here"
+        for name in sorted((here.keys() | there.keys()) - TRAINING_ONLY)
+        if here.get(name) != there.get(name)
+    ]
+    if faults:
+        raise ValueError(f"{source} does not hold the image network of this config: {'; '.join(faults)}")
 
 
 @torch.inference_mode()

@@ -214,3 +214,18 @@ def test_a_checkpoint_of_other_networks_is_refused(parts_set, checkpoint):
         load_model(config, checkpoint)
     with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
         load_model(config, "none.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("backbone.k", 3), ("view_encoder.size", 48), ("view_encoder.normalization", "symmetric")],
+)
+def test_arguments_that_are_not_in_the_weights_are_compared(parts_set, tmp_path, name, value):
+    config = small_config(parts_set)
+    path = tmp_path / "epoch_1.pth"
+    state = load_model(config, None).state_dict()
+    torch.save({"state_dict": state, "meta": {"cfg": config.pretty_text}}, path)
+    load_model(config, path)
+    config.merge_from_dict({f"model.{name}": value})
+    with pytest.raises(ValueError, match=rf"model\.{name}: \w+ in the checkpoint, {value} here"):
+        load_model(config, path)

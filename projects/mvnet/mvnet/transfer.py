@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from pointmcd.checkpoint import read_checkpoint
+from pointmcd.engine.agreement import check_backbone
 from pointmcd.engine.pretrained import PREFIX, load_backbone
 from pointmcd.registry import MODELS
 
@@ -42,6 +44,8 @@ def take_backbone(
             f"{config['type']} has no decoder of its own: it is passed on unchanged (choose keep)"
         )
     fresh = {key: value.clone() for key, value in backbone.state_dict().items()}
+    if checkpoint.suffix != ".safetensors":
+        check_backbone(config, read_checkpoint(checkpoint), checkpoint)
     load_backbone(backbone, checkpoint)
     state = backbone.state_dict()
     if decoder != "keep":

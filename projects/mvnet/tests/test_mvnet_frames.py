@@ -218,12 +218,17 @@ def test_pretraining_runs_on_crops_and_their_views(view_set, tmp_path):
         "model.teacher.trunk=test_resnet model.teacher.levels=[1,3] model.teacher.pretrained=False "
         "model.teacher.random_weights=True"
     )
-    config = str(CONFIGS / "mvnet_srunet_redkitchen.py")
-    shown = f"{config} {tmp_path / 'model.pth'} {tmp_path / 'x.png'} --shapes 0 --stride 2"
+    file = CONFIGS / "mvnet_srunet_redkitchen.py"
+    shown = f"{file} {tmp_path / 'model.pth'} {tmp_path / 'x.png'} --shapes 0 --stride 2"
     draw.main(f"{shown} {options}".split())
     assert (tmp_path / "x.png").stat().st_size > 1000
+    said = {"state_dict": model.state_dict(), "meta": {"cfg": config.pretty_text}}
+    torch.save(said, tmp_path / "said.pth")
+    shown = f"{file} {tmp_path / 'said.pth'} {tmp_path / 'y.png'} --shapes 0"
+    with pytest.raises(SystemExit, match=r"model\.backbone\.voxel_size"):
+        draw.main(f"{shown} {options} model.backbone.voxel_size=0.5".split())
     out = tmp_path / "match.json"
-    measured = f"{config} {tmp_path / 'model.pth'} random:0 colours --stride 4 --points 64 --out {out}"
+    measured = f"{file} {tmp_path / 'model.pth'} random:0 colours --stride 4 --points 64 --out {out}"
     match_views.main(f"{measured} {options}".split())
     assert '"found"' in out.read_text()
 

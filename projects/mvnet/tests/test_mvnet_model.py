@@ -121,6 +121,12 @@ def test_encoder_alone_or_with_its_decoder(cached_set, tmp_path, kind):
     assert len(changed) >= len([key for key in decoder if trained[key].ndim > 1])
     torch.save({"state_dict": restarted}, tmp_path / "encoder.pth")
     load_backbone(model.backbone, tmp_path / "encoder.pth")
+    saved = {"state_dict": model.state_dict(), "meta": {"cfg": config.pretty_text}}
+    torch.save(saved, tmp_path / "said.pth")
+    take_backbone(config.model.backbone, tmp_path / "said.pth")
+    changed = {"PointNet2Seg": {"num_points": [16, 4]}, "SRUNet": {"voxel_size": 0.3}}[kind]
+    with pytest.raises(ValueError, match=rf"model\.backbone\.{next(iter(changed))}: .* in the checkpoint"):
+        take_backbone({**config.model.backbone, **changed}, tmp_path / "said.pth")
     with pytest.raises(ValueError, match="DGCNNSeg has no decoder of its own"):
         take_backbone({"type": "DGCNNSeg"}, tmp_path / "trained.pth", "restart")
     with pytest.raises(ValueError, match="choose keep, restart or drop"):

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from pointmcd.batch import Batch
-from pointmcd.checkpoint import read_state_dict
+from pointmcd.checkpoint import load_weights, read_checkpoint, read_state_dict
 from pointmcd.commands.common import add_cfg_options, make_parser, plain_errors
 from pointmcd.engine import load_config
+from pointmcd.engine.agreement import check_backbone
 from pointmcd.registry import MODELS
 from projects.mvnet.mvnet import MVNet, PosedShapes
 
@@ -69,8 +70,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     config = load_config(args.config, args.cfg_options)
     config.model.stride = args.stride
+    if args.checkpoint.suffix != ".safetensors":  # which holds weights and says nothing of a config
+        check_backbone(config.model.backbone, read_checkpoint(args.checkpoint), args.checkpoint)
     model = MODELS.build(config.model).eval()
-    model.load_state_dict(read_state_dict(args.checkpoint))
+    load_weights(model, read_state_dict(args.checkpoint), f"{args.checkpoint} does not fit the config")
     training = config.train_dataloader.dataset
     dataset = PosedShapes(
         config.data_root,

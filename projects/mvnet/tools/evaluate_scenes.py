@@ -15,10 +15,11 @@ import numpy as np
 from mmengine.device import get_device
 from rich.console import Console
 
-from pointmcd.checkpoint import read_state_dict
+from pointmcd.checkpoint import load_weights, read_checkpoint, read_state_dict
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
+from pointmcd.engine.agreement import check_agreement
 from pointmcd.evaluation.classification import accuracies, confusion_matrix
 from pointmcd.files import write_json, written_aside
 from pointmcd.progress import track
@@ -46,8 +47,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     request = PreparedSet(config.data_root).manifest["request"]
     form = request.get("form", "frames")
     names = CLASS_NAMES[form]
+    # weights alone, which say nothing of a config, may come as .safetensors
+    saved = {} if args.checkpoint.suffix == ".safetensors" else read_checkpoint(args.checkpoint)
+    for note in check_agreement(config, saved, args.checkpoint):
+        print(note)
     model = MODELS.build(config.model).to(get_device()).eval()
-    model.load_state_dict(read_state_dict(args.checkpoint))
+    load_weights(model, read_state_dict(args.checkpoint), f"{args.checkpoint} does not fit the config")
     if args.scenes is not None:
         scenes = read_list(args.scenes)
     else:
