@@ -51,34 +51,6 @@ class Frame(NamedTuple):
     ids: np.ndarray | None = None  # (H, W) NYU40 ids, 0 where nothing is said
 
 
-class ScenePart(NamedTuple):
-    """A scene, or the frames of it whose numbers are in a range."""
-
-    name: str
-    first: int | None = None
-    last: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> "ScenePart":
-        """Read a line of a list: ``NAME``, or ``NAME FIRST LAST``.
-
-        Raises:
-            SourceError: It is neither.
-        """
-        name, *numbers = text.split() or [""]
-        if not name or len(numbers) not in (0, 2) or not all(word.isdecimal() for word in numbers):
-            raise SourceError(f"{text!r} is not a scene: a line is NAME, or NAME FIRST LAST (frame numbers)")
-        return cls(name, *map(int, numbers))
-
-    def __str__(self) -> str:
-        return self.name if self.first is None else f"{self.name} {self.first} {self.last}"
-
-
-def read_list(path: Path) -> list[str]:
-    """Return the scenes that a file lists, one a line (`ScenePart.parse`)."""
-    return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-
-
 def posed_frames(
     folder: Path, every: int = 1, first: int | None = None, last: int | None = None
 ) -> Iterator[Frame]:

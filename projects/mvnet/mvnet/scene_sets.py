@@ -14,8 +14,9 @@ from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
 from pointmcd.files import written_aside
 from pointmcd.progress import track
-from projects.mvnet.mvnet.frames import ScenePart, posed_frames
+from projects.mvnet.mvnet.frames import posed_frames
 from projects.mvnet.mvnet.room_files import CLASS_NAMES, read_whole
+from projects.mvnet.mvnet.scene_lists import ScenePart
 from projects.mvnet.mvnet.scene_views import FARTHEST, NEAR, SceneViews
 from projects.mvnet.mvnet.scene_work import scene_file, scene_work
 from projects.mvnet.mvnet.scenes import UNLABELLED, VOXEL, SceneCloud, crops, read_scene
@@ -63,7 +64,7 @@ def prepare_scenes(
         request |= {"form": form}
     parts = {split: [ScenePart.parse(line) for line in lines] for split, lines in scenes.items()}
     every_part = [part for split in parts.values() for part in split]
-    with scene_work(source, out, [part.name for part in every_part], request) as work:
+    with scene_work(source, out, parts, request) as work:
         if is_archive(source):
             if not (work / "source").is_dir():
                 unpack(source, work / "source")

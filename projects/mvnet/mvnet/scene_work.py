@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ from urllib.parse import quote
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.files import read_json, write_json
 from pointmcd.folders import replace_folder, sole_writer
+from projects.mvnet.mvnet.scene_lists import ScenePart, check_scenes
 
 JOB = "job.json"
 
 
 @contextmanager
-def scene_work(source: Path, out: Path, scenes: Iterable[str], job: Mapping[str, Any]) -> Iterator[Path]:
+def scene_work(
+    source: Path, out: Path, scenes: Mapping[str, Sequence[ScenePart]], job: Mapping[str, Any]
+) -> Iterator[Path]:
     """Yield the folder ``OUT.partial``, of which ``set`` becomes ``out`` when the block is done.
 
     Its files of scenes (``scene_file``) outlive an interrupt, for a call with the same source and job.
@@ -24,18 +27,17 @@ def scene_work(source: Path, out: Path, scenes: Iterable[str], job: Mapping[str,
     Args:
         source: Folder of the scenes, or an archive of it.
         out: Folder of the set; must not exist yet.
-        scenes: Folders of the scenes, within ``source``.
+        scenes: The scenes of each split, folders within ``source``.
         job: What the scenes' files depend on, as JSON holds it.
 
     Raises:
-        SourceError: ``out`` is there, a scene's name leads elsewhere, or the folder holds another job's work.
+        SourceError: ``out`` is there, the scenes are refused (`check_scenes`), or the folder holds another
+            job's work.
     """
     out = Path(os.path.realpath(out))
     if out.exists():
         raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
-    for name in scenes:
-        if any(part in ("", "..") or part.startswith(".") for part in name.split("/")):
-            raise SourceError(f"a scene is {name!r}; it needs the name of a folder in {source}")
+    check_scenes(scenes)
     work = out.with_name(f"{out.name}.partial")
     job = {"source": os.path.realpath(source), **job}
     with sole_writer(work / "lock", work):

@@ -1,6 +1,7 @@
 """Meshes of ScanNet, rooms of S3DIS and frames of SUN RGB-D, as tiny folders of the right form."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 import torch
 
 from pointmcd.datasets.preparation.sources import SourceError
-from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.files import read_json
 from pointmcd.registry import DATASETS, METRICS, MODELS
@@ -16,47 +16,15 @@ from projects.mvnet.mvnet.box_files import SUNRGBD10
 from projects.mvnet.mvnet.boxes import box_around, read_boxes
 from projects.mvnet.mvnet.detection import ScenesWithBoxes
 from projects.mvnet.mvnet.frames import Y_DOWN
-from projects.mvnet.mvnet.room_files import S3DIS13, areas, read_whole
+from projects.mvnet.mvnet.room_files import areas, read_whole
 from projects.mvnet.mvnet.scene_prediction import mean_iou, point_scores
 from projects.mvnet.mvnet.scenes import SCANNET20, SceneCloud, read_scene
-from projects.mvnet.tools import evaluate_scenes, prepare_detection, prepare_scenes, six_fold
+from projects.mvnet.tests.small_scenes import OBJECTS, SMALL, options, things
+from projects.mvnet.tools import evaluate_scenes, prepare_detection, prepare_scenes
 from projects.mvnet.tools import read_boxes as boxes_tool
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 IDS = list(SCANNET20)
-OBJECTS = {  # name as people wrote it: NYU40 id, centre, size
-    "floor": (2, (0, 0, 0), (4, 4, 0.02)),
-    "office chair": (5, (1, 1, 0.4), (0.5, 0.5, 0.8)),
-    "kitchen table": (7, (-1, 0.5, 0.5), (1.2, 0.6, 0.6)),
-    "plant": (40, (1, -1, 0.5), (0.3, 0.3, 1)),  # other property: no class of the benchmark
-}
-SMALL = {
-    "model.backbone.channels": [8, 8],
-    "model.backbone.blocks": [1, 1],
-    "model.backbone.decoder_channels": [8, 8],
-    "model.backbone.decoder_blocks": [1, 1],
-    "model.backbone.stem_channels": 8,
-    "model.backbone.voxel_size": 0.1,
-    "model.head.channels": [8],
-    "train_dataloader.dataset.num_points": 128,
-    "val_dataloader.dataset.num_points": 128,
-    "test_dataloader.dataset.num_points": 128,
-}
-
-
-def options(root):
-    flat = [f"{key}={str(value).replace(' ', '')}" for key, value in SMALL.items()]
-    return ["--cfg-options", f"data_root={root}", *flat]
-
-
-def things(seed=0):
-    """Points on four boxes, evenly drawn in them: (P, 3), and whose they are (P,)."""
-    draw = np.random.default_rng(seed)
-    points, owner = [], []
-    for number, (_, center, size) in enumerate(OBJECTS.values()):
-        points.append(draw.uniform(-0.5, 0.5, (400, 3)) * size + center)
-        owner.append(np.full(400, number))
-    return np.concatenate(points).round(4), np.concatenate(owner)
 
 
 def write_ply(path, points, **columns):
@@ -108,24 +76,6 @@ def mesh_set(scans):
     lists = f"--train {scans}/list.txt --test {scans}/val.txt --points 128 --radius 1.5"
     prepare_scenes.main(f"--form mesh --source {scans} --out {scans / 'set'} {lists}".split())
     return scans / "set"
-
-
-@pytest.fixture(scope="module")
-def stanford(tmp_path_factory):
-    """Three areas of S3DIS of a room each."""
-    root = tmp_path_factory.mktemp("s3dis")
-    names = ("floor", "chair", "table", "stairs")
-    for area in (1, 2, 5):
-        folder = root / f"Area_{area}/office_{area}/Annotations"
-        folder.mkdir(parents=True)
-        points, owner = things(area)
-        for number, name in enumerate(names):
-            mine = points[owner == number]
-            colors = np.full(mine.shape, 30 * number)
-            np.savetxt(folder / f"{name}_1.txt", np.hstack([mine, colors]), "%g")
-        (root / f"Area_{area}/Area_{area}_alignmentAngle.txt").write_text("## none\n")
-    prepare_scenes.main(f"--form s3dis --source {root} --out {root / 'set'} --points 128".split())
-    return root
 
 
 def test_meshes_are_read_along_the_axes(scans):
@@ -213,43 +163,6 @@ def test_scannets_protocol(mesh_set, scans, tmp_path):
     assert figures["mean_iou"] == pytest.approx(mean_iou(confusion)[0])
 
 
-def test_s3dis_is_six_trainings_and_one_figure(stanford, tmp_path):
-    prepared = PreparedSet(stanford / "set")
-    assert prepared.splits == ["Area_1", "Area_2", "Area_5"]
-    assert prepared.part_names == [*S3DIS13, "unlabelled"]
-    room = read_whole(stanford / "Area_1/office_1", "s3dis")
-    assert sorted({S3DIS13[row] for row in room.classes}) == ["chair", "clutter", "floor", "table"]
-    config = CONFIGS / "scene_segmentation_srunet_s3dis.py"
-    built = load_config(config, {"data_root": str(stanford / "set"), **SMALL})
-    train, test = (DATASETS.build(built[f"{split}_dataloader"].dataset) for split in ("train", "test"))
-    counts = prepared.manifest["splits"]
-    assert len(test) == counts["Area_5"]
-    assert len(train) == counts["Area_1"] + counts["Area_2"]
-    assert {name.split("/")[0] for name in train.names} == {"Area_1", "Area_2"}
-    batch = train.__getitems__([0, len(train) - 1])
-    for row, split in enumerate(("Area_1", "Area_2")):
-        stored = prepared.split(split).points[0 if row == 0 else -1][:128]
-        assert np.array_equal(batch["points"][row], stored)
-    torch.manual_seed(0)
-    model = MODELS.build(built.model)
-    model(mode="loss", **model.data_preprocessor(batch, True))["loss_task"].backward()
-    torch.save({"state_dict": model.state_dict()}, tmp_path / "model.pth")
-    for area in (1, 5):
-        command = (
-            f"{config} {tmp_path / 'model.pth'} --source {stanford} --area {area} --out {tmp_path}/{area}"
-        )
-        evaluate_scenes.main([*command.split(), *options(stanford / "set")])
-    ours = [np.array(read_json(tmp_path / f"{area}/results.json")["confusion"]) for area in (1, 5)]
-    assert [counts.sum() for counts in ours] == [1600, 1600]
-    results = f"{tmp_path}/1/results.json {tmp_path}/5/results.json --out {tmp_path}/all"
-    six_fold.main(results.split())
-    figures = read_json(tmp_path / "all/results.json")
-    assert np.array_equal(figures["confusion"], sum(ours))
-    assert figures["mean_iou"] == pytest.approx(mean_iou(sum(ours))[0])
-    with pytest.raises(ValueError, match="train of area 3 is not in"):
-        DATASETS.build({**built.train_dataloader.dataset, "area": 3})
-
-
 def test_what_lacks_is_named(tmp_path, scans):
     with pytest.raises(SourceError, match=r"has no nothing_vh_clean_2\.ply"):
         read_whole(tmp_path / "nothing", "mesh")
@@ -313,10 +226,11 @@ def test_frames_of_sun_rgbd(tmp_path):
     box = found.aligned().boxes[0]
     np.testing.assert_allclose([*(box[:2] - box[3:5] / 2), *(box[:2] + box[3:5] / 2)], hull, atol=1e-6)
 
-    (tmp_path / "frames.txt").write_text("kv1/frame1\n")
+    shutil.copytree(folder, tmp_path / "kv1/frame2")
+    for number, split in enumerate(("train", "test"), 1):
+        (tmp_path / f"{split}.txt").write_text(f"kv1/frame{number}\n")
     words = f"--source {tmp_path} --out {tmp_path}/set --classes sunrgbd --points 128 --least-points 0"
-    lists = f"--train {tmp_path}/frames.txt --test {tmp_path}/frames.txt"
-    prepare_detection.main(f"{words} {lists}".split())
+    prepare_detection.main(words.split())
     dataset = ScenesWithBoxes(f"{tmp_path}/set", "train", num_points=128)
     assert dataset.names == ["kv1/frame1"]
     assert dataset.metainfo["box_classes"] == list(SUNRGBD10)

@@ -24,8 +24,8 @@ from pointmcd.evaluation.classification import accuracies, confusion_matrix
 from pointmcd.files import write_json, written_aside
 from pointmcd.progress import track
 from pointmcd.registry import MODELS
-from projects.mvnet.mvnet.frames import read_list
 from projects.mvnet.mvnet.room_files import CLASS_NAMES, areas, read_whole
+from projects.mvnet.mvnet.scene_lists import read_list
 from projects.mvnet.mvnet.scene_prediction import mean_iou, point_scores
 from projects.mvnet.mvnet.scenes import SCANNET20, VOXEL
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from pointmcd.commands.common import make_parser, plain_errors
 from projects.mvnet.mvnet.box_files import SUNRGBD10
 from projects.mvnet.mvnet.detection.preparation import prepare_scenes_with_boxes
-from projects.mvnet.mvnet.frames import read_list
+from projects.mvnet.mvnet.scene_lists import read_list
 from projects.mvnet.mvnet.scenes import SCANNET20
 
 CLASSES = {"scannet": tuple(SCANNET20.values()), "sunrgbd": SUNRGBD10}

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pointmcd.commands.common import make_parser, plain_errors
-from projects.mvnet.mvnet.frames import read_list
 from projects.mvnet.mvnet.room_files import areas
+from projects.mvnet.mvnet.scene_lists import read_list
 from projects.mvnet.mvnet.scene_sets import prepare_scenes
 
 

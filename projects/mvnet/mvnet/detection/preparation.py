@@ -17,6 +17,7 @@ from pointmcd.progress import track
 from projects.mvnet.mvnet.boxes import SceneBoxes, read_boxes
 from projects.mvnet.mvnet.detection.scene_set import BOXES
 from projects.mvnet.mvnet.detection.suppression import points_inside
+from projects.mvnet.mvnet.scene_lists import ScenePart
 from projects.mvnet.mvnet.scene_work import scene_file, scene_work
 from projects.mvnet.mvnet.scenes import SCANNET20, read_scene
 
@@ -51,7 +52,8 @@ def prepare_scenes_with_boxes(
     every_scene = [name for names in scenes.values() for name in names]
     if empty := [split for split, names in scenes.items() if not names]:
         raise SourceError(f"{empty[0]} lists no scene")
-    with scene_work(source, out, every_scene, {"classes": list(class_names), **request}) as work:
+    parts = {split: [ScenePart(name) for name in names] for split, names in scenes.items()}
+    with scene_work(source, out, parts, {"classes": list(class_names), **request}) as work:
         for name in track(every_scene, "scenes"):
             path = scene_file(work, name)
             if not path.is_file():
