@@ -1,5 +1,6 @@
 """MVNet-style pre-training: registered components, imported through ``custom_imports``."""
 
+from projects.mvnet.mvnet.areas import LeftOutAreaHook
 from projects.mvnet.mvnet.image_network import ImageNetwork
 from projects.mvnet.mvnet.map_cache import CachedMaps, ShapesWithMaps
 from projects.mvnet.mvnet.model import MVNet
@@ -11,6 +12,7 @@ __all__ = [
     "AreaShapes",
     "CachedMaps",
     "ImageNetwork",
+    "LeftOutAreaHook",
     "MVNet",
     "PosedShapes",
     "SRUNet",

@@ -5,11 +5,14 @@
 
 How scenes are read and cut is what the config's prepared set says. <out>/<scene>.txt holds the predictions, a
 line each: NYU40 ids of ScanNet, the form in which its benchmark takes them, and of S3DIS the class's place.
-Where scenes have labels <out>/results.json holds the figures, which six_fold.py adds up over areas.
+Where scenes have labels <out>/results.json holds the figures, which six_fold.py adds up over areas. A
+checkpoint is refused that was trained on one of the scenes.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.device import get_device
@@ -21,11 +24,12 @@ from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.engine.agreement import check_agreement
 from pointmcd.evaluation.classification import accuracies, confusion_matrix
-from pointmcd.files import write_json, written_aside
+from pointmcd.files import file_sha256, write_json, written_aside
 from pointmcd.progress import track
 from pointmcd.registry import MODELS
+from projects.mvnet.mvnet.areas import check_held_out
 from projects.mvnet.mvnet.room_files import CLASS_NAMES, areas, read_whole
-from projects.mvnet.mvnet.scene_lists import read_list
+from projects.mvnet.mvnet.scene_lists import ScenePart, check_scenes, read_list
 from projects.mvnet.mvnet.scene_prediction import mean_iou, point_scores
 from projects.mvnet.mvnet.scenes import SCANNET20, VOXEL
 
@@ -51,14 +55,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     saved = {} if args.checkpoint.suffix == ".safetensors" else read_checkpoint(args.checkpoint)
     for note in check_agreement(config, saved, args.checkpoint):
         print(note)
+    scenes = chosen_scenes(args)
+    check_held_out(saved, args.checkpoint, scenes, request.get("scenes", {}))
     model = MODELS.build(config.model).to(get_device()).eval()
     load_weights(model, read_state_dict(args.checkpoint), f"{args.checkpoint} does not fit the config")
-    if args.scenes is not None:
-        scenes = read_list(args.scenes)
-    else:
-        scenes = areas(args.source).get(f"Area_{args.area}", [])
-    if not scenes:
-        raise ValueError("there is no scene to evaluate on")
     confusion = np.zeros((len(names), len(names)), np.int64)
     ids = np.array(list(SCANNET20)) if form == "mesh" else np.arange(len(names))
     for scene in track(scenes, "scenes"):
@@ -74,13 +74,32 @@ def main(argv: Sequence[str] | None = None) -> None:
             labelled = whole.classes < len(names)
             confusion += confusion_matrix(whole.classes[labelled], guess[labelled], len(names))
     if confusion.sum():
-        report(confusion, names, args.out)
+        sha256 = file_sha256(args.checkpoint)
+        report(confusion, names, args.out, area=args.area, scenes=scenes, checkpoint_sha256=sha256)
     else:
         print(f"wrote the predictions of {len(scenes)} scenes to {args.out}; no point has a label")
 
 
-def report(confusion: np.ndarray, names: Sequence[str], out: Path) -> None:
-    """Show the figures of a confusion matrix, and write ``results.json``."""
+def chosen_scenes(args: argparse.Namespace) -> list[str]:
+    """Return the scenes to evaluate on, each once.
+
+    Raises:
+        ValueError: There is none, or a list names one twice.
+    """
+    if args.scenes is not None:
+        scenes = read_list(args.scenes)
+        check_scenes({str(args.scenes): [ScenePart(scene) for scene in scenes]})
+        if not scenes:
+            raise ValueError(f"{args.scenes} lists no scene to evaluate on")
+        return scenes
+    there = areas(args.source)
+    if f"Area_{args.area}" not in there:
+        raise ValueError(f"{args.source} has no Area_{args.area}; it has {', '.join(there)}")
+    return there[f"Area_{args.area}"]
+
+
+def report(confusion: np.ndarray, names: Sequence[str], out: Path, **about: Any) -> None:
+    """Show the figures of a confusion matrix, and write ``results.json``, with what they are ``about``."""
     mean, iou = mean_iou(confusion)
     rows = [
         [name, "-" if np.isnan(value) else f"{100 * value:.1f}"]
@@ -92,6 +111,7 @@ def report(confusion: np.ndarray, names: Sequence[str], out: Path) -> None:
         **accuracies(confusion),
         "classes": list(names),
         "confusion": confusion.tolist(),
+        **about,
     }
     write_json(out / "results.json", figures)
 
