@@ -63,17 +63,20 @@ def prepare_scenes(
             raise SourceError(f"{form} with {views} views: mesh and s3dis have no views, only frames may")
         request |= {"form": form}
     parts = {split: [ScenePart.parse(line) for line in lines] for split, lines in scenes.items()}
-    every_part = [part for split in parts.values() for part in split]
     with scene_work(source, out, parts, request) as work:
         if is_archive(source):
             if not (work / "source").is_dir():
                 unpack(source, work / "source")
             source = work / "source"
-        for part in track(every_part, "scenes"):
-            path = scene_file(work, str(part))
-            if not path.is_file():
-                _write_crops(path, list(_encoded(source / part.name, part, request)))
-        counts = {split: _assemble(work, split, names) for split, names in parts.items()}
+        files = {}
+        for part in track([part for split in parts.values() for part in split], "scenes"):
+            files[part] = scene_file(work, str(part), source / part.name)
+            if not files[part].is_file():
+                _write_crops(files[part], list(_encoded(source / part.name, part, request)))
+        counts = {
+            split: _assemble(work / "set" / split, {part: files[part] for part in chosen})
+            for split, chosen in parts.items()
+        }
         seal(work / "set", _header(scenes, counts, request, (work / "set")))
     return counts
 
@@ -163,18 +166,18 @@ def _read_crops(path: Path) -> Iterator[EncodedShape]:
         )
 
 
-def _assemble(work: Path, split: str, parts: Sequence[ScenePart]) -> int:
+def _assemble(folder: Path, files: Mapping[ScenePart, Path]) -> int:
     """Write a split of the set from the scenes' files; return the number of its crops."""
     titles = []
-    for part in parts:
-        with np.load(scene_file(work, str(part))) as file:
+    for part, path in files.items():
+        with np.load(path) as file:
             count = len(file["points"]) if "points" in file.files else 0
         titles += [f"{str(part).replace(' ', '_')}/{number:04d}" for number in range(count)]
     if not titles:
-        raise SourceError(f"{split} has no crop that enough frames see; ask for fewer with --views")
-    writer = SplitWriter(work / "set" / split, titles, [0] * len(titles))
-    for part in parts:
-        for piece in _read_crops(scene_file(work, str(part))):
+        raise SourceError(f"{folder.name} has no crop that enough frames see; ask for fewer with --views")
+    writer = SplitWriter(folder, titles, [0] * len(titles))
+    for path in files.values():
+        for piece in _read_crops(path):
             writer.add(piece)
     writer.close()
     return len(titles)

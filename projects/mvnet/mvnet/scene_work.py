@@ -1,5 +1,7 @@
 """Sets that are made scene by scene: an interrupted preparation goes on from the scenes that are done."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pointmcd.datasets.preparation.archive import fingerprint, is_archive
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.files import read_json, write_json
 from pointmcd.folders import replace_folder, sole_writer
@@ -22,7 +25,8 @@ def scene_work(
 ) -> Iterator[Path]:
     """Yield the folder ``OUT.partial``, of which ``set`` becomes ``out`` when the block is done.
 
-    Its files of scenes (``scene_file``) outlive an interrupt, for a call with the same source and job.
+    Its files of scenes (`scene_file`) outlive an interrupt, for a call with the same source and job. An
+    archive counts by its content, a folder by that of each scene.
 
     Args:
         source: Folder of the scenes, or an archive of it.
@@ -39,11 +43,12 @@ def scene_work(
         raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
     check_scenes(scenes)
     work = out.with_name(f"{out.name}.partial")
-    job = {"source": os.path.realpath(source), **job}
+    job = {"source": os.path.realpath(source), **(fingerprint(source) if is_archive(source) else {}), **job}
     with sole_writer(work / "lock", work):
         if (work / JOB).is_file() and read_json(work / JOB) != job:
             raise SourceError(
-                f"{work} is unfinished work of a run with other settings or another source; remove it"
+                f"{work} is unfinished work of a run with other settings or another source, or the archive "
+                "was replaced; remove it"
             )
         (work / "scenes").mkdir(exist_ok=True)
         for left in (work / "scenes").glob("*.tmp"):  # of processes that were killed
@@ -55,6 +60,20 @@ def scene_work(
         shutil.rmtree(work)
 
 
-def scene_file(work: Path, scene: str) -> Path:
-    """Return the file of a scene, which no other one has."""
-    return work / "scenes" / f"{quote(scene, safe='')}.npz"
+def scene_file(work: Path, scene: str, folder: Path) -> Path:
+    """Return the file for what is made of a scene, which no other scene has, nor this one with other files.
+
+    Args:
+        work: What `scene_work` yields.
+        scene: The line of a list.
+        folder: Of the scene. What lies in it counts by names, sizes and times.
+
+    Raises:
+        SourceError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"there is no folder {folder}, which should be a scene")
+    beside = folder.parent / "camera-intrinsics.txt"  # of scenes in 7-Scenes' layout
+    content = [fingerprint(path) for path in (folder, beside) if path.exists()]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return work / "scenes" / f"{quote(scene, safe='')}--{digest[:16]}.npz"

@@ -1,5 +1,7 @@
 """The set of whole scenes with boxes: what it holds, what is left out, and how an interrupt is taken up."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,7 @@ def test_what_nobody_saw_is_left_out_and_what_lacks_is_named(room_set, tmp_path)
     (folder / "boxes.npz").unlink()
     with pytest.raises(SourceError, match=r"room1 has no boxes\.npz"):
         prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 64, stride=4)
-    first = tmp_path / "set.partial/scenes/room0.npz"
+    (first,) = (tmp_path / "set.partial/scenes").glob("room0--*.npz")
     written = first.stat().st_mtime_ns
     with pytest.raises(SourceError, match="a run with other settings"):
         prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", scenes, 65, stride=4)
@@ -83,5 +85,30 @@ def test_a_few_points_repeat():
 
 def test_every_scene_has_a_file_of_its_own(tmp_path):
     names = ["a/b", "a--b", "a%2Fb", "room 1 2", "room_1_2"]
-    assert len({scene_file(tmp_path, name) for name in names}) == len(names)
-    assert {scene_file(tmp_path, name).parent for name in names} == {tmp_path / "scenes"}
+    files = {scene_file(tmp_path, name, tmp_path) for name in names}
+    assert len(files) == len(names)
+    assert {file.parent for file in files} == {tmp_path / "scenes"}
+
+
+def test_a_scene_that_changed_meanwhile_is_made_again(room_set, tmp_path):
+    """After a failure at another scene the same call takes up what the folders hold now."""
+    raw = tmp_path / "raw"
+    for number in range(2):
+        shutil.copytree(room_set.with_name("raw") / f"room000{number}", raw / f"room{number}")
+    (raw / "room1/boxes.npz").rename(tmp_path / "boxes.npz")
+    given = raw, tmp_path / "set", {"train": ["room0"], "test": ["room1"]}, 64, 0
+    with pytest.raises(SourceError, match=r"room1 has no boxes\.npz"):
+        prepare_scenes_with_boxes(*given, stride=4)
+    one = np.array([[0, 0, 0, 1, 1, 1]], np.float32)
+    write_boxes(raw / "room0/boxes.npz", SceneBoxes(one, np.array([3])))
+    (tmp_path / "boxes.npz").rename(raw / "room1/boxes.npz")
+    prepare_scenes_with_boxes(*given, stride=4)
+    (made,) = ScenesWithBoxes(str(tmp_path / "set"), "train", num_points=64).boxes
+    assert np.array_equal(made.boxes, one)
+
+
+def test_cameras_beside_a_scene_are_of_it(tmp_path):
+    (tmp_path / "room").mkdir()
+    before = scene_file(tmp_path, "room", tmp_path / "room")
+    (tmp_path / "camera-intrinsics.txt").write_text("1 0 0\n0 1 0\n0 0 1\n")
+    assert scene_file(tmp_path, "room", tmp_path / "room") != before

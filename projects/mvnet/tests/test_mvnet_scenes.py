@@ -1,5 +1,7 @@
 """A synthetic room, written in ScanNet's layout and read back, against the boxes it was made of."""
 
+import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +144,7 @@ def test_an_interrupted_run_goes_on(rooms, tmp_path):
     with pytest.raises(SourceError, match="room9"):
         prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room9"]}, 64, RADIUS)
     assert not out.exists()
-    first = out.with_name("set.partial") / "scenes/room0.npz"
+    (first,) = (out.with_name("set.partial") / "scenes").glob("room0--*.npz")
     written = first.stat().st_mtime_ns
     with pytest.raises(SourceError, match="a run with other settings"):
         prepare_scenes(rooms, out, {"train": ["room0"], "test": ["room1"]}, 65, RADIUS)
@@ -161,6 +163,35 @@ def test_an_interrupted_run_goes_on(rooms, tmp_path):
         "train",
         "test",
     }
+
+
+def test_what_changed_meanwhile_is_made_again(rooms, tmp_path):
+    shutil.copytree(rooms, tmp_path / "raw")
+    given = tmp_path / "raw", tmp_path / "set"
+    with pytest.raises(SourceError, match="room9"):
+        prepare_scenes(*given, {"train": ["room0"], "test": ["room9"]}, 64, RADIUS)
+    shutil.rmtree(tmp_path / "raw/room0")
+    shutil.copytree(rooms / "room2", tmp_path / "raw/room0")
+    prepare_scenes(*given, {"train": ["room0"], "test": ["room1"]}, 64, RADIUS)
+    shutil.copytree(tmp_path / "raw", tmp_path / "again")
+    prepare_scenes(tmp_path / "again", tmp_path / "new", {"train": ["room0"], "test": ["room1"]}, 64, RADIUS)
+    digests = [PreparedSet(tmp_path / name).digest for name in ("set", "new")]
+    assert digests[0] == digests[1]
+
+
+def test_an_archive_that_was_replaced_is_refused(rooms, tmp_path):
+    def packed(number):
+        with tarfile.open(tmp_path / "rooms.tar", "w") as archive:
+            archive.add(rooms / f"room{number}", "room0")
+
+    given = tmp_path / "rooms.tar", tmp_path / "set", {"train": ["room0"], "test": ["room9"]}, 64, RADIUS
+    packed(0)
+    for _ in range(2):  # as it is, it is taken up
+        with pytest.raises(SourceError, match="room9"):
+            prepare_scenes(*given)
+    packed(1)
+    with pytest.raises(SourceError, match="the archive was replaced; remove it"):
+        prepare_scenes(*given)
 
 
 @pytest.mark.parametrize("name", ["scene_segmentation_srunet", "scene_segmentation_srunet_rooms"])

@@ -49,18 +49,21 @@ def prepare_scenes_with_boxes(
         SourceError: A scene cannot be used, or ``out`` is there.
     """
     request = {"num_points": num_points, "least_points": least_points, **reading}
-    every_scene = [name for names in scenes.values() for name in names]
     if empty := [split for split, names in scenes.items() if not names]:
         raise SourceError(f"{empty[0]} lists no scene")
     parts = {split: [ScenePart(name) for name in names] for split, names in scenes.items()}
     with scene_work(source, out, parts, {"classes": list(class_names), **request}) as work:
-        for name in track(every_scene, "scenes"):
-            path = scene_file(work, name)
-            if not path.is_file():
+        files = {}
+        for name in track([name for names in scenes.values() for name in names], "scenes"):
+            files[name] = scene_file(work, name, source / name)
+            if not files[name].is_file():
                 arrays = _encoded(source / name, num_points, least_points, len(class_names), reading)
-                with written_aside(path) as temporary, open(temporary, "wb") as file:
+                with written_aside(files[name]) as temporary, open(temporary, "wb") as file:
                     np.savez(file, allow_pickle=False, **arrays)
-        counts = {split: _assemble(work, split, names) for split, names in scenes.items()}
+        counts = {
+            split: _assemble(work / "set" / split, {name: files[name] for name in names})
+            for split, names in scenes.items()
+        }
         settings = Settings(PointSettings(num_points), None, None, visibility="none").to_dict()
         settings["points"]["normalization"] = "metres"
         seal(
@@ -94,12 +97,12 @@ def _encoded(
     }
 
 
-def _assemble(work: Path, split: str, names: Sequence[str]) -> tuple[int, int, int]:
+def _assemble(folder: Path, files: Mapping[str, Path]) -> tuple[int, int, int]:
     """Write a split from the scenes' files; return the number of scenes, of boxes and of those left out."""
-    folder, boxes, classes, unseen = work / "set" / split, [], [], 0
-    writer = SplitWriter(folder, list(names), [0] * len(names))
-    for name in names:
-        with np.load(scene_file(work, name), allow_pickle=False) as file:
+    boxes, classes, unseen = [], [], 0
+    writer = SplitWriter(folder, list(files), [0] * len(files))
+    for path in files.values():
+        with np.load(path, allow_pickle=False) as file:
             writer.add(EncodedShape({"points": file["points"]}))
             boxes.append(file["boxes"])
             classes.append(file["classes"])
@@ -108,11 +111,11 @@ def _assemble(work: Path, split: str, names: Sequence[str]) -> tuple[int, int, i
     arrays: dict[str, Any] = {
         "boxes": np.concatenate(boxes),
         "classes": np.concatenate(classes),
-        "scene": np.repeat(np.arange(len(names)), [len(one) for one in classes]),
+        "scene": np.repeat(np.arange(len(files)), [len(one) for one in classes]),
     }
     with open(folder / BOXES, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    return len(names), len(arrays["boxes"]), unseen
+    return len(files), len(arrays["boxes"]), unseen
 
 
 def _read_boxes(scene: Path, num_classes: int) -> SceneBoxes:
