@@ -2,6 +2,7 @@
 
 import math
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from projects.mvnet.mvnet.room import WALL
 from projects.mvnet.mvnet.scenes import SCANNET20
 from projects.mvnet.tools import compare_detection
 
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SRUNET = {
     "type": "SRUNet",
     "voxel_size": 0.1,
@@ -308,13 +310,14 @@ def test_boxes_move_with_their_points(seed):
 
 
 def test_scratch_and_pretrained_are_compared(room_set, tmp_path, capsys):
-    config = "projects/mvnet/configs/detection_srunet_rooms.py"
+    config = tmp_path / "own.py"
+    config.write_text(f"_base_ = '{CONFIGS}/detection_srunet_rooms.py'\n")
     small = {**SRUNET, "type": None}
     options = [f"model.backbone.{key}={value}" for key, value in small.items() if value is not None]
     options += [f"data_root={room_set}", "model.num_seeds=64", "model.head.num_proposals=8"]
     options += ["train_dataloader.batch_size=2", "train_cfg.max_epochs=1"]
     options += [f"{loader}_dataloader.dataset.num_points=256" for loader in ("train", "val", "test")]
-    words = [config, "--seeds", "0", "--out", str(tmp_path / "runs")]
+    words = [str(config), "--seeds", "0", "--out", str(tmp_path / "runs")]
     torch.manual_seed(3)
     given = MODELS.build(SRUNET)
     state = {f"backbone.{key}": value for key, value in given.state_dict().items()}
@@ -332,3 +335,6 @@ def test_scratch_and_pretrained_are_compared(room_set, tmp_path, capsys):
     assert (tmp_path / "runs/scratch_s0/result.json").stat().st_mtime_ns == before
     with pytest.raises(SystemExit, match="another cfg_options"):
         compare_detection.main([*words, "train_cfg.max_epochs=2"])
+    config.write_text(config.read_text() + "optim_wrapper = dict(optimizer=dict(lr=1e-4))\n")
+    with pytest.raises(SystemExit, match="another config_sha256"):
+        compare_detection.main(words)

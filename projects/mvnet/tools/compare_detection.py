@@ -11,10 +11,13 @@ test scenes and of the seeds.
 """
 
 import argparse
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from rich.console import Console
 
 from pointmcd.commands.common import add_cfg_options, make_parser, make_table, plain_errors
@@ -76,11 +79,13 @@ def finished_run(args: argparse.Namespace, folder: Path, seed: int, start: Path 
     config = load_config(args.config, args.cfg_options)
     config.randomness.seed = seed
     config.val_dataloader = config.val_cfg = config.val_evaluator = None  # tested once, at the end
+    values = config_sha256(config)
     if start is not None:
         config.custom_hooks.append({"type": "PretrainedBackboneHook", "checkpoint": str(start)})
     settings = {
         "config": args.config.name,
         "cfg_options": args.cfg_options,
+        "config_sha256": values,
         "data_digest": PreparedSet(config.data_root).digest,
         "seed": seed,
         "start_sha256": None if start is None else file_sha256(start),
@@ -96,6 +101,13 @@ def finished_run(args: argparse.Namespace, folder: Path, seed: int, start: Path 
     if not isinstance(result, dict) or not all(isinstance(result.get(name), float) for name in FIGURES):
         raise ValueError(f"{noted} is not a result of a run; delete {folder} to run it again")
     return result
+
+
+def config_sha256(config: Config) -> str:
+    """Return what tells a loaded config from one whose file, or a base of it, was edited meanwhile."""
+    values = config.to_dict()
+    values.pop("work_dir", None)  # each run has its own
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 if __name__ == "__main__":
