@@ -64,6 +64,11 @@ class MapCache(ArrayCache):
     def __reduce__(self) -> tuple:
         return _reopened, (self.root, self.name, self.identity)
 
+    @property
+    def label(self) -> str:
+        """What tells this cache from all others, and names it for a reader."""
+        return f"{self.name} ({self.identity[:12]})"
+
     def read(self, split: str, rows: np.ndarray, views: Tensor) -> list[Tensor]:
         """Return the ``views`` (B, v) of shapes ``rows`` (B,): (B, v, h, h, D) float16 for each level."""
         chosen = rows[:, None], views.numpy()
@@ -146,6 +151,7 @@ class BatchWithMaps(Batch, total=False):
     """A batch of `ShapesWithMaps`."""
 
     maps: list[Tensor]  # for each level (B, v, h, h, D) float16
+    maps_of: str  # label of the cache
 
 
 @DATASETS.register_module()
@@ -169,6 +175,7 @@ class ShapesWithMaps(PosedShapes):
         batch = cast(BatchWithMaps, super().__getitems__(indices))
         rows = self.rows[np.asarray(indices, np.int64)]
         batch["maps"] = self.maps.read(self._stored_split, rows, batch["view_index"])
+        batch["maps_of"] = self.maps.label
         return batch
 
 
@@ -178,12 +185,13 @@ class CachedMaps(nn.Module):
 
     Args:
         data_root: Folder of the prepared set; filled in from the config's top level where it is None there.
-        name: Name of the cache.
+        name: Name of the cache, which must be the ``maps`` of the dataset.
     """
 
     def __init__(self, data_root: str, name: str) -> None:
         super().__init__()
-        self.meta = MapCache(data_root, name).meta
+        cache = MapCache(data_root, name)
+        self.meta, self.label = cache.meta, cache.label
 
     @property
     def channels(self) -> list[int]:
@@ -194,11 +202,16 @@ class CachedMaps(nn.Module):
         """Do as ``ImageNetwork.maps``.
 
         Raises:
-            ValueError: The batch has no maps, or they are of another grid.
+            ValueError: The batch has no maps, or they are of another cache or another grid.
         """
         if "maps" not in batch:
             raise ValueError(
                 "the batch has no maps: the training dataset must be ShapesWithMaps with maps='NAME'"
+            )
+        if batch["maps_of"] != self.label:
+            raise ValueError(
+                f"model.teacher is the cache {self.label}, but the dataset reads {batch['maps_of']}; give "
+                "model.teacher.name and train_dataloader.dataset.maps the same name"
             )
         side, levels = len(positions), batch["maps"]
         if side != self.meta["side"]:

@@ -255,6 +255,16 @@ def test_a_cache_says_what_the_network_says(cached_set):
         cached.maps({}, positions)
 
 
+def test_teacher_and_dataset_are_of_one_cache(cached_set):
+    path = FOLDER / "mvnet_dgcnn_builtin_cached.py"
+    config = load_config(path, {"data_root": str(cached_set), "model.teacher.name": "mobilenetv2"})
+    model = MODELS.build(config.model)
+    config.train_dataloader.dataset.num_points = 128
+    batch = DATASETS.build(config.train_dataloader.dataset).__getitems__([0, 1])
+    with pytest.raises(ValueError, match=r"is the cache mobilenetv2 .*, but the dataset reads autoencoder "):
+        model(mode="loss", **model.data_preprocessor(batch, True))
+
+
 def test_a_cache_of_other_data_is_refused(cached_set, tiny_set, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no finished cache .*cache_maps CONFIG --name absent"):
         MapCache(cached_set, "absent")
