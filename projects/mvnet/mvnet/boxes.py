@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pointmcd.files import written_aside
+from projects.mvnet.mvnet.array_files import read_arrays, write_arrays
 
 
 class SceneBoxes(NamedTuple):
@@ -64,22 +64,21 @@ def write_boxes(path: Path, scene: SceneBoxes) -> None:
     }
     if scene.headings is not None:
         arrays["headings"] = scene.headings.astype(np.float32)
-    with written_aside(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(path, arrays)
 
 
 def read_boxes(path: str | os.PathLike[str]) -> SceneBoxes:
     """Read what `write_boxes` wrote.
 
     Raises:
-        ValueError: The arrays are not of that form.
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, or the arrays are not of that form.
     """
-    with np.load(path, allow_pickle=False) as file:
-        if not {"boxes", "classes"} <= set(file.files):
-            raise ValueError(f"{path} holds {', '.join(file.files)}; boxes and classes are needed")
-        boxes, classes = file["boxes"], file["classes"]
-        headings = file["headings"] if "headings" in file.files else None
-    count = len(boxes)
+    arrays = read_arrays(path)
+    if not {"boxes", "classes"} <= arrays.keys():
+        raise ValueError(f"{path} holds {', '.join(arrays)}; boxes and classes are needed")
+    boxes, classes, headings = arrays["boxes"], arrays["classes"], arrays.get("headings")
+    count = len(boxes) if boxes.ndim else 0
     if boxes.shape != (count, 6) or classes.shape != (count,) or classes.dtype != np.int64:
         raise ValueError(
             f"{path}: boxes {boxes.shape} and classes {classes.shape} {classes.dtype} do not fit"

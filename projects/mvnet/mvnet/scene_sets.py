@@ -12,8 +12,8 @@ from pointmcd.datasets.preparation.archive import is_archive, unpack
 from pointmcd.datasets.preparation.shape import PointSettings, Settings
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
-from pointmcd.files import written_aside
 from pointmcd.progress import track
+from projects.mvnet.mvnet.array_files import read_arrays, write_arrays
 from projects.mvnet.mvnet.frames import posed_frames
 from projects.mvnet.mvnet.room_files import CLASS_NAMES, read_whole
 from projects.mvnet.mvnet.scene_lists import ScenePart
@@ -142,20 +142,17 @@ def _write_crops(path: Path, found: Sequence[EncodedShape]) -> None:
         encoded = [image for piece in found for image in piece.images[kind]]
         arrays[f"{kind}_bytes"] = np.frombuffer(b"".join(encoded), np.uint8)
         arrays[f"{kind}_sizes"] = np.array([len(image) for image in encoded])
-    with written_aside(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(path, arrays)
 
 
 def _read_crops(path: Path) -> Iterator[EncodedShape]:
     """Read what `_write_crops` wrote."""
-    with np.load(path) as file:
-        stored = dict(file)
-    count = len(stored["points"]) if "points" in stored else 0
+    stored = read_arrays(path)
+    count = int(stored.pop("count"))
     images = {}
     for kind in [kind for kind in KINDS if f"{kind}_bytes" in stored]:
         ends = stored.pop(f"{kind}_sizes").cumsum()
         images[kind] = [part.tobytes() for part in np.split(stored.pop(f"{kind}_bytes"), ends[:-1])]
-    stored.pop("count", None)
     for row in range(count):
         yield EncodedShape(
             {key: array[row] for key, array in stored.items()},
@@ -170,8 +167,7 @@ def _assemble(folder: Path, files: Mapping[ScenePart, Path]) -> int:
     """Write a split of the set from the scenes' files; return the number of its crops."""
     titles = []
     for part, path in files.items():
-        with np.load(path) as file:
-            count = len(file["points"]) if "points" in file.files else 0
+        count = int(read_arrays(path, "count")["count"])
         titles += [f"{str(part).replace(' ', '_')}/{number:04d}" for number in range(count)]
     if not titles:
         raise SourceError(f"{folder.name} has no crop that enough frames see; ask for fewer with --views")

@@ -1,5 +1,7 @@
 """The form of boxes: overlaps against counted cells, hulls against turned corners, files read back."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,34 @@ def test_files_are_read_back_and_refused_by_name(tmp_path):
     np.savez(tmp_path / "other.npz", points=boxes)
     with pytest.raises(ValueError, match="holds points; boxes and classes are needed"):
         read_boxes(tmp_path / "other.npz")
+
+
+def test_damage_is_named(tmp_path):
+    path = tmp_path / "boxes.npz"
+    write_boxes(path, SceneBoxes(np.ones((2, 6), np.float32), np.zeros(2)))
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 37):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"boxes\.npz is damaged, or no \.npz of arrays"):
+            read_boxes(path)
+    for place in range(30, len(whole), 41):  # a byte of the content or of the table of contents
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with contextlib.suppress(ValueError):  # and nothing else; some bytes say when it was written
+            assert read_boxes(path).boxes.shape == (2, 6)
+    with open(path, "wb") as file:
+        np.save(file, np.ones((2, 6)))
+    with pytest.raises(ValueError, match="is damaged, or no"):
+        read_boxes(path)
+    np.savez(path, boxes=np.array(1), classes=np.array(2))
+    with pytest.raises(ValueError, match="do not fit"):
+        read_boxes(path)
+    with pytest.raises(FileNotFoundError):
+        read_boxes(tmp_path / "absent.npz")
+
+
+def test_only_arrays_are_written(tmp_path, monkeypatch):
+    """Before 2.1 numpy's savez stores whatever else it is given, as an array of that name."""
+    given = []
+    monkeypatch.setattr(np, "savez", lambda file, **arrays: given.append(set(arrays)))
+    write_boxes(tmp_path / "boxes.npz", SceneBoxes(np.ones((2, 6), np.float32), np.zeros(2)))
+    assert given == [{"boxes", "classes"}]

@@ -107,6 +107,13 @@ def test_a_scene_that_changed_meanwhile_is_made_again(room_set, tmp_path):
     assert np.array_equal(made.boxes, one)
 
 
+def test_damaged_boxes_are_named(room_set, tmp_path):
+    shutil.copytree(room_set.with_name("raw") / "room0000", tmp_path / "raw/room0")
+    (tmp_path / "raw/room0/boxes.npz").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"room0/boxes\.npz is damaged"):
+        prepare_scenes_with_boxes(tmp_path / "raw", tmp_path / "set", {"train": ["room0"]}, 64, stride=4)
+
+
 def test_cameras_beside_a_scene_are_of_it(tmp_path):
     (tmp_path / "room").mkdir()
     before = scene_file(tmp_path, "room", tmp_path / "room")

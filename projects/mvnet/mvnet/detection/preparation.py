@@ -11,9 +11,9 @@ import torch
 from pointmcd.datasets.preparation.shape import CANDIDATES, PointSettings, Settings, shape_seed
 from pointmcd.datasets.preparation.sources import SourceError
 from pointmcd.datasets.preparation.writer import EncodedShape, SplitWriter, seal
-from pointmcd.files import written_aside
 from pointmcd.ops import farthest_point_sample
 from pointmcd.progress import track
+from projects.mvnet.mvnet.array_files import read_arrays, write_arrays
 from projects.mvnet.mvnet.boxes import SceneBoxes, read_boxes
 from projects.mvnet.mvnet.detection.scene_set import BOXES
 from projects.mvnet.mvnet.detection.suppression import points_inside
@@ -58,8 +58,7 @@ def prepare_scenes_with_boxes(
             files[name] = scene_file(work, name, source / name)
             if not files[name].is_file():
                 arrays = _encoded(source / name, num_points, least_points, len(class_names), reading)
-                with written_aside(files[name]) as temporary, open(temporary, "wb") as file:
-                    np.savez(file, allow_pickle=False, **arrays)
+                write_arrays(files[name], arrays)
         counts = {
             split: _assemble(work / "set" / split, {name: files[name] for name in names})
             for split, names in scenes.items()
@@ -102,19 +101,18 @@ def _assemble(folder: Path, files: Mapping[str, Path]) -> tuple[int, int, int]:
     boxes, classes, unseen = [], [], 0
     writer = SplitWriter(folder, list(files), [0] * len(files))
     for path in files.values():
-        with np.load(path, allow_pickle=False) as file:
-            writer.add(EncodedShape({"points": file["points"]}))
-            boxes.append(file["boxes"])
-            classes.append(file["classes"])
-            unseen += int(file["unseen"])
+        stored = read_arrays(path)
+        writer.add(EncodedShape({"points": stored["points"]}))
+        boxes.append(stored["boxes"])
+        classes.append(stored["classes"])
+        unseen += int(stored["unseen"])
     writer.close()
     arrays: dict[str, Any] = {
         "boxes": np.concatenate(boxes),
         "classes": np.concatenate(classes),
         "scene": np.repeat(np.arange(len(files)), [len(one) for one in classes]),
     }
-    with open(folder / BOXES, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(folder / BOXES, arrays)
     return len(files), len(arrays["boxes"]), unseen
 
 

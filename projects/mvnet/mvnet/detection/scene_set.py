@@ -15,6 +15,7 @@ from torch import Tensor
 from pointmcd.batch import Batch
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.registry import DATASETS
+from projects.mvnet.mvnet.array_files import read_arrays
 from projects.mvnet.mvnet.boxes import SceneBoxes
 
 BOXES = "boxes.npz"
@@ -46,8 +47,8 @@ class ScenesWithBoxes(PreparedShapes):
         path = self.prepared.root / self._stored_split / BOXES
         if "box_classes" not in self.prepared.manifest or not path.is_file():
             raise ValueError(f"{data_root} was prepared without boxes; see prepare_detection.py")
-        with np.load(path, allow_pickle=False) as file:
-            boxes, classes, scene = (file[name] for name in ("boxes", "classes", "scene"))
+        arrays = read_arrays(path)
+        boxes, classes, scene = (arrays[name] for name in ("boxes", "classes", "scene"))
         first = np.searchsorted(scene, np.arange(len(self._data) + 1))
         self.boxes = [
             SceneBoxes(boxes[start:end], classes[start:end])
