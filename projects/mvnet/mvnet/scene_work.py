@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from pointmcd.folders import replace_folder, sole_writer
 from projects.mvnet.mvnet.scene_lists import ScenePart, check_scenes
 
 JOB = "job.json"
+LEAST = {"num_points": 1, "least_points": 0, "every": 1, "stride": 1, "views": 0, "image_size": 1}
+ABOVE_0 = ("radius", "voxel")
 
 
 @contextmanager
@@ -35,9 +38,10 @@ def scene_work(
         job: What the scenes' files depend on, as JSON holds it.
 
     Raises:
-        SourceError: ``out`` is there, the scenes are refused (`check_scenes`), or the folder holds another
-            job's work.
+        SourceError: A number is too low, ``out`` is there, the scenes are refused (`check_scenes`), or the
+            folder holds another job's work.
     """
+    check_numbers(job)
     out = Path(os.path.realpath(out))
     if out.exists():
         raise SourceError(f"{out} exists; it was not touched. Choose another --out, or remove it")
@@ -58,6 +62,20 @@ def scene_work(
         yield work
         replace_folder(work / "set", out)
         shutil.rmtree(work)
+
+
+def check_numbers(job: Mapping[str, Any]) -> None:
+    """Refuse numbers of which no scene can be made, before the first one is read.
+
+    Raises:
+        SourceError: The text names the number.
+    """
+    for name in LEAST.keys() & job.keys():
+        if job[name] < LEAST[name]:
+            raise SourceError(f"{name} is {job[name]}, must be at least {LEAST[name]}")
+    for name in ABOVE_0:
+        if name in job and not 0 < job[name] < math.inf:
+            raise SourceError(f"{name} is {job[name]}, must be above 0, in metres")
 
 
 def scene_file(work: Path, scene: str, folder: Path) -> Path:

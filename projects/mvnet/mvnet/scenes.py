@@ -13,6 +13,7 @@ import torch
 
 from pointmcd.datasets.preparation.shape import CANDIDATES, shape_seed
 from pointmcd.datasets.preparation.sources import SourceError
+from pointmcd.datasets.preparation.sources.walk import say
 from pointmcd.geometry.correspondence import unproject
 from pointmcd.ops import farthest_point_sample
 from projects.mvnet.mvnet.frames import Frame, posed_frames
@@ -83,15 +84,23 @@ def read_scene(
     Raises:
         SourceError: A file is missing or not laid out as expected, or nothing was measured.
     """
-    cloud = fuse(posed_frames(folder, every, first, last), stride)
+    cloud = fuse(posed_frames(folder, every, first, last), stride, str(folder))
     if cloud is None:
         raise SourceError(f"{folder} shows nothing: no frame there has both a pose and measured depth")
     return cloud.thinned(voxel)
 
 
-def fuse(frames: Iterable[Frame], stride: int) -> SceneCloud | None:
-    """Return what frames show, at every so many pixels; None where that is nothing."""
-    points, classes, colors = [], [], []
+def fuse(frames: Iterable[Frame], stride: int, name: str) -> SceneCloud | None:
+    """Return what frames show, at every so many pixels; None where that is nothing.
+
+    Where a frame has no picture the scene has no colours. If others have one, that is said.
+
+    Args:
+        frames: Of the scene.
+        stride: Take every so many pixels.
+        name: Of the scene, for messages.
+    """
+    points, classes, colors, bare = [], [], [], []
     table = class_table()
     for frame in frames:
         found, valid = unproject(frame.depth[None], frame.camera, frame.world_to_camera[None], stride)
@@ -102,12 +111,16 @@ def fuse(frames: Iterable[Frame], stride: int) -> SceneCloud | None:
             classes.append(table[np.minimum(frame.ids[nodes][seen], len(table) - 1)])
         if frame.color is not None:
             colors.append(frame.color[nodes][seen])
+        else:
+            bare.append(frame.name)
+    if colors:
+        say(bare, f"of {len(points)} frames of {name} without a picture, so that the scene has no colours")
     if not sum(map(len, points)):
         return None
     return SceneCloud(
         np.concatenate(points),
         np.concatenate(classes) if len(classes) == len(points) else None,
-        np.concatenate(colors) if len(colors) == len(points) else None,
+        np.concatenate(colors) if not bare else None,
     )
 
 

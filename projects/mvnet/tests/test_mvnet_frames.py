@@ -70,6 +70,17 @@ def test_both_layouts_say_the_same(scenes):
     assert np.array_equal(read_scene(scenes / "of_sequences").points, theirs.points)
 
 
+def test_a_frame_without_a_picture_is_named(scenes, tmp_path, capsys):
+    shutil.copytree(scenes / "room", tmp_path / "room")
+    (tmp_path / "room/color/3.jpg").unlink()
+    assert read_scene(tmp_path / "room").colors is None
+    said = f"1 of 20 frames of {tmp_path}/room without a picture, so that the scene has no colours: 3\n"
+    assert capsys.readouterr().err == said
+    shutil.rmtree(tmp_path / "room/color")
+    read_scene(tmp_path / "room")
+    assert not capsys.readouterr().err
+
+
 def test_points_have_the_colour_of_the_surface(scenes):
     cloud = read_scene(scenes / "seven", stride=1)
     apart = np.abs(cloud.colors.astype(float) - paint(cloud.points.astype(np.float64)))

@@ -48,6 +48,30 @@ def test_the_tools_refuse_a_scene_of_both_lists(tool, tmp_path):
     assert not (tmp_path / "set.partial").exists()
 
 
+@pytest.mark.parametrize(
+    ("tool", "wrong", "reason"),
+    [
+        (prepare_scenes, "--voxel 0", "voxel is 0.0, must be above 0"),
+        (prepare_scenes, "--radius -1", "radius is -1.0, must be above 0"),
+        (prepare_scenes, "--radius nan", "radius is nan, must be above 0"),
+        (prepare_scenes, "--every 0", "every is 0, must be at least 1"),
+        (prepare_scenes, "--views -1", "views is -1, must be at least 0"),
+        (prepare_scenes, "--views 1 --image-size 0", "image_size is 0, must be at least 1"),
+        (prepare_detection, "--voxel -0.1", "voxel is -0.1, must be above 0"),
+        (prepare_detection, "--stride 0", "stride is 0, must be at least 1"),
+        (prepare_detection, "--points 0", "num_points is 0, must be at least 1"),
+        (prepare_detection, "--least-points -1", "least_points is -1, must be at least 0"),
+    ],
+)
+def test_numbers_are_checked_first(tool, wrong, reason, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.txt").write_text(f"{split}\n")
+    lists = f"--train {tmp_path}/train.txt --test {tmp_path}/test.txt"
+    with pytest.raises(SystemExit, match=reason):
+        tool.main(f"--source {tmp_path} --out {tmp_path}/set {lists} {wrong}".split())
+    assert not (tmp_path / "set.partial").exists()
+
+
 def test_a_list_is_text(tmp_path):
     path = tmp_path / "train.txt"
     path.write_bytes("\ufeffroom0\n\n room1 \n".encode())
