@@ -51,9 +51,28 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def check_numbers(args: argparse.Namespace) -> None:
+    """Refuse numbers that an evaluation would fall over after its features are made.
+
+    Raises:
+        ValueError: The text names the option.
+    """
+    if min(args.views) < 1 or max(args.views) < 2:
+        shown = " ".join(map(str, args.views))
+        raise ValueError(
+            f"--views is {shown}, must be 1 or more each, and one of them 2 or more: verification takes two "
+            "views of a shape"
+        )
+    if args.seeds < 1:
+        raise ValueError(f"--seeds is {args.seeds}, must be at least 1")
+    if wrong := [percent for percent in args.labels if not 0 < percent <= 100]:
+        raise ValueError(f"--labels holds {wrong[0]:g}, must be percent: above 0, at most 100")
+
+
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    check_numbers(args)
     console = Console(markup=False)
     out = args.out or args.checkpoint.parent / "report"
     report: dict[str, Any] = {"checkpoint": str(args.checkpoint), "seeds": args.seeds}

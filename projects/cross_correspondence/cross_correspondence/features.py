@@ -129,8 +129,15 @@ def verification(
         pairs of either kind, in percent; ``verification``, their mean (chance: 50); ``distance, same
         object`` and ``distance, two objects``, the mean Euclidean distances of a shape's first view from its
         second and from the other shape's.
+
+    Raises:
+        ValueError: There is no second shape, or no second view.
     """
     size, count = views.values.shape[:2]
+    if size < 2 or count < 2:
+        raise ValueError(
+            f"verification takes two shapes and two views of each; there are {size} shapes of {count} views"
+        )
     rng = np.random.default_rng(seed)
     drawn = rng.random((size, count)).argsort(1)[:, :2]
     one, two = np.moveaxis(np.take_along_axis(views.values, drawn[..., None], 1), 1, 0)

@@ -13,6 +13,7 @@ from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.engine import load_config
 from pointmcd.evaluation.features import Features, FeatureSet
 from pointmcd.models.point_model import PointModel
+from projects.cross_correspondence import evaluate
 from projects.cross_correspondence.cross_correspondence import FrozenPointModel
 from projects.cross_correspondence.cross_correspondence.features import extract, load_model, verification
 from projects.cross_correspondence.cross_correspondence.part_segmentation import transfer_config
@@ -229,3 +230,25 @@ def test_arguments_that_are_not_in_the_weights_are_compared(parts_set, tmp_path,
     config.merge_from_dict({f"model.{name}": value})
     with pytest.raises(ValueError, match=rf"model\.{name}: \w+ in the checkpoint, {value} here"):
         load_model(config, path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("--views 1", "--views is 1, must be .* verification takes two views"),
+        ("--views 0 4", "--views is 0 4, must be 1 or more"),
+        ("--seeds 0", "--seeds is 0, must be at least 1"),
+        ("--labels 0 5", "--labels holds 0, must be percent"),
+    ],
+)
+def test_numbers_are_checked_before_any_work(wrong, reason):
+    with pytest.raises(SystemExit, match=reason):
+        evaluate.main(["config.py", "epoch_1.pth", *wrong.split()])
+
+
+def test_verification_takes_two_views_of_two_shapes():
+    for shape in ((3, 1, 4), (1, 3, 4)):
+        names = [str(row) for row in range(shape[0])]
+        views = Features(np.zeros(shape, np.float32), np.zeros(shape[0], np.int64), names)
+        with pytest.raises(ValueError, match=f"there are {shape[0]} shapes of {shape[1]} views"):
+            verification(Oracle(), views, views)

@@ -333,6 +333,8 @@ def test_scratch_and_pretrained_are_compared(room_set, tmp_path, capsys):
     before = (tmp_path / "runs/scratch_s0/result.json").stat().st_mtime_ns
     compare_detection.main(words)
     assert (tmp_path / "runs/scratch_s0/result.json").stat().st_mtime_ns == before
+    with pytest.raises(SystemExit, match="each seed counts once"):
+        compare_detection.main([*words, "--seeds", "0", "1", "0"])
     with pytest.raises(SystemExit, match="another cfg_options"):
         compare_detection.main([*words, "train_cfg.max_epochs=2"])
     config.write_text(config.read_text() + "optim_wrapper = dict(optimizer=dict(lr=1e-4))\n")

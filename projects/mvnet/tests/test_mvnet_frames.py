@@ -236,6 +236,15 @@ def test_pretraining_runs_on_crops_and_their_views(view_set, tmp_path):
     measured = f"{file} {tmp_path / 'model.pth'} random:0 colours --stride 4 --points 64 --out {out}"
     match_views.main(f"{measured} {options}".split())
     assert '"found"' in out.read_text()
+    for tool, command, wrong, reason in (
+        (draw, shown, "--shapes 900", "--shapes 900 is not there; choose from 0 to"),
+        (draw, shown, "--views 0 4", "--views 4 is not there; choose from 0 to 3"),
+        (draw, shown, "--stride 0", "--stride is 0, must be at least 1"),
+        (match_views, measured, "--stride 0", "--stride is 0, must be at least 1"),
+        (match_views, measured, "--points 0", "--points is 0, must be at least 1"),
+    ):
+        with pytest.raises(SystemExit, match=reason):
+            tool.main(f"{command} {wrong} {options}".split())
 
 
 def test_matching_rests_on_features_alone(view_set):

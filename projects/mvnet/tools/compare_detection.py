@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_cfg_options(parser, "override the config, on both sides")
     args = parser.parse_args(argv)
     refuse_copies()
+    if len(set(args.seeds)) < len(args.seeds):
+        raise ValueError(f"--seeds {' '.join(map(str, args.seeds))}: each seed counts once; take one out")
     if args.pretrained is not None and not args.pretrained.is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.pretrained}")
     folder = args.out or Path("work_dirs") / f"compare_{args.config.stem}"

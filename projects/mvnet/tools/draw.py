@@ -55,6 +55,16 @@ def pictures(model: MVNet, batch: Batch, level: int) -> list[tuple]:
     return shown
 
 
+def check_rows(option: str, rows: Sequence[int], count: int) -> None:
+    """Refuse rows that are not there.
+
+    Raises:
+        ValueError: The text names the option and the rows that there are.
+    """
+    if wrong := [row for row in rows if not 0 <= row < count]:
+        raise ValueError(f"{option} {wrong[0]} is not there; choose from 0 to {count - 1}")
+
+
 @plain_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
@@ -69,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_cfg_options(parser, "as in the pre-training")
     args = parser.parse_args(argv)
     config = load_config(args.config, args.cfg_options)
+    if args.stride < 1:
+        raise ValueError(f"--stride is {args.stride}, must be at least 1")
     config.model.stride = args.stride
     if args.checkpoint.suffix != ".safetensors":  # which holds weights and says nothing of a config
         check_backbone(config.model.backbone, read_checkpoint(args.checkpoint), args.checkpoint)
@@ -83,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         depths=True,
         colors=training.get("colors", False),
     )
+    check_rows("--shapes", args.shapes, len(dataset))
+    check_rows("--views", args.views, dataset.prepared.num_views)
     whole: dict[str, Any] = {**dataset.__getitems__(args.shapes)}
     for key in ("views", "depths", "view_index", "cameras"):
         if key in whole:

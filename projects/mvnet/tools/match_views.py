@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--out", type=Path, help="JSON file of the results")
     add_cfg_options(parser, "as in the pre-training")
     args = parser.parse_args(argv)
+    if wrong := [name for name in ("points", "stride") if getattr(args, name) < 1]:
+        raise ValueError(f"--{wrong[0]} is {getattr(args, wrong[0])}, must be at least 1")
     config = load_config(args.config, args.cfg_options)
     dataset = PosedShapes(config.data_root, args.split, num_points=1, views="all", depths=True)
     if dataset.cameras is None:
