@@ -13,6 +13,8 @@ SUN RGB-D, a folder a frame (how its images are read: `frames`):
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,14 @@ def read_label_map(path: Path) -> dict[str, int]:
     """Read which class (by position in ``SCANNET20``) ScanNet's raw names are; others are left out.
 
     Raises:
-        SourceError: The file has no columns ``raw_category`` and ``nyu40id``.
+        SourceError: The file is no table, or has no columns ``raw_category`` and ``nyu40id``.
     """
     classes = {ids: place for place, ids in enumerate(SCANNET20)}
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path} is not scannetv2-labels.combined.tsv: {error}") from error
     if not rows or not {"raw_category", "nyu40id"} <= rows[0].keys():
         raise SourceError(
             f"{path} has no columns raw_category and nyu40id; is it scannetv2-labels.combined.tsv?"
@@ -75,6 +80,11 @@ def read_scannet_boxes(folder: Path, label_map: dict[str, int]) -> SceneBoxes:
     Raises:
         SourceError: A file is missing or not laid out as expected.
     """
+    with _laid_out(folder):
+        return _scannet_boxes(folder, label_map)
+
+
+def _scannet_boxes(folder: Path, label_map: dict[str, int]) -> SceneBoxes:
     points = read_mesh(folder).points
     name = folder.name
     segments = np.array(_json(folder, [f"{name}_vh_clean_2.0.010000.segs.json"])["segIndices"], np.int64)
@@ -106,6 +116,11 @@ def read_sunrgbd_boxes(folder: Path) -> SceneBoxes:
     Raises:
         SourceError: A file is missing or not laid out as expected.
     """
+    with _laid_out(folder):
+        return _sunrgbd_boxes(folder)
+
+
+def _sunrgbd_boxes(folder: Path) -> SceneBoxes:
     boxes, classes, headings = [], [], []
     for thing in _json(folder, ["annotation3Dfinal/index.json"])["objects"]:
         name = str((thing or {}).get("name", "")).partition(":")[0].rstrip("_ ")
@@ -127,6 +142,17 @@ def read_sunrgbd_boxes(folder: Path) -> SceneBoxes:
         np.array(classes, np.int64),
         np.array(headings, np.float32),
     )
+
+
+@contextmanager
+def _laid_out(folder: Path) -> Iterator[None]:
+    """Name the folder of JSON that lacks a key or holds values of another kind."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise SourceError(f"{folder}: its annotation is not laid out as expected ({error!r})") from error
 
 
 def _json(folder: Path, names: list[str]) -> dict[str, Any]:

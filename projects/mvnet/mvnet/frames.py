@@ -119,7 +119,8 @@ def axis_alignment(folder: Path) -> np.ndarray:
         SourceError: The scene's text file states one that is not 16 numbers.
     """
     path = folder / f"{folder.name}.txt"
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    # only one line of it is looked for, and that is ASCII
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
     for words in (line.partition("=") for line in lines):
         if words[0].strip() == "axisAlignment":
             try:
@@ -142,7 +143,7 @@ def _sunrgbd_frame(folder: Path) -> Frame:
     try:
         camera = np.loadtxt(folder / "intrinsics.txt").reshape(3, 3)
         tilt = np.loadtxt(found[2][-1])[:3, :3]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IndexError) as error:
         raise SourceError(f"{folder} is not a frame of SUN RGB-D: {error}") from error
     world_to_camera = np.hstack([np.linalg.inv(Y_DOWN[:3, :3] @ tilt), np.zeros((3, 1))])
     return Frame(found[0][0].stem, depth, camera, world_to_camera, _picture(found[1][0]))

@@ -236,3 +236,23 @@ def test_frames_of_sun_rgbd(tmp_path):
     assert dataset.metainfo["box_classes"] == list(SUNRGBD10)
     assert dataset.boxes[0].classes.tolist() == [SUNRGBD10.index("chair")]
     np.testing.assert_array_equal(dataset.boxes[0].boxes, [box])
+
+
+def test_annotation_of_another_form_is_named(scans, tmp_path, capsys):
+    name = "scene0000_00"
+    shutil.copytree(scans / name, tmp_path / name)
+    segments = tmp_path / name / f"{name}_vh_clean_2.0.010000.segs.json"
+    whole = segments.read_text()
+    command = f"scannet --source {tmp_path} --label-map {scans / 'labels.tsv'}".split()
+    for text in ("[]", "{}", '{"segIndices": 3}', '{"segIndices": ["a"]}'):
+        segments.write_text(text)
+        with pytest.raises(SystemExit, match=rf"1 scenes have none: .*{name}"):
+            boxes_tool.main(command)
+    segments.write_text(whole)
+    (tmp_path / "labels.tsv").write_bytes("id\traw_category\tnyu40id\n1\tcafé\t5\n".encode("latin-1"))
+    with pytest.raises(SystemExit, match=r"labels\.tsv is not scannetv2-labels\.combined\.tsv"):
+        boxes_tool.main([*command[:-1], str(tmp_path / "labels.tsv")])
+    with open(tmp_path / name / f"{name}.txt", "ab") as file:
+        file.write("sceneType = Küche\n".encode("latin-1"))
+    boxes_tool.main(command)
+    assert "boxes in 1 of 1 scenes" in capsys.readouterr().out

@@ -7,8 +7,8 @@
 A scene is a folder in a layout that prepare_scenes.py knows, and also holds boxes.npz: of ScanNet and of
 SUN RGB-D read_boxes.py makes it, of others write_boxes of projects/mvnet/mvnet/boxes.py. Their classes are
 ScanNet's 20 by position, or with --classes sunrgbd the 10 of SUN RGB-D; boxes that stand turned are replaced
-by the axis-aligned ones around them. A list file has one scene per line, a folder within --source. After an
-interrupt the same command goes on.
+by the axis-aligned ones around them. A list file has one scene per line, a folder within --source; no scene
+may be listed twice. After an interrupt the same command goes on.
 """
 
 from collections.abc import Sequence

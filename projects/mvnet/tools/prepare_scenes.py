@@ -4,8 +4,8 @@
         --train scannetv2_train.txt --test scannetv2_val.txt
 
 A list file names one scene a line, or of a scene the frames from one number to another: NAME FIRST LAST.
-With --views the crops keep frames that see them, for pre-training. S3DIS needs no lists: each of its areas is
-a split. An interrupted run goes on with the same command.
+No frame may be listed twice. With --views the crops keep frames that see them, for pre-training. S3DIS needs
+no lists: each of its areas is a split. An interrupted run goes on with the same command.
 """
 
 from collections.abc import Sequence
