@@ -133,7 +133,7 @@ def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Pa
     faults = _differences(ours["network"], theirs.get("network", {}))
     for name, what in (("class_names", "classes"), ("part_names", "parts"), ("class_parts", "class_parts")):
         if name in theirs and name in ours and (theirs[name] or []) != (ours[name] or []):
-            faults.append((what, _short(theirs[name]), _short(ours[name])))
+            faults.append((what, shortened(theirs[name]), shortened(ours[name])))
     if (theirs.get("inputs") or []) != ours["inputs"] and "network" in theirs:
         shown = [", ".join(("x, y, z", *map(str, said.get("inputs") or [])))[:80] for said in (theirs, ours)]
         faults.append(("what the network sees", shown[0], shown[1]))
@@ -259,7 +259,8 @@ def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str
     return found
 
 
-def _short(names: Any) -> str:
+def shortened(names: Any) -> str:
+    """Return names in words, the first few of many."""
     if isinstance(names, Sequence) and len(names) > 5:
         return f"{len(names)} ({', '.join(map(str, names[:5]))} ...)"
     return str(names)

@@ -7,8 +7,9 @@ import numpy as np
 
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.datasets.label_choice import Labels, check_labels_seen, labelled_rows, labels_record
+from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
-from pointmcd.engine.agreement import config_of, statement_of
+from pointmcd.engine.agreement import config_of, shortened, statement_of
 
 DATASETS = ("PreparedShapes", "JoinedShapes")
 WITHOUT_LABELS = ("AutoencoderTeacher",)
@@ -38,6 +39,37 @@ def labels_seen(checkpoint: dict[str, Any], source: str | Path) -> Labels:
         dataset.get("fraction_seed", 0),
         None if fold is None else (int(fold[0]), int(fold[1])),
     )
+
+
+def check_own_set(checkpoint: dict[str, Any], source: str | Path, prepared: PreparedSet) -> None:
+    """Refuse a training with the labels of another set than the one that it is to speak of.
+
+    It would say other classes, or those of shapes that both sets hold: nobody could tell which labels of this
+    set it has seen. Older checkpoints, and files of weights alone, do not say what they were trained on.
+
+    Args:
+        checkpoint: Of ``read_checkpoint``.
+        source: The file, for the error.
+        prepared: The set.
+
+    Raises:
+        ValueError: It was trained on another set.
+    """
+    stated = statement_of(checkpoint)
+    names, digest = stated.get("class_names"), stated.get("data_digest")
+    if (config_of(checkpoint).get("model") or {}).get("type") in WITHOUT_LABELS:
+        return
+    remedy = "train one on this set, or ask it about its own (data_root)"
+    if names and names != prepared.class_names:
+        raise ValueError(
+            f"{source} was trained on another set than {prepared.root}, whose classes are "
+            f"{shortened(prepared.class_names)}; it says {shortened(names)}: {remedy}"
+        )
+    if digest is not None and digest != prepared.digest:
+        raise ValueError(
+            f"{source} was trained on another set than {prepared.root}, so the labels that it has seen of "
+            f"this one are not known: {remedy}"
+        )
 
 
 def check_own_weights(checkpoint: dict[str, Any], source: str | Path) -> None:
@@ -70,19 +102,23 @@ def check_own_weights(checkpoint: dict[str, Any], source: str | Path) -> None:
 def check_online_teacher(model: dict[str, Any], dataset: Any) -> None:
     """Refuse a teacher that is asked while a student trains, and has seen other labels than the student may.
 
+    Those of another set are others: the two may share shapes.
+
     Args:
         model: Config of the student.
         dataset: That it is trained on.
 
     Raises:
-        ValueError: As ``check_labels_seen``.
+        ValueError: As ``check_own_set``, ``check_own_weights`` and ``check_labels_seen``.
     """
     path = (model.get("teacher") or {}).get("checkpoint")
     saved = _of_training(path)
     if path is None or saved is None or not isinstance(dataset, PreparedShapes):
         return
     prepared, labels = dataset.prepared, labels_seen(saved, path)
-    if _digest(saved) != prepared.digest:
+    check_own_set(saved, path, prepared)
+    check_own_weights(saved, path)
+    if _digest(saved) is None:  # an older one, whose labels may be of any set
         return
     rows = labelled_rows(np.asarray(prepared.split("train").labels), *labels)
     seen = labels_record(prepared.digest, labels.split, rows, *labels[1:])

@@ -24,7 +24,7 @@ from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import COPIES
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.engine.agreement import statement_of
-from pointmcd.engine.labels_seen import check_own_weights
+from pointmcd.engine.labels_seen import check_own_set, check_own_weights
 from pointmcd.evaluation.classification import accuracies_of_parts
 
 Figures = dict[str, dict[str, float]]
@@ -57,9 +57,11 @@ def check_start(checkpoint: dict[str, Any], source: str | Path, prepared: Prepar
     Raises:
         ValueError: It was trained on other data, or began with the weights of another training.
     """
-    if statement_of(checkpoint).get("data_digest") != prepared.digest:
+    check_own_set(checkpoint, source, prepared)
+    if statement_of(checkpoint).get("data_digest") is None:
         raise ValueError(
-            f"{source} was trained on another set than {prepared.root}, so its labels are not known"
+            f"{source} does not say whether it was trained on {prepared.root}, so its labels are not known; "
+            "train it again"
         )
     check_own_weights(checkpoint, source)
 

@@ -23,7 +23,7 @@ from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, whole_batch
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
-from pointmcd.engine.labels_seen import check_own_weights, labels_seen
+from pointmcd.engine.labels_seen import check_own_set, check_own_weights, labels_seen
 from pointmcd.evaluation.cross_fitting import (
     Figures,
     Member,
@@ -59,11 +59,15 @@ def load_teacher(config: dict[str, Any], checkpoint: Path) -> ImageTeacher:
 def write_cache(
     teacher: ImageTeacher, config: Any, checkpoint: Path, name: str
 ) -> tuple[Path, dict[str, dict[str, float]]]:
-    """Describe all splits; the folder of the cache and the teacher's figures by split."""
+    """Describe all splits; the folder of the cache and the teacher's figures by split.
+
+    Raises:
+        ValueError: The teacher was trained on another set, or with labels that are not known.
+    """
     root = config.data_root
+    known = labels_known(checkpoint, config)
     with TeacherCacheWriter(root, name) as writer:
         metric = METRICS.build(config.test_evaluator)
-        known = labels_known(checkpoint, config)
         figures = {}
         with Progress() as progress:
             for split in writer.prepared.splits:
@@ -153,9 +157,10 @@ def labels_known(checkpoint: Path, config: Any) -> Labels:
     """Return which labels a teacher has seen, by its checkpoint or, where that is silent, the config.
 
     Raises:
-        ValueError: It began with the weights of another training.
+        ValueError: It was trained on another set, or began with the weights of another training.
     """
     saved = read_checkpoint(checkpoint)
+    check_own_set(saved, checkpoint, PreparedSet(config.data_root))
     check_own_weights(saved, checkpoint)
     try:
         return labels_seen(saved, checkpoint)

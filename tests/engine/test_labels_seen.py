@@ -1,11 +1,15 @@
 """Which labels a teacher has seen, where no cache says it; and what a resumed training changes."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from pointmcd.checkpoint import read_checkpoint
+from pointmcd.commands import cache_teacher
+from pointmcd.datasets.prepared_set import manifest_digest
 from pointmcd.engine import build_runner, load_config
 from pointmcd.engine.agreement import changed_settings
 from pointmcd.engine.labels_seen import check_own_weights
@@ -50,6 +54,49 @@ def test_a_teacher_asked_in_training_has_seen_the_same_labels(tiny_set, teacher,
     assert student(tiny_set, tmp_path / "same", teacher, 0.5).is_file()
     with pytest.raises(ValueError, match=r"epoch_1\.pth has seen the labels of 12 shapes.*but .* those of 4"):
         student(tiny_set, tmp_path / "fewer", teacher, 0.2)
+
+
+def another_set(data, root, **changes):
+    """A copy of a set whose manifest says something else."""
+    shutil.copytree(data, root)
+    manifest = json.loads((root / "manifest.json").read_text())
+    del manifest["manifest_sha256"]
+    manifest |= changes
+    (root / "manifest.json").write_text(json.dumps(manifest | {"digest": manifest_digest(manifest)}))
+    return root
+
+
+OTHERS = [
+    ({"source": "elsewhere"}, "the labels that it has seen of this one are not known"),
+    ({"class_names": ["a", "b", "c", "d"]}, r"whose classes are \['a', 'b', 'c', 'd'\]; it says"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), OTHERS, ids=["shapes", "classes"])
+def test_a_teacher_of_another_set_is_refused(tiny_set, teacher, tmp_path, changes, message):
+    """Cached, and asked in training; an older checkpoint says nothing of its set."""
+    other = another_set(tiny_set, tmp_path / "other", **changes)
+    words = ["teacher_tinyresnet_builtin", str(teacher), "--name", "t", "--cfg-options", f"data_root={other}"]
+    with pytest.raises(SystemExit, match=message):
+        cache_teacher.main(words)
+    assert not (other / "teachers/t").exists()
+    with pytest.raises(ValueError, match=message):
+        student(other, tmp_path / "student", teacher, 0.5)
+    if "source" in changes:
+        saved = read_checkpoint(teacher)
+        del saved["meta"]["statement"]
+        torch.save(saved, tmp_path / "older.pth")
+        words[1] = str(tmp_path / "older.pth")
+        cache_teacher.main(words)
+        assert (other / "teachers/t/meta.json").is_file()
+
+
+def test_a_teacher_asked_in_training_began_with_no_other(tiny_set, teacher, tmp_path):
+    saved = read_checkpoint(teacher)
+    saved["meta"]["cfg"] = saved["meta"]["cfg"].replace("load_from = None", "load_from = 'elsewhere.pth'")
+    torch.save(saved, tmp_path / "further.pth")
+    with pytest.raises(ValueError, match="began with the weights of another training"):
+        student(tiny_set, tmp_path / "student", tmp_path / "further.pth", 0.5)
 
 
 def test_a_training_that_began_with_another_is_refused(teacher, tmp_path):
