@@ -75,6 +75,11 @@ class ArrayCache:
     def _files(self) -> Mapping[str, Any]:
         return self.meta.get("files") or {}  # not recorded by earlier versions
 
+    @property
+    def content(self) -> str:
+        """Tells arrays from others, whatever else is recorded of them; without their hashes, the identity."""
+        return digest_of(dict(self._files)) if self._files else self.identity
+
     def has(self, file: str) -> bool:
         """Return whether the cache holds an array."""
         return file in self._files if self._files else (self.folder / file).is_file()

@@ -82,6 +82,11 @@ class JoinedShapes(PreparedShapes):
             )
 
     @property
+    def taught_by(self) -> list[str]:
+        """What tells the caches of the teacher, of all sets, from others."""
+        return [*super().taught_by, *(one for other in self.sets for one in other.taught_by)]
+
+    @property
     def names(self) -> list[str]:
         """S names, of the shapes."""
         return [*super().names, *(name for one in self.sets for name in one.names)]

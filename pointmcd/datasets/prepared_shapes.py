@@ -172,6 +172,11 @@ class PreparedShapes(Dataset):
         return {"data_root": str(prepared.root), "data_digest": prepared.digest, "split": self.split_name}
 
     @property
+    def taught_by(self) -> list[str]:
+        """What tells the cache of the teacher from others; nothing without a teacher."""
+        return [] if self.teacher is None else [self.teacher.cache.content]
+
+    @property
     def names(self) -> list[str]:
         """S names, of the shapes."""
         return [self._data.names[row] for row in self.rows]

@@ -33,6 +33,8 @@ STATED: dict[str, type] = {
     "class_parts": list,
     "points": dict,
     "data_digest": str,
+    "teacher": list,
+    "began_with": str,
 }
 """What a statement holds. It may come from anybody's file: whatever else is in it is left out."""
 
@@ -43,7 +45,8 @@ def statement(config: Config) -> dict[str, Any]:
     Returns:
         ``network``: the arguments of backbone and head, defaults included, where there are any;
         ``num_points`` and ``inputs``, what the network sees of a shape; of the prepared set ``class_names``,
-        ``part_names``, ``class_parts``, ``points`` (how it was prepared) and ``data_digest``.
+        ``part_names``, ``class_parts``, ``points`` (how it was prepared) and ``data_digest``. A training adds
+        what it ``learns_from``.
     """
     stated: dict[str, Any] = {
         "network": network_of(config.model),

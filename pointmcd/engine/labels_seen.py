@@ -75,9 +75,6 @@ def check_own_set(checkpoint: dict[str, Any], source: str | Path, prepared: Prep
 def check_own_weights(checkpoint: dict[str, Any], source: str | Path) -> None:
     """Refuse a training that began with the weights of another one, which may have seen other labels.
 
-    Weights of an image network, and those of an autoencoder, have seen none. An image teacher whose
-    ``checkpoint`` was trained on another set may go on from it: those labels are not of these shapes.
-
     Args:
         checkpoint: Of ``read_checkpoint``.
         source: The file, for the error.
@@ -85,18 +82,32 @@ def check_own_weights(checkpoint: dict[str, Any], source: str | Path) -> None:
     Raises:
         ValueError: It did.
     """
+    if (start := start_of(checkpoint)) is not None:
+        raise ValueError(
+            f"{source} began with the weights of another training ({start}), whose labels are not known"
+        )
+
+
+def start_of(checkpoint: dict[str, Any]) -> str | None:
+    """Return whose weights a training began with, where those may have seen other labels, or None.
+
+    Weights of an image network, and those of an autoencoder, have seen none. An image teacher whose
+    ``checkpoint`` was trained on another set may go on from it: those labels are not of these shapes.
+    A training that was resumed states what it began with; its config may no longer say it.
+    """
     config = config_of(checkpoint)
     model = config.get("model") or {}
     if model.get("type") in WITHOUT_LABELS:
-        return
-    hooks = config.get("custom_hooks") or []
-    further = config.get("load_from") and not config.get("resume")  # --resume FILE goes on with the same
-    further = further or any(hook.get("type") == "PretrainedBackboneHook" for hook in hooks)
+        return None
+    if (stated := statement_of(checkpoint).get("began_with")) is not None:
+        return stated
+    if config.get("load_from") and not config.get("resume"):  # --resume FILE goes on with the same
+        return str(config["load_from"])
+    for hook in config.get("custom_hooks") or []:
+        if hook.get("type") == "PretrainedBackboneHook":
+            return str(hook.get("checkpoint"))
     start = _of_training(model.get("checkpoint"))
-    if start is not None:
-        further = further or _digest(start) == _digest(checkpoint)
-    if further:
-        raise ValueError(f"{source} began with the weights of another training, whose labels are not known")
+    return model["checkpoint"] if start is not None and _digest(start) == _digest(checkpoint) else None
 
 
 def check_online_teacher(model: dict[str, Any], dataset: Any) -> None:

@@ -29,7 +29,9 @@ from pointmcd.datasets.loader_workers import report_lost_batches
 from pointmcd.engine.agreement import changed_settings, check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
 from pointmcd.engine.dist import distribute
+from pointmcd.engine.labels_seen import start_of
 from pointmcd.engine.loops import TrainLoop
+from pointmcd.engine.same_training import check_same_training, learns_from
 from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
 from pointmcd.engine.work_dir import INTERRUPTED, check_free, newest_checkpoint, note_last, sole_training
@@ -128,7 +130,7 @@ class Runner(mmengine.runner.Runner):
 
     @cached_property
     def _statement(self) -> dict[str, Any]:
-        return statement(self.cfg)
+        return statement(self.cfg) | learns_from(self.train_dataloader.dataset, self.cfg.model)
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> DataLoader:
@@ -247,7 +249,8 @@ class Runner(mmengine.runner.Runner):
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is damaged, does not fit, or is not of a training.
+            ValueError: It is damaged, does not fit, is not of a training, or is of one with other labels,
+                another set or another teacher.
         """
         saved = read_checkpoint(filename)
         if missing := [key for key in ("meta", "optimizer", "message_hub") if key not in saved]:
@@ -260,6 +263,9 @@ class Runner(mmengine.runner.Runner):
                 f"{filename} has {counted(made, 'epoch')}; train_cfg.max_epochs is {most}, "
                 f"give {made} or more"
             )
+        check_same_training(saved, filename, self.cfg, self._statement)
+        if (start := start_of(saved)) is not None:
+            self._statement["began_with"] = start
         for change in changed_settings(saved, self.cfg):
             self.logger.warning(f"goes on from {filename} with another {change}")
         before = [dict(group) for group in self.optim_wrapper.param_groups]

@@ -9,7 +9,7 @@ import torch
 
 from pointmcd.checkpoint import read_checkpoint
 from pointmcd.commands import cache_teacher
-from pointmcd.datasets.prepared_set import manifest_digest
+from pointmcd.datasets.manifest import manifest_digest
 from pointmcd.engine import build_runner, load_config
 from pointmcd.engine.agreement import changed_settings
 from pointmcd.engine.labels_seen import check_own_weights
