@@ -9,10 +9,24 @@ import torch
 from pointmcd.batch import Batch
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes, joined
-from pointmcd.datasets.teacher_cache import KIND
+from pointmcd.datasets.teacher_cache import KIND, TeacherCache
 from pointmcd.registry import DATASETS
 
+OF_TEACHER = {
+    "class_names": "says other classes than",
+    "fitted": "was fitted otherwise than",
+    "teacher": "is of other networks, or of other settings, than",
+    "probe": "has another probe than",
+}
+"""What the caches of one teacher have in common, as far as they say it; older ones say less."""
 OF_LABELS = ("label_fraction", "fraction_seed", "unlabelled", "without_fold", "copies")
+
+
+class _FurtherShapes(PreparedShapes):
+    """Shapes whose teacher says the classes of the first set."""
+
+    def _check_classes(self, cache: TeacherCache) -> None:
+        pass
 
 
 @DATASETS.register_module()
@@ -34,8 +48,8 @@ class JoinedShapes(PreparedShapes):
         epoch_size: Shapes of the first set.
 
     Raises:
-        ValueError: As ``PreparedShapes``; or the teachers of the sets have seen different labels, or say
-            different things.
+        ValueError: As ``PreparedShapes``; or the teachers of the sets have seen different labels, say
+            different things, or are different ones.
     """
 
     def __init__(self, data_root: str, split: str, further: Sequence[str], **options: Any) -> None:
@@ -50,7 +64,9 @@ class JoinedShapes(PreparedShapes):
                     f"pointmcd cache-teacher --frozen ... --data {data_root} "
                     f"--further {' '.join(map(str, further))} --name {teacher}"
                 )
-        self.sets = [PreparedShapes(root, "train", **own, unlabelled="all") for root in further]
+        self.sets: list[PreparedShapes] = [
+            _FurtherShapes(root, "train", **own, unlabelled="all") for root in further
+        ]
         for root, one in zip(further, self.sets, strict=True):
             if self.with_parts and one.prepared.class_names != self.prepared.class_names:
                 raise ValueError(
@@ -71,6 +87,12 @@ class JoinedShapes(PreparedShapes):
             raise ValueError(
                 f"the teacher of {root} has seen different labels from that of {first}; write both: {write}"
             )
+        said, told = other.teacher.cache.meta, self.teacher.cache.meta
+        for name, differs in OF_TEACHER.items():
+            if name in said and name in told and said[name] != told[name]:
+                raise ValueError(
+                    f"the teacher of {root} {differs} that of {first}; write both at once: {write}"
+                )
         here, there = (
             {name: array.shape[2 if name.startswith("point_") else 1 :] for name, array in one.arrays.items()}
             for one in (self.teacher, other.teacher)

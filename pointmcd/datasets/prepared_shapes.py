@@ -56,8 +56,8 @@ class PreparedShapes(Dataset):
         labels: (S,) int64, the class of each shape, -1 where it is not known; with parts always known.
 
     Raises:
-        ValueError: What is asked for is not in the prepared set, or the teacher has seen other labels of it
-            than this dataset knows.
+        ValueError: What is asked for is not in the prepared set, the teacher has seen other labels of it than
+            this dataset knows, or it says other classes.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class PreparedShapes(Dataset):
         if teacher is not None:
             cache = TeacherCache(data_root, teacher)
             self.labels_seen = cache.meta.get("labels")
+            self._check_classes(cache)
             if self._stored_split == "train" and split != "held_out":
                 check_labels_seen(self.labels_seen, cache.folder, self.prepared.digest, known)
             self.teacher = cache.split(self._stored_split)
@@ -123,6 +124,15 @@ class PreparedShapes(Dataset):
             kinds = normals, visibility, parts, views, teacher, part_views, depths
             self._copies = PreparedShapes(data_root, COPIES, num_points, *kinds, colors=colors)
             self._first_copy = np.searchsorted(self.prepared.copy_of, np.arange(len(truth) + 1))
+
+    def _check_classes(self, cache: TeacherCache) -> None:
+        said = cache.meta.get("class_names")  # older ones do not say
+        if said is not None and said != self.prepared.class_names:
+            raise ValueError(
+                f"the teacher {cache.folder} says the classes {_shortened(said)}, but the set has "
+                f"{_shortened(self.prepared.class_names)}: it is one of another set (--further), for "
+                f"JoinedShapes; cache a teacher of this set: pointmcd cache-teacher --data {cache.data_root}"
+            )
 
     def _check(self, root: str) -> None:
         stored = self.prepared.num_points
@@ -240,6 +250,10 @@ class PreparedShapes(Dataset):
         if self.views == total:
             return torch.arange(total).repeat(count, 1)
         return torch.rand(count, total).argsort(1)[:, : self.views].sort(1).values
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(map(str, names[:5])) + (" ..." if len(names) > 5 else "")
 
 
 def joined(parts: Sequence[Any], order: torch.Tensor) -> Batch:

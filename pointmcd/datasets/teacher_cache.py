@@ -1,6 +1,7 @@
 """What a teacher said of a prepared set, written down once: ``<root>/teachers/<name>/``.
 
-    meta.json                     digests of the data and of the teacher's checkpoint, accuracies, channels
+    meta.json                     digests of the data and of the teacher's checkpoint, accuracies, channels,
+                                  the names of the classes that logits are of
     <split>_view_descriptors.npy  (S, V, D) float16    | where the teacher looks at views; D is 0 where it
     <split>_descriptor.npy        (S, D) float16       | does not
     <split>_logits.npy            (S, K) float32       | where the teacher classifies
@@ -164,6 +165,7 @@ class TeacherCacheWriter(ArrayCacheWriter):
         super().__init__(data_root, KIND, name)
         self._channels = self._point_channels = 0
         self._splits: list[str] = []
+        self._says_classes = False
 
     def write_split(self, split: str, batches: Iterable[TeacherRows]) -> dict[str, np.ndarray]:
         """Write what the teacher says of all shapes of a split, in their order.
@@ -206,16 +208,19 @@ class TeacherCacheWriter(ArrayCacheWriter):
         if written != count:
             raise ValueError(f"the teacher gave {written} rows for {split}, which has {count} shapes")
         self._splits.append(split)
+        self._says_classes |= "logits" in arrays
         return arrays
 
     def finish(self, meta: Mapping[str, Any]) -> Path:
         """Do as `ArrayCacheWriter.finish`.
 
         Args:
-            meta: What is to be known of the teacher: ``accuracy``, ``checkpoint_sha256``, settings.
+            meta: What is to be known of the teacher: ``accuracy``, ``checkpoint_sha256``, settings; and
+                ``class_names`` where its logits are not of the classes of the set.
         """
         return super().finish(
             {
+                **({"class_names": self.prepared.class_names} if self._says_classes else {}),
                 "channels": self._channels,
                 "point_channels": self._point_channels,
                 "splits": self._splits,

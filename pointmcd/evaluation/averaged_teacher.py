@@ -1,5 +1,6 @@
 """Several cached teachers as one: the mean of their log-probabilities."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pointmcd.datasets.label_choice import labels_of_record, parts_of_split
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.evaluation.classification import accuracies_of_parts
 from pointmcd.evaluation.cross_fitting import Figures, Opinion, write_opinion
+from pointmcd.folders import digest_of
 
 
 def average_caches(
@@ -32,13 +34,16 @@ def average_caches(
     Raises:
         FileNotFoundError: There is no cache of a name.
         ValueError: They are not two or more; one has no logits, or does not say which labels it has seen, or
-            they differ; or shares are not as many as names, or not above 0.
+            they differ in that or in their classes; or shares are not as many as names, or not above 0.
     """
     shares = [1.0] * len(names) if shares is None else list(shares)
-    if len(shares) != len(names) or min(shares) <= 0:
+    if len(shares) != len(names):
         raise ValueError(
             f"--shares has {len(shares)} numbers for {len(names)} teachers; give one above 0 for each"
         )
+    for share in shares:
+        if not (math.isfinite(share) and share > 0):
+            raise ValueError(f"--shares has {share:g}; give each teacher a finite number above 0")
     if len(set(names)) < max(2, len(names)):
         raise ValueError(f"an average takes two different teachers or more, not {' and '.join(names)}")
     if name in names:
@@ -56,11 +61,14 @@ def average_caches(
                 "--split, --labels and --fraction-seed"
             )
     weights = np.asarray(shares) / sum(shares)
+    fitted = [cache.meta.get("fitted") for cache in caches]
     opinion = Opinion(
         {split: np.tensordot(weights, [logits for logits, _ in rows], 1) for split, rows in said.items()},
         {split: np.logical_and.reduce([spoken for _, spoken in rows]) for split, rows in said.items()},
         {
             "labels": labels,
+            "class_names": _class_names(caches),
+            **({"fitted": digest_of({"of": fitted, "shares": list(weights)})} if all(fitted) else {}),
             "members": [
                 {"name": cache.name, "share": float(weight), "identity": cache.identity}
                 for cache, weight in zip(caches, weights, strict=True)
@@ -69,7 +77,7 @@ def average_caches(
     )
     known = labels_of_record(labels)
     figures: dict[str, Figures] = {one: {} for one in names}
-    for split, rows in said.items():
+    for split, rows in said.items() if opinion.record["class_names"] == prepared.class_names else ():
         truth = np.asarray(prepared.split(split).labels)
         parts = parts_of_split(truth, split, known)
         for one, (logits, _) in zip(names, rows, strict=True):
@@ -83,6 +91,17 @@ def _labels(cache: TeacherCache) -> dict[str, Any]:
     if (labels := cache.meta.get("labels")) is None:
         raise ValueError(f"{cache.folder} does not say which labels it has seen; write it again")
     return labels
+
+
+def _class_names(caches: Sequence[TeacherCache]) -> list[str]:
+    """Return the classes that all of them say; older ones do not name them."""
+    named = [cache for cache in caches if "class_names" in cache.meta]
+    for cache in named[1:]:
+        if cache.meta["class_names"] != named[0].meta["class_names"]:
+            raise ValueError(
+                f"{cache.folder} and {named[0].folder} say different classes; give caches of the same classes"
+            )
+    return named[0].meta["class_names"] if named else caches[0].prepared.class_names
 
 
 def _log_probabilities(cache: TeacherCache, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -141,12 +141,15 @@ def write_opinion(root: str | Path, name: str, opinion: Opinion) -> tuple[Path, 
         The folder of the cache, and the accuracies by split and part of it.
     """
     figures: Figures = {}
+    classes = opinion.record.get("class_names")  # of an average that is for a set of other classes
     known = labels_of_record(opinion.record["labels"])
     with TeacherCacheWriter(root, name) as writer:
         for split in writer.prepared.splits:
             logits, spoken = opinion.logits[split], opinion.spoken[split]
             rows = {"logits": torch.from_numpy(logits), "has_logits": torch.from_numpy(spoken)}
             writer.write_split(split, [rows])  # type: ignore[list-item]  # a TypedDict
+            if classes not in (None, writer.prepared.class_names):
+                continue
             truth = np.asarray(writer.prepared.split(split).labels)
             figures |= accuracies_of_parts(truth, logits, parts_of_split(truth, split, known), spoken)
         return writer.finish({"accuracy": figures, **opinion.record}), figures

@@ -8,7 +8,14 @@ import numpy as np
 from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.datasets.trunk_features import TrunkFeatures
 from pointmcd.evaluation.projection import Projection
-from pointmcd.evaluation.trunk_rows import point_rows, read_rows, rows_together, trunks_record, view_rows
+from pointmcd.evaluation.trunk_rows import (
+    fitted_digest,
+    point_rows,
+    read_rows,
+    rows_together,
+    trunks_record,
+    view_rows,
+)
 
 
 def descriptor_projection(features: Sequence[TrunkFeatures], channels: int = 256) -> Projection:
@@ -47,4 +54,6 @@ def write_descriptors(
             of_views = view_rows(projection, read_rows(features, split))
             categories = np.asarray(features[0].prepared.split(split).labels)
             writer.write_split(split, rows_together(of_views, point_rows(None, points, split, categories)))
-        return writer.finish({"accuracy": {}, "teacher": trunks_record(features)})
+        teacher = trunks_record(features)
+        fitted = fitted_digest(teacher, projection)
+        return writer.finish({"accuracy": {}, "teacher": teacher, "fitted": fitted})

@@ -43,6 +43,7 @@ from pointmcd.evaluation.probe import (
 from pointmcd.evaluation.projection import Projection
 from pointmcd.evaluation.trunk_rows import (
     CHUNK,
+    fitted_digest,
     point_rows,
     read_rows,
     rows_together,
@@ -158,7 +159,7 @@ def fit_teacher(
     probe = fit_probe(x, y, num_classes, tried[chosen])
     rest = np.setdiff1d(rows, labelled)
     spread = spread and len(rest) > 0
-    record = {
+    record: dict[str, Any] = {
         "labels": labels_record(prepared.digest, labels.split, labelled, labels.fraction, labels.seed),
         "probe": {
             "regularisation": tried[chosen],
@@ -169,6 +170,8 @@ def fit_teacher(
             "views": views.shape[1] if views_asked is None else views_asked,
         },
     }
+    record["fitted"] = fitted_digest(record | trunks_record(features), standardizer, projection, probe)
+    record["class_names"] = prepared.class_names
     answers = logits[chosen] if folds else probe.logits(x)
     point_probe = None
     if points and prepared.part_names is not None:
@@ -233,7 +236,8 @@ def write_cache(
 
     Returns:
         The folder of the cache, and the accuracies by split. Those of ``train`` and ``fit`` are of the
-        logits that are written: cross-fitted where the label was seen, spread where it was not.
+        logits that are written: cross-fitted where the label was seen, spread where it was not. A set
+        of other classes has none.
     """
     prepared = features[0].prepared
     figures: dict[str, dict[str, float]] = {}
@@ -261,7 +265,7 @@ def write_cache(
             parts = {split: np.arange(len(truth))}
             if home:
                 parts = parts_of_split(truth, split, labels_of_record(teacher.record["labels"]))
-            if truth.max(initial=0) < logits.shape[1]:
+            if prepared.class_names == teacher.record["class_names"]:
                 figures |= accuracies_of_parts(truth, logits, parts, spoken)
         known = {"accuracy": figures, "teacher": trunks_record(features), **teacher.record}
         return writer.finish(known), figures

@@ -1,5 +1,7 @@
 """Rows of teacher caches, from what frozen image networks say of the views and points of a set."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
@@ -24,6 +26,19 @@ def trunks_record(features: Sequence[TrunkFeatures]) -> dict[str, Any]:
     """Return which networks spoke, for meta.json."""
     networks = [{**one.meta["settings"], "weights_sha256": one.meta["weights_sha256"]} for one in features]
     return {"type": "FrozenTeacher", "trunks": networks}
+
+
+def fitted_digest(record: dict[str, Any], *fitted: Sequence[np.ndarray]) -> str:
+    """Return the SHA-256 of what tells a fitted teacher from others: all of its caches hold it.
+
+    Args:
+        record: Plain values: its networks and settings.
+        fitted: What was fitted: projections and probes, tuples of arrays.
+    """
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for array in (array for part in fitted for array in part):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def view_rows(projection: Projection, views: np.ndarray) -> Iterator[TeacherRows]:

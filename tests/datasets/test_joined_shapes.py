@@ -18,13 +18,13 @@ from pointmcd.registry import DATA_SAMPLERS, DATASETS
 OPTIONS = {"num_points": 8, "label_fraction": 0.34, "unlabelled": "rest", "teacher": "own"}
 
 
-def teach(root, record, value, channels=2):
+def teach(root, record, value, channels=2, **said):
     with TeacherCacheWriter(root, "own") as writer:
         for split in writer.prepared.splits:
             rows = torch.arange(len(writer.prepared.split(split))).float()[:, None] + value
-            said = {"logits": rows.expand(-1, 4), "view_descriptors": torch.zeros(len(rows), 4, channels)}
-            writer.write_split(split, [said])
-        writer.finish({"accuracy": {}, "labels": record})
+            outputs = {"logits": rows.expand(-1, 4), "view_descriptors": torch.zeros(len(rows), 4, channels)}
+            writer.write_split(split, [outputs])
+        writer.finish({"accuracy": {}, "labels": record, **said})
 
 
 @pytest.fixture
@@ -99,6 +99,25 @@ def test_teachers_that_do_not_belong_together_are_refused(roots, same_views):
     teach(same_views[1], record, 0, channels=3)
     with pytest.raises(ValueError, match="give different outputs"):
         JoinedShapes(same_views[0], "train", [same_views[1]], **OPTIONS)
+
+
+def test_caches_of_two_teachers_are_refused(same_views):
+    """They are told by what they say of themselves; older ones say less."""
+    home, other = same_views
+    record = PreparedShapes(home, "train", **OPTIONS).labels_seen
+    said = {"fitted": "ab", "teacher": {"type": "FrozenTeacher"}, "probe": {"folds": []}}
+    teach(home, record, 0, **said)
+    for name, differs in (
+        ("fitted", "was fitted otherwise than that of"),
+        ("teacher", "is of other networks, or of other settings, than"),
+        ("probe", "has another probe than"),
+        ("class_names", "says other classes than"),
+    ):
+        teach(other, record, 0, **{**said, name: ["another"]})
+        with pytest.raises(ValueError, match=f"{differs}.* write both at once: pointmcd cache-teacher"):
+            JoinedShapes(home, "train", [other], **OPTIONS)
+    teach(other, record, 0)
+    assert len(JoinedShapes(home, "train", [other], **OPTIONS)) == 48
 
 
 def test_with_parts_the_categories_are_the_same(parts_set, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pointmcd.commands import cache_teacher, prepare_data
+from pointmcd.commands import cache_teacher
 from pointmcd.datasets.label_choice import labelled_rows, rows_of_split
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
@@ -205,50 +205,6 @@ def test_of_points(parts_set, tmp_path, weights):
         assert torch.equal(value, after[name]), name
 
 
-@pytest.fixture(scope="module")
-def prepared_again(tiny_meshes, tmp_path_factory):
-    """The shapes of ``root`` with the same views, and fewer points: another set."""
-    from pointmcd.datasets.preparation.job import Request, prepare
-    from pointmcd.geometry import CameraRig
-
-    out, rig = tmp_path_factory.mktemp("again") / "set", CameraRig((0.0, 90.0, 180.0, 270.0), (30.0,) * 4)
-    prepare(Request("mesh-folder", {"source": tiny_meshes}, num_points=64, rig=rig, image_size=32), out)
-    return out
-
-
-@pytest.fixture
-def other(prepared_again, tmp_path):
-    return shutil.copytree(prepared_again, tmp_path / "other")
-
-
-def test_a_further_set_is_asked_without_its_labels(root, run, other):
-    home = run("--further", other).split("train").rows(np.arange(24))
-    away = TeacherCache(other, "frozen")
-    rows = away.split("train").rows(np.arange(24))
-    torch.testing.assert_close(rows["descriptor"], home["descriptor"])
-    assert not torch.allclose(rows["logits"], home["logits"])  # nobody's label was left out for it
-    assert away.meta["labels"] == TeacherCache(root, "frozen").meta["labels"]
-
-
-def test_descriptors_need_no_label(root, run, capsys, other):
-    """The same descriptors, and nothing that a label could be in."""
-    known = {split: run().split(split).rows(np.arange(12)) for split in ("train", "test")}
-    capsys.readouterr()
-    cache = run("--labels", "0", "--further", other)
-    said = capsys.readouterr().out
-    assert "no label is looked at" in said
-    assert "The teacher" not in said
-    assert said.count("wrote") == 2
-    assert "labels" not in cache.meta
-    assert cache.meta["accuracy"] == {}
-    for split, rows in known.items():
-        for found in (cache, TeacherCache(other, "frozen")):
-            alone = found.split(split).rows(np.arange(12))
-            assert set(alone) == {"view_descriptors", "descriptor"}
-            for name, value in alone.items():
-                assert torch.equal(value, rows[name]), name
-
-
 def test_a_student_learns_from_a_set_without_classes(tiny_meshes, weights, tmp_path):
     """From meshes to a backbone, without a label anywhere."""
     from pointmcd.datasets.preparation.job import Request, prepare
@@ -272,46 +228,6 @@ def test_a_student_learns_from_a_set_without_classes(tiny_meshes, weights, tmp_p
     build_runner(config).train()
     state = torch.load(tmp_path / "run/epoch_2.pth", weights_only=True)["state_dict"]
     assert any(key.startswith("distill.") and 8 in value.shape for key, value in state.items())
-
-
-def test_a_further_set_is_another_one(root, run, tmp_path):
-    """Its cache would take the place of the one with folds, and tell each labelled shape its own answer."""
-    before = run().split("train").rows(np.arange(24))["logits"]
-    shutil.copytree(root, tmp_path / "copy")
-    (tmp_path / "link").symlink_to(root)
-    for same in (root, tmp_path / "copy", tmp_path / "link"):
-        for labels in ("100", "0"):
-            with pytest.raises(SystemExit, match=f"--further {same} holds the same as {root}; leave it out"):
-                run("--further", same, "--labels", labels)
-    assert torch.equal(TeacherCache(root, "frozen").split("train").rows(np.arange(24))["logits"], before)
-
-
-def test_sets_of_other_views_are_refused_before_any_work(root, run, tiny_meshes, tmp_path):
-    bare = tmp_path / "bare"
-    words = [
-        "--source",
-        str(tiny_meshes),
-        "--out",
-        str(bare),
-        "--points",
-        "16",
-        "--no-views",
-        "--workers",
-        "0",
-    ]
-    prepare_data.main(["mesh-folder", *words])
-    with pytest.raises(
-        SystemExit, match=r"bare was prepared without views; prepare it again without --no-views"
-    ):
-        run("--further", bare)
-    words[3:] = [str(tmp_path / "two"), "--points", "16", "--azimuth", "0", "90", "--elevation", "30"]
-    prepare_data.main(["mesh-folder", *words, "--image-size", "16", "--workers", "0"])
-    with pytest.raises(
-        SystemExit, match=r"two has 2 views of each shape, .*set has 4; prepare it with the same"
-    ):
-        run("--further", tmp_path / "two")
-    assert not (root / "teachers").exists()
-    assert not (bare / "trunks").exists()
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,9 @@ def test_what_does_not_fit_is_named(place, tmp_path):
         cached(place, "--average", "own", "less", name="no")
     with pytest.raises(SystemExit, match="--shares has 1 numbers for 2 teachers"):
         cached(place, "--average", "own", "own", "--shares", "1", name="no")
+    for share in ("nan", "inf", "0"):
+        with pytest.raises(SystemExit, match=f"--shares has {share}; give each teacher a finite number"):
+            cached(place, "--average", "own", "less", "--shares", share, "1", name="no")
     for same in (["own"], ["own", "own"]):
         with pytest.raises(SystemExit, match="an average takes two different teachers or more"):
             cached(place, "--average", *same, name="no")
