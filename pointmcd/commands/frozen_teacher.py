@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from pointmcd.commands.frozen_checks import check_numbers, check_sets
 from pointmcd.evaluation.statistics import counted
 from pointmcd.progress import Progress
 
@@ -125,6 +126,9 @@ def build_trunks(
                 "or one for each"
             )
         columns.append(values * len(names) if len(values) == 1 else values)
+    for size in args.input_size:
+        if size is not None and size < 0:
+            raise ValueError(f"--input-size is {size}, must be a number of pixels (0: views as they are)")
     if len(names) > 1 and len(args.weights) == 1 and args.weights[0] not in (OF_TIMM, RANDOM):
         raise ValueError(f"--weights has one file for {len(names)} networks; give one for each")
     return [
@@ -179,7 +183,8 @@ def cache_frozen(
     from pointmcd.evaluation.frozen_teacher import fit_teacher, write_cache
 
     names = [trunk.settings["trunk"] for trunk in trunks]
-    check_sets(root, further, args)
+    check_numbers(args, further)
+    check_sets(root, further)
     features, points = look(root, trunks), look_at_points(root, args, names)
     spread = not args.no_spread
     with Progress() as progress:
@@ -216,42 +221,13 @@ def cache_descriptors(
     """
     from pointmcd.evaluation.descriptor_teacher import descriptor_projection, write_descriptors
 
-    check_sets(root, further, args)
+    check_numbers(args, further)
+    check_sets(root, further)
     names = [trunk.settings["trunk"] for trunk in trunks]
     features, points = look(root, trunks), look_at_points(root, args, names)
     projection = descriptor_projection(features, args.dim)
     folders = [write_descriptors(root, name, projection, features, points)]
     return folders + [write_descriptors(other, name, projection, look(other, trunks)) for other in further]
-
-
-def check_sets(root: Path, further: Sequence[Path], args: argparse.Namespace) -> None:
-    """Refuse before any work what would fail after it, or undo it.
-
-    Raises:
-        ValueError: A set has no views or another number of them, two sets are the same, ``--dim`` is none, or
-            targets of single points are asked for of further sets.
-    """
-    from pointmcd.datasets.prepared_set import PreparedSet
-
-    if args.dim < 1:
-        raise ValueError(f"--dim is {args.dim}, must be at least 1")
-    of_points: int = getattr(args, "point_dim", 0)
-    if further and of_points:
-        raise ValueError("--point-dim works for the points of --data only; leave out --further")
-    found: dict[str, Path] = {}
-    num_views = PreparedSet(root).num_views
-    for path in (root, *further):
-        prepared = PreparedSet(path)
-        prepared.require_views()
-        if prepared.num_views != num_views:
-            raise ValueError(
-                f"--further {path} has {prepared.num_views} views of each shape, {root} has {num_views}; "
-                "prepare it with the same --rig"
-            )
-        if prepared.digest in found:
-            # its cache would be written again, without the folds that keep each label from its own shape
-            raise ValueError(f"--further {path} holds the same as {found[prepared.digest]}; leave it out")
-        found[prepared.digest] = path
 
 
 def _options(words: str) -> dict[str, Any]:

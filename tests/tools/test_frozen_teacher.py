@@ -235,6 +235,11 @@ def test_a_student_learns_from_a_set_without_classes(tiny_meshes, weights, tmp_p
     [
         (["--dim", "0"], "--dim is 0, must be at least 1"),
         (["--labels", "0", "--views", "2"], "--views is for the classes"),
+        (["--input-size", "-5"], "--input-size is -5, must be a number of pixels"),
+        (["--trunk-options", "a=b"], "test_resnet does not take these trunk_options: .*'a'"),
+        (["--regularisation", "0"], "--regularisation is 0, must be a finite number above 0"),
+        (["--regularisation", "-1"], "--regularisation is -1, must be"),
+        (["--regularisation", "nan"], "--regularisation is nan, must be"),
         (["--input-size", "1", "2", "3"], "--input-size has 3 values for 1 networks"),
         (["--trunk-options", "pad"], "takes key=value, not 'pad'"),
         (["--labels", "-1"], "--labels is -1, must be a percentage"),

@@ -10,9 +10,11 @@ import torch
 from pointmcd.commands import cache_teacher, prepare_data
 from pointmcd.datasets.joined_shapes import JoinedShapes
 from pointmcd.datasets.manifest import manifest_digest
+from pointmcd.datasets.preparation.job import Request, prepare
 from pointmcd.datasets.prepared_set import PreparedSet
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.datasets.teacher_cache import TeacherCache
+from pointmcd.geometry import CameraRig
 from pointmcd.models.teachers.trunks import build_trunk
 
 
@@ -43,9 +45,6 @@ def run(root, weights):
 @pytest.fixture(scope="module")
 def prepared_again(tiny_meshes, tmp_path_factory):
     """The shapes of ``root`` with the same views, and fewer points: another set."""
-    from pointmcd.datasets.preparation.job import Request, prepare
-    from pointmcd.geometry import CameraRig
-
     out, rig = tmp_path_factory.mktemp("again") / "set", CameraRig((0.0, 90.0, 180.0, 270.0), (30.0,) * 4)
     prepare(Request("mesh-folder", {"source": tiny_meshes}, num_points=64, rig=rig, image_size=32), out)
     return out
@@ -134,6 +133,31 @@ def test_a_further_set_is_another_one(root, run, tmp_path):
             with pytest.raises(SystemExit, match=f"--further {same} holds the same as {root}; leave it out"):
                 run("--further", same, "--labels", labels)
     assert torch.equal(TeacherCache(root, "frozen").split("train").rows(np.arange(24))["logits"], before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"up": "y"}, "was prepared with up y, .*set with z; prepare both alike"),
+        (
+            {"rig": CameraRig((10.0, 100.0, 190.0, 280.0), (30.0,) * 4)},
+            "views from other places",
+        ),
+        (
+            {"num_points": 128, "image_size": 16},
+            "holds the shapes of .*set, prepared otherwise; leave",
+        ),
+    ],
+    ids=["up", "rig", "the same"],
+)
+def test_sets_prepared_otherwise_are_refused(root, run, tiny_meshes, tmp_path, changes, message):
+    rig = CameraRig((0.0, 90.0, 180.0, 270.0), (30.0,) * 4)
+    options = {"num_points": 64, "rig": rig, "image_size": 32, **changes}
+    prepare(Request("mesh-folder", {"source": tiny_meshes}, **options), tmp_path / "away")
+    for labels in ("100", "0"):
+        with pytest.raises(SystemExit, match=message):
+            run("--further", tmp_path / "away", "--labels", labels)
+    assert not (root / "trunks").exists()
 
 
 def test_sets_of_other_views_are_refused_before_any_work(root, run, tiny_meshes, tmp_path):

@@ -66,7 +66,7 @@ def build_trunk(name: str, pretrained: bool = False, **options: Any) -> TimmNetw
         The network, with an attribute ``out_channels`` (C).
 
     Raises:
-        ValueError: The name is not known.
+        ValueError: The name is not known, or the network does not take an option.
     """
     trunk = _create(name, pretrained, num_classes=0, **options)
     trunk.out_channels = trunk.head_hidden_size
@@ -79,14 +79,16 @@ def _create(name: str, pretrained: bool, **options: Any) -> TimmNetwork:
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"timm {timm.__version__} has no model {name!r}{hint}")
-    if not pretrained:
-        return timm.create_model(name, pretrained=False, **options)
     try:
+        if not pretrained:
+            return timm.create_model(name, pretrained=False, **options)
         with no_waiting_for_the_hub():
             return timm.create_model(name, pretrained=True, **options)
-    except TypeError:  # an option that the network does not take
-        raise
+    except TypeError as error:  # an option that the network does not take
+        raise ValueError(f"{name} does not take these trunk_options: {error}") from error
     except Exception as error:  # of whatever library makes the connection
+        if not pretrained:
+            raise
         raise ValueError(
             f"timm's weights of {name} cannot be downloaded ({str(error).partition(chr(10))[0]}); without "
             "a network, give them as a file: --cfg-options model.pretrained=False model.checkpoint=FILE for "
