@@ -51,6 +51,19 @@ from pointmcd.commands.frozen_teacher import (
 )
 from pointmcd.evaluation.statistics import in_words
 
+FOR_FROZEN = {"further", "split", "labels", "fraction_seed", "weights", "input_size", "normalization"}
+FOR_FROZEN |= {"trunk_options", "precision", "views", "dim", "folds", "no_spread", "regularisation"}
+FOR_FROZEN |= {"point_dim", "point_count", "point_levels"}
+OPTIONS = {
+    "config": {"data", "name", "cfg_options"},
+    "frozen": {"data", "name", *FOR_FROZEN},
+    "image_text": {"data", "name", "text", "weights"},
+    "student": {"data", "name"},
+    "average": {"data", "name", "shares"},
+    "check": set(),
+}
+"""What each kind of teacher takes beside itself."""
+
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
@@ -96,19 +109,34 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     points.add_argument("--average", nargs="+", metavar="NAME", help="caches to average")
     points.add_argument("--shares", type=float, nargs="+", help="what each of them counts for (all alike)")
     args = parser.parse_args(argv)
-    kinds = [name for name in ("check", "frozen", "image_text", "student", "average") if getattr(args, name)]
-    if len(kinds) + bool(args.config) != 1:
+    kinds = [name for name in OPTIONS if getattr(args, name)]
+    if len(kinds) != 1:
         parser.error(
             "give one of: the config and the checkpoint of a trained teacher, --frozen TRUNK, --image-text "
             "MODEL, --student CHECKPOINT, --average NAME NAME, or --check a cache"
         )
     if args.config and not args.checkpoint:
         parser.error("the config of a trained teacher needs its checkpoint")
-    if args.text is not None and not args.image_text:
-        parser.error("--text is for --image-text, whose model has embedded it")
-    if kinds and kinds != ["check"] and args.data is None:
-        parser.error(f"--{kinds[0].replace('_', '-')} needs --data")
+    (kind,) = kinds
+    for option in sorted(_given(parser, argv, args) - {kind} - OPTIONS[kind]):
+        takers = [_spelt(one) for one, taken in OPTIONS.items() if option in {one, *taken}]
+        parser.error(f"{_spelt(option)} is for {', '.join(takers)}, not for {_spelt(kind)}; leave it out")
+    if "data" in OPTIONS[kind] and kind != "config" and args.data is None:
+        parser.error(f"{_spelt(kind)} needs --data")
     return args
+
+
+def _given(parser: argparse.ArgumentParser, argv: Sequence[str] | None, args: argparse.Namespace) -> set[str]:
+    """Return which options were given, if only with the value that they have by default."""
+    options = vars(args).keys() - {"config", "checkpoint", "cfg_options"}  # cfg_options is added to
+    unset = object()
+    again = vars(parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(options, unset))))
+    given = {name for name in options if again[name] is not unset}
+    return given | ({"cfg_options"} if args.cfg_options else set())
+
+
+def _spelt(option: str) -> str:
+    return "a trained teacher" if option == "config" else f"--{option.replace('_', '-')}"
 
 
 @plain_errors()
@@ -190,6 +218,11 @@ def cache_trained(args: argparse.Namespace) -> tuple[Path, dict[str, dict[str, f
         if not checkpoint.is_file():
             raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
     config, name = load_config(args.config, args.cfg_options), args.name or name_of(args.config)
+    if args.data is not None and args.data.resolve() != Path(config.data_root).resolve():
+        raise ValueError(
+            f"--data is {args.data}, but the data_root of the config is {config.data_root}, which is what a "
+            f"trained teacher is asked about: give --cfg-options data_root={args.data}"
+        )
     if len(args.checkpoint) > 1:
         return cache_folds(config, args.checkpoint, name)
     (checkpoint,) = args.checkpoint
@@ -212,9 +245,11 @@ def average(args: argparse.Namespace) -> None:
 
 def check(folder: Path) -> None:
     """Read all of a cache, ``<data_root>/teachers/<name>``."""
-    from pointmcd.datasets.teacher_cache import TeacherCache
+    from pointmcd.datasets.teacher_cache import KIND, TeacherCache
 
     folder = folder.absolute()
+    if folder.parent.name != KIND:
+        raise ValueError(f"--check {folder} is no cache of a teacher; give DATA/{KIND}/NAME")
     if not TeacherCache(folder.parent.parent, folder.name).verify():
         raise ValueError(f"{folder} opens, but was written before hashes were recorded: write it again")
     print(f"{folder} is whole")

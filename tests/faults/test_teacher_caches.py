@@ -81,6 +81,8 @@ def test_check_reads_all_of_it(root, capsys):
     cache_teacher.main(["--check", str(folder)])
     prepare_data.main(["--check", str(root)])
     assert capsys.readouterr().out.count(f"{folder} is whole") == 2
+    with pytest.raises(SystemExit, match=r"set is no cache of a teacher; give DATA/teachers/NAME"):
+        cache_teacher.main(["--check", str(root)])
     array = folder / "train_logits.npy"
     array.write_bytes(array.read_bytes()[:-1] + b"?")
     for check in (cache_teacher.main, prepare_data.main):

@@ -128,6 +128,36 @@ def test_what_does_not_fit_is_named(run, tmp_path):
         run("model.channels=8")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.py", "b.pth", "--labels", "20"], "--labels is for --frozen, not for a trained teacher"),
+        (["a.py", "b.pth", "--further", "m"], "--further is for --frozen, not for a trained teacher"),
+        (["--student", "b.pth", "--data", "d", "--folds", "5"], "--folds is for --frozen, not for --student"),
+        (["--average", "a", "b", "--data", "d", "--split", "train"], "--split is for --frozen, not for --av"),
+        (["--frozen", "n", "--data", "d", "--shares", "1"], "--shares is for --average, not for --frozen"),
+        (["--frozen", "n", "--data", "d", "--cfg-options", "a=1"], "--cfg-options is for a trained teacher"),
+        (
+            ["--image-text", "m", "--data", "d", "--views", "2"],
+            "--views is for --frozen, not for --image-text",
+        ),
+        (["--check", "d/teachers/t", "--name", "t"], "not for --check"),
+        (["--frozen", "n"], "--frozen needs --data"),
+    ],
+)
+def test_options_of_another_kind_are_refused(words, message, capsys):
+    """Even those that say what is so by default: whoever gives one relies on it."""
+    with pytest.raises(SystemExit):
+        cache_teacher.main(words)
+    assert message in capsys.readouterr().err
+
+
+def test_a_trained_teacher_is_asked_about_the_set_of_its_config(run, root, tmp_path):
+    run("--data", str(root.parent / "." / "set"))
+    with pytest.raises(SystemExit, match=r"--data is .*other, but the data_root of the config is .*set"):
+        run("--data", str(tmp_path / "other"))
+
+
 @pytest.fixture
 def run_on_parts(parts_set, tmp_path):
     """The tool on a teacher of ``parts_set`` with random weights; returns the teacher and its cache."""
