@@ -9,6 +9,8 @@ from torch.utils.data import Sampler
 from pointmcd.datasets.prepared_shapes import PreparedShapes
 from pointmcd.registry import DATA_SAMPLERS
 
+ROUNDING = 1e-9  # 0.9 + 0.1 is 1, but 1 - 0.9 is not 0.1
+
 
 @DATA_SAMPLERS.register_module()
 class ClassBalancedSampler(Sampler[int]):
@@ -93,7 +95,7 @@ class LabelledShareSampler(Sampler[int]):
         self.any, self.further = np.arange(len(dataset)), np.empty(0, np.int64)
         self.further_share = further_share or 0.0
         if further_share is not None:
-            if not 0 <= further_share <= 1 - share:
+            if not 0 <= further_share <= 1 - share + ROUNDING:
                 raise ValueError(f"further_share is {further_share}, must be 0 to 1 - share ({1 - share:g})")
             is_further = getattr(dataset, "is_further", np.zeros(len(dataset), bool))
             self.any, self.further = np.flatnonzero(~is_further), np.flatnonzero(is_further)
@@ -110,7 +112,9 @@ class LabelledShareSampler(Sampler[int]):
         takes_labelled = _turns(self.num_samples, self.share)
         takes_further = np.zeros(self.num_samples, bool)
         rest = int((~takes_labelled).sum())
-        takes_further[~takes_labelled] = _turns(rest, self.further_share / max(1 - self.share, 1e-9))
+        takes_further[~takes_labelled] = _turns(
+            rest, min(self.further_share / max(1 - self.share, ROUNDING), 1.0)
+        )
         takes_any = ~takes_labelled & ~takes_further
         drawn = np.empty(self.num_samples, np.int64)
         streams = (takes_labelled, self.labelled), (takes_any, self.any), (takes_further, self.further)
@@ -137,4 +141,4 @@ class LabelledShareSampler(Sampler[int]):
 
 def _turns(count: int, share: float) -> np.ndarray:
     """Return (count,) bool, evenly spread: whose turn it is of two, of which one has that share."""
-    return np.diff(np.floor(np.arange(count + 1) * share + 1e-9)) > 0
+    return np.diff(np.floor(np.arange(count + 1) * share + ROUNDING)) > 0

@@ -21,7 +21,7 @@ from pointmcd.engine.schedules import fill_lengths
 
 FROM_MANIFEST = ("num_classes", "num_views", "num_parts", "class_parts", "image_size")
 NAMES = {"data_root", "work_dir", "load_from", "checkpoint", "teacher", "name", "split", "trunk"}
-"""Keys whose values are text even where they look like a number, as the folder 2024 does."""
+"""Keys whose values are text even where they look like a number, as the folder 2024 does, or dicts."""
 COUNTS = {"batch_size": 1, "num_workers": 0, "max_epochs": 1, "max_iters": 1, "val_interval": 1, "seed": 0}
 """Keys that are whole numbers, with the least they may be."""
 LACKING = {"num_parts": "parts", "class_parts": "parts", "image_size": "views"}
@@ -98,7 +98,8 @@ def _parsed(overrides: dict[str, Any] | list[str] | None) -> dict[str, Any]:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ValueError(f"--cfg-options takes key=value, not {override!r}")
-        pairs[key] = text if key.rpartition(".")[2] in NAMES and text != "None" else _value(text)
+        is_name = key.rpartition(".")[2] in NAMES and text != "None" and not text.startswith(("dict(", "{"))
+        pairs[key] = text if is_name else _value(text)
     return pairs
 
 

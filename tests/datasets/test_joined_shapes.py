@@ -87,6 +87,11 @@ def test_a_further_set_makes_an_epoch_no_longer(same_views):
     assert len(np.unique(drawn[drawn < 24])) == 24
     with pytest.raises(ValueError, match=r"further_share is 0.9, must be 0 to 1 - share \(0.75\)"):
         DATA_SAMPLERS.build({**options, "further_share": 0.9})
+    for share, further_share in ((0.8, 0.2), (0.9, 0.1), (0.0, 1.0)):
+        whole = {**options, "share": share, "further_share": further_share, "num_samples": 40}
+        drawn = np.array(list(DATA_SAMPLERS.build(whole)))
+        assert (drawn >= 24).sum() == pytest.approx(40 * further_share, abs=1)
+        assert both.labelled[drawn[drawn < 24]].all()
     alone = PreparedShapes(same_views[0], "train", **OPTIONS)
     with pytest.raises(ValueError, match="further_share needs further sets"):
         DATA_SAMPLERS.build({**options, "dataset": alone, "further_share": 0.5})

@@ -144,6 +144,21 @@ def test_a_folder_may_be_a_number(tiny_set, tmp_path, monkeypatch):
         assert load_config(BASELINE, overrides).data_root == "2024"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dict(_delete_=True, type='MultiViewTeacher', trunk='test_resnet', num_classes=None)",
+        "{'_delete_': True, 'type': 'MultiViewTeacher', 'trunk': 'test_resnet', 'num_classes': None}",
+    ],
+    ids=["dict", "braces"],
+)
+def test_a_component_may_stand_where_names_do(taught_set, text):
+    """``teacher`` is the name of a cache in a dataset, and a component in a model."""
+    words = [f"data_root={taught_set}", f"model.teacher={text}", "train_dataloader.dataset.teacher=None"]
+    teacher = load_config(CONFIGS / "pointmcd_pointnet_meshes.py", words).model.teacher
+    assert (teacher.type, teacher.trunk, teacher.num_classes) == ("MultiViewTeacher", "test_resnet", 4)
+
+
 def test_the_teacher_is_named_once(taught_set):
     distilled = CONFIGS / "pointmcd_pointnet_modelnet.py"
     config = load(taught_set, "train_dataloader.dataset.teacher=tinyresnet", config=distilled)
