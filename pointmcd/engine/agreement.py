@@ -98,26 +98,6 @@ def config_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return plain(_literals(_dict(checkpoint.get("meta")).get("cfg", "")))
 
 
-def changed_settings(checkpoint: dict[str, Any], config: Config) -> list[str]:
-    """Return where a config's model differs from a checkpoint's: ``model.x: before ..., now ...``."""
-    theirs = config_of(checkpoint).get("model")
-    if theirs is None:
-        return []
-    before, after = _flat("model", theirs), _flat("model", plain(config.get("model")))
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return [f"{name}: before {before.get(name)}, now {after.get(name)}" for name in names]
-
-
-def _flat(name: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        items: Any = value.items()
-    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
-        items = enumerate(value)
-    else:
-        return {name: value}
-    return {key: one for part, inner in items for key, one in _flat(f"{name}.{part}", inner).items()}
-
-
 def check_agreement(config: Config, checkpoint: dict[str, Any], source: str | Path) -> list[str]:
     """Refuse a checkpoint of another network, other classes or parts, or points prepared in another way.
 

@@ -26,12 +26,12 @@ from pointmcd.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from pointmcd.compat import from_plain, to_plain, torchvision_unopened
 from pointmcd.cpu import set_up_cpu
 from pointmcd.datasets.loader_workers import report_lost_batches
-from pointmcd.engine.agreement import changed_settings, check_agreement, statement
+from pointmcd.engine.agreement import check_agreement, statement
 from pointmcd.engine.console import ConsoleHook, give_remarks_alone
 from pointmcd.engine.dist import distribute
 from pointmcd.engine.labels_seen import start_of
 from pointmcd.engine.loops import TrainLoop
-from pointmcd.engine.same_training import check_same_training, learns_from
+from pointmcd.engine.same_training import changed_settings, check_same_training, learns_from
 from pointmcd.engine.schedules import resume_schedules
 from pointmcd.engine.stopping import StopHere, StopRequest, TrainingStopped, WatchHook
 from pointmcd.engine.work_dir import INTERRUPTED, check_free, newest_checkpoint, note_last, sole_training

@@ -1,5 +1,6 @@
 """What a training learns from, as its checkpoints say it; one that is resumed goes on with the same."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,38 @@ def check_same_training(
             f"{source} was trained with {', '.join(changed)}, and a resumed training goes on with the same: "
             "give what it was trained with, or begin another training in a --work-dir of its own"
         )
+
+
+def changed_settings(checkpoint: dict[str, Any], config: Config) -> list[str]:
+    """Return where model and training set differ from a checkpoint's: ``model.x: before ..., now ...``.
+
+    Where the set lies makes no difference; whether it is the same one, its digest tells.
+    """
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    theirs, ours = config_of(checkpoint), plain(config._cfg_dict)
+    for place in (("model",), ("train_dataloader", "dataset")):
+        then, now = (_within(values, place) for values in (theirs, ours))
+        if then is not None:
+            before |= _flat(".".join(place), then)
+            after |= _flat(".".join(place), now)
+    for known in (before, after):
+        known.pop("train_dataloader.dataset.data_root", None)
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return [f"{name}: before {before.get(name)}, now {after.get(name)}" for name in names]
+
+
+def _within(values: Any, place: Sequence[str]) -> Any:
+    for name in place:
+        values = values.get(name) if isinstance(values, dict) else None
+    return values
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        items: Any = value.items()
+    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        items = enumerate(value)
+    else:
+        return {name: value}
+    return {key: one for part, inner in items for key, one in _flat(f"{name}.{part}", inner).items()}

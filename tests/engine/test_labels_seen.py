@@ -11,8 +11,8 @@ from pointmcd.checkpoint import read_checkpoint
 from pointmcd.commands import cache_teacher
 from pointmcd.datasets.manifest import manifest_digest
 from pointmcd.engine import build_runner, load_config
-from pointmcd.engine.agreement import changed_settings
 from pointmcd.engine.labels_seen import check_own_weights
+from pointmcd.engine.same_training import changed_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -132,9 +132,12 @@ def test_what_a_resumed_training_changes_is_said(tiny_set, teacher):
     options = {"data_root": str(tiny_set), "train_dataloader.dataset.label_fraction": 0.5}
     config = load_config(CONFIGS / "teacher_tinyresnet_builtin.py", options)
     assert changed_settings(saved, config) == []
+    views = config.train_dataloader.dataset.views
     config.model.trunk = "test_vit"
     config.model.data_preprocessor.transforms[0]["p"] = 0.25
+    config.train_dataloader.dataset.views = 2
     assert set(changed_settings(saved, config)) == {
         "model.trunk: before test_resnet, now test_vit",
+        f"train_dataloader.dataset.views: before {views}, now 2",
         "model.data_preprocessor.transforms.0.p: before None, now 0.25",
     }
