@@ -66,6 +66,9 @@ def test_from_a_prepared_set_to_a_student(place, capsys):
     assert steps == {24 // 8}  # as many on both sides, however many labels
     shown = capsys.readouterr().out
     assert "distilled less alone" in shown
+    assert "With most of the labels no gain has been shown" in shown
+    assert "their average on" in shown
+    assert "--average" not in shown  # which is for fewer labels
     assert "less than a minute left" in shown
     before = (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns
     run(place, "--anyway")
