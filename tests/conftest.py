@@ -99,7 +99,7 @@ def parts_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_made_up_teachers(root: Path, names: tuple[str, ...], classifies: bool) -> None:
-    """Caches of 24 channels: descriptors, and logits of a teacher that classifies."""
+    """Caches of 24 channels: descriptors, logits of a teacher that classifies, and targets of points."""
     import torch
 
     from pointmcd.datasets.prepared_set import PreparedSet
@@ -121,6 +121,9 @@ def write_made_up_teachers(root: Path, names: tuple[str, ...], classifies: bool)
             elif classifies:
                 logits = torch.randn(size, views, len(prepared.class_names), generator=generator)
                 rows |= {"logits": logits.mean(1), "view_logits": logits}
+                if name == "frozen":
+                    points = prepared.num_points
+                    rows["point_descriptors"] = torch.randn(size, points, 6, generator=generator)
                 accuracy[split] = {"overall_accuracy": 75.0, "mean_class_accuracy": 70.0}
             elif name == "parts":
                 accuracy[split] = {"pixel_accuracy": 90.0, "pixel_miou": 60.0}
