@@ -78,7 +78,11 @@ class Distillation:
         shown = ", ".join(f"{name}={value:g}" for name, value in RECIPES[self.recipe].items())
         self.console.print(f"Recipe {self.recipe}: {shown}", soft_wrap=True, highlight=False)
         if self.most_labels:
-            self.console.print("With most of the labels no gain has been shown (docs/results.md)")
+            self.console.print(
+                "With most of the labels no gain has been shown of logits, as here; targets of points beside "
+                "them have gained (docs/configs.md, single points)",
+                soft_wrap=True,
+            )
         results: dict[str, list[dict[str, Any]]] = {ALONE: [], DISTILLED: []}
         teachers = []
         for seed in self.args.seeds:
@@ -104,7 +108,9 @@ class Distillation:
         Raises:
             ValueError: There are too few shapes to hold some out.
         """
+        from pointmcd.checkpoint import read_checkpoint
         from pointmcd.datasets.label_choice import HELD_OUT_EVERY
+        from pointmcd.engine.labels_seen import start_of
 
         seed = self.args.seeds[0]
         frozen, figures = self.teacher.frozen("fit", seed)
@@ -117,8 +123,10 @@ class Distillation:
         right = {"teacher": figures["held_out"][METRIC], "student": result[METRIC]}
         count = len(result["labels"])
         shown = "the teacher is right on {teacher:.1f} % of these {count}, the student on {student:.1f} %"
-        if not self.args.further:  # of which the student says nothing
-            _, figures = self.teacher.average(frozen, self.checkpoint(ALONE, seed, "fit"))
+        alone = self.checkpoint(ALONE, seed, "fit")
+        # a student says nothing of further sets, and teaches nobody where it began with weights of others
+        if self.args.average or (not self.args.further and start_of(read_checkpoint(alone)) is None):
+            _, figures = self.teacher.average(frozen, alone)
             right["average"] = figures["held_out"][METRIC]
             shown += ", their average on {average:.1f} %"
         write_json(self.folder / "held_out.json", right)

@@ -148,8 +148,7 @@ def digest_of_config(config: Config) -> str:
         if isinstance(value, dict):
             return {key: told(one) for key, one in value.items() if key not in ("data_root", "work_dir")}
         if isinstance(value, list | tuple):
-            hooks = [one for one in value if not _is_start(one)]
-            return [told(one) for one in hooks]
+            return [told(one) for one in value if not _is_start(one)]
         return value
 
     text = json.dumps(told(config.to_dict()), sort_keys=True, default=str)

@@ -75,6 +75,16 @@ def test_from_a_prepared_set_to_a_student(place, capsys):
     assert (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns == before
 
 
+def test_students_that_begin_with_other_weights_are_compared_but_do_not_teach(place):
+    out, start = place / "began", place / "out/baseline_train_s0/epoch_1.pth"
+    hook = f"custom_hooks=[dict(type='PretrainedBackboneHook', checkpoint='{start}')]"
+    words = ["--anyway", "--seeds", "0", "--out", str(out), "--cfg-options", hook]
+    run(place, *words)
+    assert set(json.loads((out / "held_out.json").read_text())) == {"teacher", "student"}
+    with pytest.raises(SystemExit, match="began with the weights of another training"):
+        run(place, "--average", *words)
+
+
 def test_several_shares_end_in_a_picture(place):
     out = place / "shares"
     run(place, "--anyway", "--seeds", "0", "--labels", "60", "100", "--out", str(out))
