@@ -60,7 +60,8 @@ class PointModel(BaseModel):
             if widths["local_channels"] is None:
                 raise ValueError(
                     f"{head['type']} needs local features of all points, which the backbone "
-                    f"{backbone['type']} does not have; PointNet, DGCNNSeg and PointNet2Seg have them"
+                    f"{backbone['type']} does not have: give it local_channels and local_feats, as "
+                    "PointBackbone says"
                 )
         self.head = MODELS.build({**head, **widths})
 

@@ -64,7 +64,7 @@ class PointMCD(PointModel):
         elif self.backbone.local_channels is None:
             raise ValueError(
                 f"{config['type']} needs local features of all points, which {type(self.backbone).__name__} "
-                "does not have; PointNet, DGCNN, DGCNNSeg and PointNet2Seg have them"
+                "does not have: give it local_channels and local_feats, as PointBackbone says"
             )
         else:
             self.with_local = True

@@ -56,8 +56,7 @@ def features_of(backbone, points):
     """All that a model asks of a backbone."""
     features = backbone(points)
     features["global_feats"] = features["point_feats"].amax(1)
-    if backbone.local_channels is not None:
-        features["local_feats"] = backbone.local_feats(features)
+    features["local_feats"] = backbone.local_feats(features)
     return features
 
 
@@ -97,16 +96,27 @@ def test_contract(name):
 def test_local_feats(name):
     backbone = build(name).eval()
     features = features_of(backbone, cloud())
-    if backbone.local_channels is None:
-        with pytest.raises(NotImplementedError, match=f"{name} has no local features"):
-            backbone.local_feats(features)
-        return
     local = features["local_feats"]
     assert local.shape == (2, 96, backbone.local_channels)
     assert local.dtype == torch.double
     if not backbone.local_needs_point_feats:
         del features["point_feats"]
         assert torch.equal(backbone.local_feats(features), local)
+
+
+@pytest.mark.parametrize("name", ["PointNet2", "PointNeXt", "CurveNet", "PointTransformer"])
+def test_levels_without_a_decoder_are_interpolated(name):
+    backbone = build(name).eval()
+    features = features_of(backbone, cloud())
+    _, *levels = features["levels"]
+    expected = [reference.interpolate(cloud(), *level) for level in levels]
+    torch.testing.assert_close(features["local_feats"], torch.cat(expected, -1))
+
+
+def test_a_backbone_without_levels_has_no_local_features():
+    features = build("PointNet")(cloud())
+    with pytest.raises(NotImplementedError, match="PointNet has no local features"):
+        PointBackbone.local_feats(build("PointNet"), features)
 
 
 def test_forward_is_encode_and_fusion(name):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pointmcd.models import PartSegmentationHead
+from pointmcd.models.backbones import PointNet
 from pointmcd.models.losses import smoothed_cross_entropy
 from pointmcd.registry import MODELS
 
@@ -131,14 +132,22 @@ def test_loss_and_predictions(features, batch):
     assert unknown[0].keys() == {"part_scores", "label"}
 
 
+class Plain(PointNet):
+    """A backbone without local features."""
+
+    def __init__(self):
+        super().__init__()
+        self.local_channels = None
+
+
 def test_what_is_missing_is_named(features, batch):
     with pytest.raises(ValueError, match=r"needs the category of each shape.*pass label"):
         head()(features, None)
     del batch["parts"]
     with pytest.raises(ValueError, match="give the dataset parts=True"):
         head().loss(features, batch)
-    with pytest.raises(ValueError, match=r"PartSegmentationHead needs local features.*PointNet2 does not"):
-        build("PointModel", {"type": "PointNet2"})
+    with pytest.raises(ValueError, match=r"PartSegmentationHead needs local features.*Plain.* does not"):
+        build("PointModel", {"type": Plain})
 
 
 def build(kind, backbone, **more):

@@ -5,10 +5,19 @@ import pytest
 import torch
 
 from pointmcd.datasets.teacher_cache import TeacherCache
+from pointmcd.models.backbones import PointNet
 from pointmcd.registry import MODELS
 
 HEAD = {"type": "ClassificationHead", "num_classes": 4}
 ONLINE = {"type": "MultiViewTeacher", "trunk": "test_resnet", "num_classes": 4, "channels": 16}
+
+
+class Plain(PointNet):
+    """A backbone without local features."""
+
+    def __init__(self):
+        super().__init__()
+        self.local_channels = None
 
 
 def build(teacher=ONLINE, **more):
@@ -118,8 +127,9 @@ def test_a_classifier_learns_from_points_too(parts_set):
     aligned = model.distill[0].align(features["local_feats"])
     expected = 1 - torch.cosine_similarity(aligned, said["point_descriptors"], -1).mean()
     torch.testing.assert_close(losses["loss_point"], expected, rtol=1e-4, atol=1e-4)
-    with pytest.raises(ValueError, match="needs local features of all points, which PointNet2 does not"):
-        build(teacher, backbone={"type": "PointNet2"}, **own)
+    build(teacher, backbone={"type": "PointNet2"}, **own)
+    with pytest.raises(ValueError, match="needs local features of all points, which Plain does not"):
+        build(teacher, backbone={"type": Plain}, **own)
     with pytest.raises(ValueError, match="needs a CachedTeacher"):
         build(**own)
 

@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
+from pointmcd import ops
 from pointmcd.batch import PointFeatures
 from pointmcd.models.layers import LinearNormAct
 
@@ -82,7 +84,10 @@ class PointBackbone(nn.Module, ABC):
         return features
 
     def local_feats(self, features: PointFeatures) -> Tensor:
-        """Return what a decoder of all points needs of each, beside the pooled feature.
+        """Return what describes each point, for a decoder of all points or a loss on single ones.
+
+        A backbone that keeps fewer points from level to level gives what it has: the features of all levels
+        below the points themselves, each interpolated to all points (``ops.interpolate``), side by side.
 
         Args:
             features: What ``encode`` or the backbone returned, and ``global_feats`` (B, C).
@@ -90,7 +95,10 @@ class PointBackbone(nn.Module, ABC):
         Returns:
             (B, N, L), in the order of the points.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no local features")
+        if "levels" not in features:
+            raise NotImplementedError(f"{type(self).__name__} has no local features")
+        (xyz, _), *levels = features["levels"]
+        return torch.cat([ops.interpolate(xyz, *level) for level in levels], -1)
 
     def check(self, points: Tensor) -> None:
         """Refuse what is not (B, N, in_channels)."""

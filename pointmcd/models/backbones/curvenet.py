@@ -249,6 +249,7 @@ class CurveNet(PointBackbone):
             self.levels.append(nn.ModuleList(blocks))
             before = out
         self.fusion = LinearNormAct(before, out_channels)
+        self.local_channels = sum(channels)
 
     def encode(self, points: Tensor) -> PointFeatures:
         self.check(points)

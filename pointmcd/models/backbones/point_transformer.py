@@ -96,6 +96,7 @@ class PointTransformer(PointBackbone):
         self.norm = nn.LayerNorm(width)
         self.after = [depth - 1]  # blocks whose tokens are kept
         self.fusion = LinearNormAct(2 * width, out_channels)
+        self.local_channels = width
 
     def encode(self, points: Tensor) -> PointFeatures:
         self.check(points)

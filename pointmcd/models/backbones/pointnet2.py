@@ -63,11 +63,12 @@ class PointNet2(PointBackbone):
         if len(num_points) != len(scales):
             raise ValueError(f"num_points has {len(num_points)} levels, scales has {len(scales)}")
         self.levels = nn.ModuleList()
-        width = in_channels - 3
+        width, self.local_channels = in_channels - 3, 0
         for count, level in zip(num_points, scales, strict=True):
             layer = SetAbstraction(width, count, level)
             self.levels.append(layer)
             width = layer.out_channels
+            self.local_channels += width
         widths = (3 + width, *channels[:-1])
         self.point_layers = shared_mlp(*widths)
         self.fusion = LinearNormAct(widths[-1], channels[-1])

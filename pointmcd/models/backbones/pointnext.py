@@ -77,6 +77,7 @@ class PointNeXt(PointBackbone):
             )
             for level, out in enumerate(self.widths[1:])
         )
+        self.local_channels = sum(self.widths[1:])
         self.point_layers = shared_mlp(3 + self.widths[-1], self.widths[-1])
         self.fusion = LinearNormAct(self.widths[-1], self.widths[-1])
 
