@@ -16,7 +16,8 @@
 
 How much the student listens to the teacher follows from --labels, unless --recipe says it: of few labels
 (below 10 %) a sharpened teacher counts most and a quarter of each batch is labelled; of all (50 % and more)
-the teacher counts little, at a temperature of 4, and the gain is small.
+what it says of the classes counts little, at a temperature of 4, and the student learns besides what it sees
+at each point. --points does that with any labels, --no-points never.
 
 Several --labels are several such runs, each in a folder of its own, and a picture of the accuracy over the
 share of the labels, without and with the teacher.
@@ -74,6 +75,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--average",
         action="store_true",
         help="teach by the mean of what the networks and the student alone say (log-probabilities)",
+    )
+    add(
+        "--points",
+        action=argparse.BooleanOptionalAction,
+        help="teach what the networks see at each point, too; default: with the recipe for all labels",
     )
     add("--recipe", choices=list(RECIPES), help="how much the teacher counts; default: by --labels")
     add("--anyway", action="store_true", help="distil where the teacher is not better, too")

@@ -38,6 +38,12 @@ RECIPES: dict[str, dict[str, float]] = {  # found on held-out shapes at 5, 20 an
         "train_dataloader.sampler.share": 0.5,
     },
 }
+POINT_HEAD = {
+    "type": "PointDistillationHead",
+    "distance": "cosine",
+    "projector": "linear",
+    "loss_weight": 0.2,
+}
 FEW_SHAPES = 50
 OF_BEFORE = {"recipe": "some", "further": []}
 """What a run was made with that does not say."""
@@ -46,6 +52,25 @@ OF_BEFORE = {"recipe": "some", "further": []}
 def recipe_of(labels: float) -> str:
     """Return the name of the recipe for a percentage of the labels."""
     return "few" if labels < 10 else "some" if labels < 50 else "all"
+
+
+def why_no_points(args: argparse.Namespace, config: Any) -> str | None:
+    """Return why single points cannot be taught, or None where they can.
+
+    Args:
+        args: Of the command.
+        config: Of the student alone.
+    """
+    from pointmcd.datasets.prepared_set import PreparedSet
+    from pointmcd.registry import MODELS
+
+    if args.average or args.further:
+        return f"{'--average' if args.average else '--further'} works for the classes of shapes only"
+    if not PreparedSet(args.data).has_visibility:
+        return f"{args.data} does not say which points a view sees; prepare it with --visibility ray"
+    if MODELS.build(config.model).backbone.local_channels is None:
+        return f"{args.backbone} has no local features of all points"
+    return None
 
 
 class Distillation:
@@ -65,29 +90,38 @@ class Distillation:
         self.teacher = DistillationTeacher(args, labels, folder)
         self.recipe = args.recipe or recipe_of(labels)
         self.most_labels = recipe_of(labels) == "all"
+        self.num_points = 0  # of each shape that are taught one by one, which run() decides
         self.minutes: list[float] = []  # of the trainings of this call
         self.trainings = 1 + 2 * len(args.seeds)
 
     def run(self) -> dict[str, list[float]] | None:
         """Take every step; return the accuracies of each row of the table, or None where it does not pay."""
-        for side in (ALONE, DISTILLED):  # what is misspelt is said before hours of work
-            self.config(side, self.args.seeds[0], "fit", "held_out", teacher="frozen")
+        # what is misspelt, or cannot be, is said before hours of work
+        alone = self.config(ALONE, self.args.seeds[0], "fit", "held_out")
+        without = why_no_points(self.args, alone)
+        if self.args.points and without:
+            raise ValueError(f"--points: {without}")
+        if self.recipe == "all" and not without if self.args.points is None else self.args.points:
+            self.num_points = alone.train_dataloader.dataset.num_points
+        self.config(DISTILLED, self.args.seeds[0], "fit", "held_out", teacher="frozen")
         self.step("Does it pay? The teacher and the student alone, on shapes held out of train")
         if not self.pays() and not self.args.anyway:
             return None
         shown = ", ".join(f"{name}={value:g}" for name, value in RECIPES[self.recipe].items())
         self.console.print(f"Recipe {self.recipe}: {shown}", soft_wrap=True, highlight=False)
-        if self.most_labels:
+        if self.num_points:
+            self.console.print("and what the teacher sees at each point (PointDistillationHead)")
+        elif self.most_labels:
             self.console.print(
-                "With most of the labels no gain has been shown of logits, as here; targets of points beside "
-                "them have gained (docs/configs.md, single points)",
+                "With most of the labels no gain has been shown of logits alone; targets of points beside "
+                f"them have gained: {without or '--points'}",
                 soft_wrap=True,
             )
         results: dict[str, list[dict[str, Any]]] = {ALONE: [], DISTILLED: []}
         teachers = []
         for seed in self.args.seeds:
             self.step(f"Seed {seed}: the student alone, then with the teacher")
-            name, figures = self.teacher.frozen("train", seed)
+            name, figures = self.teacher.frozen("train", seed, self.num_points)
             results[ALONE].append(self.result(ALONE, seed, "train", "test"))
             if self.args.average:
                 name, figures = self.teacher.average(name, self.checkpoint(ALONE, seed, "train"))
@@ -174,6 +208,8 @@ class Distillation:
             dataset["teacher"] = teacher
             if self.args.further:
                 dataset |= {"type": "JoinedShapes", "further": self.args.further}
+            if self.num_points:
+                options["model.distill"] = [{"type": "LogitDistillationHead"}, POINT_HEAD]
             options |= RECIPES[self.recipe]
         options |= {f"train_dataloader.dataset.{name}": value for name, value in dataset.items()}
         options["test_dataloader.dataset.split"] = judged
@@ -291,7 +327,7 @@ class Distillation:
             self.folder / "distill.json",
             {
                 "labels_percent": self.labels,
-                "recipe": {"name": self.recipe, **RECIPES[self.recipe]},
+                "recipe": {"name": self.recipe, **RECIPES[self.recipe], "points": bool(self.num_points)},
                 "seeds": self.args.seeds,
                 "accuracies": values,
                 "difference": {**gain._asdict(), "clear": gain.clear},

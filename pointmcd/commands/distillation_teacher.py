@@ -5,11 +5,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pointmcd.commands.frozen_teacher import build_trunks, cache_frozen
+from pointmcd.commands.frozen_teacher import POINT_LEVELS, build_trunks, cache_frozen
 from pointmcd.files import file_sha256, read_json, write_json
 
 if TYPE_CHECKING:
     from pointmcd.evaluation.cross_fitting import Figures
+
+
+POINT_DIM = 64
 
 
 def teacher_title(args: argparse.Namespace) -> str:
@@ -33,11 +36,20 @@ class DistillationTeacher:
         self.folder = folder
         self.trunks = build_trunks(args, args.trunk)
 
-    def frozen(self, split: str, seed: int) -> tuple[str, "Figures"]:
-        """Return the name of the image networks' cache of these labels, and its accuracies."""
+    def frozen(self, split: str, seed: int, num_points: int = 0) -> tuple[str, "Figures"]:
+        """Return the name of the image networks' cache of these labels, and its accuracies.
+
+        Args:
+            split: Of the labels.
+            seed: Which of them are drawn.
+            num_points: First points of each shape that it says something of.
+        """
         from pointmcd.datasets.label_choice import Labels
 
+        if self.labels == 100:
+            seed = self.args.seeds[0]  # one cache, as all seeds have the same labels
         labels = Labels(split, self.labels / 100, seed)
+        of_points = {"point_dim": POINT_DIM, "point_count": num_points, "point_levels": POINT_LEVELS}
         teacher = {
             "trunks": [{**one.settings, "weights_sha256": one.weights_sha256()} for one in self.trunks],
             "options": [
@@ -45,6 +57,7 @@ class DistillationTeacher:
                 *(self.args.no_spread, self.args.views),
             ],
             **({"further": self._further()} if self.args.further else {}),
+            **({"points": of_points} if num_points else {}),
         }
         name = f"distill_{'_'.join(self.args.trunk)}_{self.labels:g}_{split}_s{seed}".replace("/", "_")
         # a cache of its own for every teacher, so that none takes the place of another
@@ -53,7 +66,8 @@ class DistillationTeacher:
         if (there := self._found(name, wanted)) is not None:
             return name, there
         further = [Path(one) for one in self.args.further]
-        _, figures = cache_frozen(self.args.data, name, self.trunks, labels, self.args, further)
+        args = argparse.Namespace(**vars(self.args), **of_points) if num_points else self.args
+        _, figures = cache_frozen(self.args.data, name, self.trunks, labels, args, further)
         self._note(name, wanted)
         return name, figures
 

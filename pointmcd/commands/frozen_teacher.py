@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pointmcd.models.teachers.frozen import FrozenTrunk
 
 OF_TIMM, RANDOM = "timm", "random"
+POINT_LEVELS = [-3, -2, -1]
 DIM, FOLDS = 256, 5
 
 
@@ -95,7 +96,7 @@ def add_point_arguments(parser: argparse._ActionsContainer) -> None:
         "--point-levels",
         type=int,
         nargs="+",
-        default=[-3, -2, -1],
+        default=POINT_LEVELS,
         metavar="LEVEL",
         help="by these stages of each network, below 0 from its last one (-3 -2 -1)",
     )

@@ -11,7 +11,9 @@ from scipy.special import log_softmax
 
 from pointmcd.apis import load_student
 from pointmcd.commands import distill, distillation
+from pointmcd.commands.distillation_teacher import POINT_DIM
 from pointmcd.datasets.prepared_set import manifest_digest
+from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.engine.agreement import config_of
 from pointmcd.models.teachers.trunks import build_trunk
 
@@ -45,7 +47,7 @@ def recipe_in(checkpoint):
     """What a training was made with of that which recipes choose, by its checkpoint."""
     config = config_of(torch.load(checkpoint, weights_only=True))
     found = {f"model.distill.0.{name}": value for name, value in config["model"]["distill"][0].items()}
-    del found["model.distill.0.type"]
+    assert found.pop("model.distill.0.type") == "LogitDistillationHead"
     return {**found, "train_dataloader.sampler.share": config["train_dataloader"]["sampler"]["share"]}
 
 
@@ -66,13 +68,33 @@ def test_from_a_prepared_set_to_a_student(place, capsys):
     assert steps == {24 // 8}  # as many on both sides, however many labels
     shown = capsys.readouterr().out
     assert "distilled less alone" in shown
-    assert "With most of the labels no gain has been shown" in shown
+    assert "and what the teacher sees at each point" in shown
     assert "their average on" in shown
     assert "--average" not in shown  # which is for fewer labels
     assert "less than a minute left" in shown
     before = (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns
     run(place, "--anyway")
     assert (out / "pointmcd_train_s0/result.json").stat().st_mtime_ns == before
+
+
+def test_single_points_are_taught_with_all_labels_or_when_asked_for(place, capsys):
+    whole = config_of(torch.load(place / "out/pointmcd_train_s0/epoch_1.pth", weights_only=True))
+    assert whole["model"]["distill"][1] == distillation.POINT_HEAD
+    cache = TeacherCache(place / "set", whole["train_dataloader"]["dataset"]["teacher"])
+    assert cache.split("train").arrays["point_descriptors"].shape == (24, 32, POINT_DIM)
+    few = place / "points_few"
+    run(place, "--anyway", "--points", "--labels", "40", "--seeds", "0", "--out", str(few))
+    checkpoint = few / "pointmcd_train_s0/epoch_1.pth"
+    assert recipe_in(checkpoint) == distillation.RECIPES["some"]
+    assert len(config_of(torch.load(checkpoint, weights_only=True))["model"]["distill"]) == 2
+    capsys.readouterr()
+    none = place / "points_none"
+    run(place, "--anyway", "--no-points", "--seeds", "0", "--out", str(none))
+    without = config_of(torch.load(none / "pointmcd_train_s0/epoch_1.pth", weights_only=True))
+    assert len(without["model"]["distill"]) == 1
+    assert "targets of points beside them have gained: --points" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="--points: --average works for the classes of shapes only"):
+        run(place, "--points", "--average", "--out", str(place / "points_average"))
 
 
 def test_students_that_begin_with_other_weights_are_compared_but_do_not_teach(place):
