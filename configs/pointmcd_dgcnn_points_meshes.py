@@ -1,13 +1,13 @@
-"""DGCNN that learns what a frozen image teacher says of each shape and of each point; few meshes, all labels.
+"""DGCNN that learns what a frozen image teacher sees in each shape and at each point; all labels.
 
 The teacher: ``pointmcd cache-teacher --frozen mobilenetv2_100 --data data/meshes --point-dim 64``.
 """
 
-_base_ = "pointmcd_dgcnn_meshes.py"
+_base_ = [
+    "_base_/models/distilled_points.py",
+    "_base_/datasets/meshes_distill.py",
+    "_base_/schedules/adamw_100e.py",
+    "_base_/default_runtime.py",
+]
 
-model = dict(
-    distill=[
-        dict(type="LogitDistillationHead", temperature=4.0, loss_weight=0.05),
-        dict(type="PointDistillationHead", distance="cosine", projector="linear", loss_weight=0.2),
-    ]
-)
+model = dict(backbone=dict(type="DGCNN"))

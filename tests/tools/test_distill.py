@@ -12,6 +12,8 @@ from scipy.special import log_softmax
 from pointmcd.apis import load_student
 from pointmcd.commands import distill, distillation
 from pointmcd.commands.distillation_teacher import POINT_DIM
+from pointmcd.compat import read_config
+from pointmcd.config_files import CONFIGS
 from pointmcd.datasets.prepared_set import manifest_digest
 from pointmcd.datasets.teacher_cache import TeacherCache
 from pointmcd.engine.agreement import config_of
@@ -79,7 +81,8 @@ def test_from_a_prepared_set_to_a_student(place, capsys):
 
 def test_single_points_are_taught_with_all_labels_or_when_asked_for(place, capsys):
     whole = config_of(torch.load(place / "out/pointmcd_train_s0/epoch_1.pth", weights_only=True))
-    assert whole["model"]["distill"][1] == distillation.POINT_HEAD
+    shipped = read_config(CONFIGS / "pointmcd_dgcnn_points_meshes.py").model.distill[1]
+    assert whole["model"]["distill"][1] == distillation.POINT_HEAD == dict(shipped)
     cache = TeacherCache(place / "set", whole["train_dataloader"]["dataset"]["teacher"])
     assert cache.split("train").arrays["point_descriptors"].shape == (24, 32, POINT_DIM)
     few = place / "points_few"
