@@ -122,7 +122,12 @@ class PointModel(BaseModel):
     def _decode(self, features: PointFeatures, label: Tensor | None) -> PointFeatures:
         """Add local features, where they are asked for, and what the head makes of all."""
         if self.with_local:
-            features["local_feats"] = self.backbone.local_feats(features)
+            features["local_feats"] = local = self.backbone.local_feats(features)
+            if local.shape[-1] != self.backbone.local_channels:
+                raise ValueError(
+                    f"{type(self.backbone).__name__}.local_feats returns {local.shape[-1]} channels, but its "
+                    f"local_channels are {self.backbone.local_channels}"
+                )
         if self.head is not None:
             features.update(self.head(features, label) if self.dense else self.head(features))
         return features

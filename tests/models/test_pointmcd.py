@@ -130,6 +130,12 @@ def test_a_classifier_learns_from_points_too(parts_set):
     build(teacher, backbone={"type": "PointNet2"}, **own)
     with pytest.raises(ValueError, match="needs local features of all points, which Plain does not"):
         build(teacher, backbone={"type": Plain}, **own)
+    wrong = build(teacher, **own)
+    wrong.backbone.local_channels = 7
+    with pytest.raises(
+        ValueError, match=r"PointNet\.local_feats returns 1024 channels, but its local_channels"
+    ):
+        wrong(mode="loss", **batch)
     with pytest.raises(ValueError, match="needs a CachedTeacher"):
         build(**own)
 

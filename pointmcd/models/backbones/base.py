@@ -95,10 +95,10 @@ class PointBackbone(nn.Module, ABC):
         Returns:
             (B, N, L), in the order of the points.
         """
-        if "levels" not in features:
+        levels = features.get("levels", [])
+        if len(levels) < 2:
             raise NotImplementedError(f"{type(self).__name__} has no local features")
-        (xyz, _), *levels = features["levels"]
-        return torch.cat([ops.interpolate(xyz, *level) for level in levels], -1)
+        return torch.cat([ops.interpolate(levels[0][0], *level) for level in levels[1:]], -1)
 
     def check(self, points: Tensor) -> None:
         """Refuse what is not (B, N, in_channels)."""

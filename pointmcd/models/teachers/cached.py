@@ -48,8 +48,8 @@ class CachedTeacher(nn.Module):
         channels = self.meta.get("point_channels", 0)
         if not channels:
             raise ValueError(
-                f"the teacher {self.name} has no targets for single points: write it again with "
-                "pointmcd cache-teacher --frozen ... --point-dim 64"
+                f"the teacher {self.name} has no targets for single points: write it again, with the same "
+                f"labels, by pointmcd cache-teacher --frozen ... --name {self.name} --point-dim 64"
             )
         return channels
 

@@ -88,8 +88,8 @@ class MVNet(PointModel):
         super().__init__(backbone, None, data_preprocessor)
         if getattr(self.backbone, "local_channels", None) is None:
             raise ValueError(
-                f"MVNet needs features of every point, which the backbone {backbone['type']} does not have; "
-                "DGCNNSeg, PointNet2Seg and SRUNet have them"
+                f"MVNet needs features of every point, which the backbone {backbone['type']} does not have: "
+                "give it local_channels and local_feats, as PointBackbone says"
             )
         self.with_local = True
         if data_root is None:

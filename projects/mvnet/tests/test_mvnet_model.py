@@ -335,5 +335,5 @@ def test_what_lacks_is_named(cached_set):
         model(mode="loss", **{key: value for key, value in batch.items() if key != "depths"})
     with pytest.raises(ValueError, match="the batch has no views"):
         model(mode="loss", **{key: value for key, value in batch.items() if key != "views"})
-    with pytest.raises(ValueError, match="the backbone PointNet2 does not have"):
-        build(cached_set, backbone={"type": "PointNet2", "num_points": [32, 8]})
+    with pytest.raises(ValueError, match="the backbone SRUNet does not have"):
+        build(cached_set, backbone={"type": "SRUNet", "decoder_channels": None})
