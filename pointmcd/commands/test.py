@@ -76,16 +76,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         voted = vote(runner.model, runner.test_dataloader, metric, args.votes, args.vote_seed)
         figures |= {"votes": args.votes, "voted": voted}
     if is_main_process():
-        report(runner, figures, args.checkpoint, Path(config.work_dir))
+        name = "_".join(filter(None, ("test", args.checkpoint.stem, args.protocol)))
+        report(runner, figures, args.checkpoint, Path(config.work_dir) / name)
 
 
-def report(runner: Runner, figures: dict[str, Any], checkpoint: Path, folder: Path) -> None:
-    """Print the table and the figures; write ``test_<checkpoint>.json``, the picture and the arrays."""
+def report(runner: Runner, figures: dict[str, Any], checkpoint: Path, stem: Path) -> None:
+    """Print the table and the figures; write them, the picture and the arrays to files named ``stem``."""
     from rich.console import Console
 
     from pointmcd.evaluation.metrics import Metric
 
-    stem = folder / f"test_{checkpoint.stem}"
     metric, dataset = runner.test_evaluator.metrics[0], runner.test_dataloader.dataset
     console, picture, details = Console(markup=False), None, {}
     if isinstance(metric, Metric):

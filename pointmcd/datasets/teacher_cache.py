@@ -118,6 +118,7 @@ class TeacherCache(ArrayCache):
         remedy = (
             (f"there are {', '.join(others[:NAMES_SHOWN])}. Write it:\n" if others else "write it:\n")
             + f"pointmcd cache-teacher --frozen mobilenetv2_100 --data {data_root} --name {name}\n"
+            "(and --point-dim 64 where the config has a PointDistillationHead)\n"
             f"or, for texts, pointmcd cache-teacher --image-text MODEL --data {data_root} --name {name}\n"
             "or train a teacher first:\n"
             "pointmcd train TEACHER_CONFIG\n"

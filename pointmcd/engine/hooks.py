@@ -277,11 +277,11 @@ class TeacherMetricsHook(Hook):
                 )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Add ``teacher_*`` to the metrics."""
+        """Add ``teacher_*`` beside the metrics of that name."""
         self._add(runner, metrics, runner.val_dataloader)
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Add ``teacher_*`` to the metrics."""
+        """Add ``teacher_*`` beside the metrics of that name."""
         self._add(runner, metrics, runner.test_dataloader)
 
     def _add(self, runner: Runner, metrics: dict[str, float] | None, loader: Any) -> None:
@@ -289,7 +289,8 @@ class TeacherMetricsHook(Hook):
         if not accuracy or metrics is None:
             return
         for name, value in accuracy.get(loader.dataset.split_name, {}).items():
-            metrics[f"teacher_{name}"] = value
+            if name in metrics:  # categories of shapes stand beside no figures of their parts
+                metrics[f"teacher_{name}"] = value
 
 
 def _constant_l1(rows: np.ndarray) -> float:

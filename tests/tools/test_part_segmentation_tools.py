@@ -78,9 +78,9 @@ def test_report_of_a_student(tool, parts_set, checkpoint, tmp_path):
 def test_the_official_protocol_by_a_flag(tool, parts_set, checkpoint, tmp_path):
     words = (CONFIG, checkpoint, "--work-dir", tmp_path, "--protocol", "official", *options(parts_set))
     tool("test.py", *words)
-    report = json.loads((tmp_path / "test_epoch_1.json").read_text())
+    report = json.loads((tmp_path / "test_epoch_1_official.json").read_text())
     test = PreparedSet(parts_set).split("test")
-    predictions = np.load(tmp_path / "test_epoch_1_parts.npy")
+    predictions = np.load(tmp_path / "test_epoch_1_official_parts.npy")
     class_parts = PreparedSet(parts_set).class_parts
     ious = shape_ious(test.parts[:, :100], predictions, test.labels, class_parts, "official")
     assert report["protocol"] == "official"

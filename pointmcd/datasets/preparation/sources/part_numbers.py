@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pointmcd.datasets.preparation.sources.base import Item, SourceError, number_parts
-from pointmcd.datasets.preparation.sources.walk import NAMES_SHOWN
+from pointmcd.datasets.preparation.sources.walk import NAMES_SHOWN, some_of
 from pointmcd.geometry.mesh import MeshError
 
 NAMES_FILE = "parts.txt"
@@ -56,14 +56,14 @@ class PartNumbers:
             if category not in found or not number.isdecimal() or not name:
                 raise SourceError(
                     f"{path}, line {row}: {line.strip()!r} is not `category number name` of a category that "
-                    f"is there ({', '.join(classes[:NAMES_SHOWN])})"
+                    f"is there ({some_of(classes)}); take out the lines of others"
                 )
             own = found[category]
             if int(number) in own or name in own.values():
                 raise SourceError(f"{path}, line {row}: the {category} has that part already")
             own[int(number)] = name
         if bare := [name for name, own in found.items() if not own]:
-            raise SourceError(f"{path} names no parts of {', '.join(bare[:NAMES_SHOWN])}")
+            raise SourceError(f"{path} names no parts of {some_of(bare)}")
         return cls(found)
 
     @classmethod

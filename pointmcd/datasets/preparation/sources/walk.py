@@ -64,7 +64,7 @@ def first_rank() -> bool:
 def say(names: list[str], what: str) -> None:
     """Print how many there are, what of them, and the first names; by the first process alone."""
     if names and first_rank():
-        print(f"{len(names)} {what}: {_listed(names)}", file=sys.stderr)
+        print(f"{len(names)} {what}: {some_of(names)}", file=sys.stderr)
 
 
 def say_passed_over(files: list[str]) -> None:
@@ -78,8 +78,9 @@ def passed_over(files: list[str]) -> str:
     suffixes = Counter(Path(file).suffix.lower() or "without suffix" for file in files)
     counts = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(NAMES_SHOWN))
     one, more = "file of a format that is not read is", "files of formats that are not read are"
-    return f"{len(files)} {one if len(files) == 1 else more} passed over ({counts}): {_listed(files)}"
+    return f"{len(files)} {one if len(files) == 1 else more} passed over ({counts}): {some_of(files)}"
 
 
-def _listed(names: list[str]) -> str:
+def some_of(names: list[str]) -> str:
+    """Return the first of some names, and that there are more where there are."""
     return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
