@@ -83,7 +83,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--recipe", choices=list(RECIPES), help="how much the teacher counts; default: by --labels")
     add("--anyway", action="store_true", help="distil where the teacher is not better, too")
-    add("--out", type=Path, help="folder of the runs; default: work_dirs/distill_<data>_<backbone>_<labels>")
+    add(
+        "--out",
+        type=Path,
+        help="folder of the runs; default: work_dirs/distill_<data>_<backbone>..._<labels>",
+    )
     add_trunk_arguments(parser.add_argument_group("teacher"))
     add_imports(parser)
     add_cfg_options(parser, "override the configs, on both sides")
@@ -145,6 +149,9 @@ def check_backbone(name: str) -> None:
 def folder_of(args: argparse.Namespace, labels: float | None = None) -> Path:
     """Return the folder of the runs of one share of the labels, or of the picture of several."""
     name = f"distill_{args.data.resolve().name}_{args.backbone.lower()}"
+    if args.points is not None:
+        name += "_points" if args.points else "_no_points"
+    name += "_average" * args.average
     if args.out is None:
         return Path("work_dirs") / (name if labels is None else f"{name}_{labels:g}")
     return args.out / f"{labels:g}" if labels is not None and len(args.labels) > 1 else args.out

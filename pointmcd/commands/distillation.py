@@ -3,6 +3,7 @@
 import argparse
 import math
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from pointmcd.commands.common import make_table
-from pointmcd.commands.distillation_teacher import DistillationTeacher, teacher_title
+from pointmcd.commands.distillation_teacher import DistillationTeacher, teacher_title, why_no_points
 from pointmcd.config_files import CONFIGS
 from pointmcd.evaluation.bootstrap import paired_difference, shape_scores
 from pointmcd.evaluation.statistics import counted, mean_and_std, plus_minus
@@ -45,32 +46,13 @@ POINT_HEAD = {
     "loss_weight": 0.2,
 }
 FEW_SHAPES = 50
-OF_BEFORE = {"recipe": "some", "further": []}
+OF_BEFORE = {"recipe": "some", "further": [], "points": False}
 """What a run was made with that does not say."""
 
 
 def recipe_of(labels: float) -> str:
     """Return the name of the recipe for a percentage of the labels."""
     return "few" if labels < 10 else "some" if labels < 50 else "all"
-
-
-def why_no_points(args: argparse.Namespace, config: Any) -> str | None:
-    """Return why single points cannot be taught, or None where they can.
-
-    Args:
-        args: Of the command.
-        config: Of the student alone.
-    """
-    from pointmcd.datasets.prepared_set import PreparedSet
-    from pointmcd.registry import MODELS
-
-    if args.average or args.further:
-        return f"{'--average' if args.average else '--further'} works for the classes of shapes only"
-    if not PreparedSet(args.data).has_visibility:
-        return f"{args.data} does not say which points a view sees; prepare it with --visibility ray"
-    if MODELS.build(config.model).backbone.local_channels is None:
-        return f"{args.backbone} has no local features of all points"
-    return None
 
 
 class Distillation:
@@ -96,6 +78,8 @@ class Distillation:
 
     def run(self) -> dict[str, list[float]] | None:
         """Take every step; return the accuracies of each row of the table, or None where it does not pay."""
+        from pointmcd.evaluation.fine_tuning import check_settings
+
         # what is misspelt, or cannot be, is said before hours of work
         alone = self.config(ALONE, self.args.seeds[0], "fit", "held_out")
         without = why_no_points(self.args, alone)
@@ -104,17 +88,23 @@ class Distillation:
         if self.recipe == "all" and not without if self.args.points is None else self.args.points:
             self.num_points = alone.train_dataloader.dataset.num_points
         self.config(DISTILLED, self.args.seeds[0], "fit", "held_out", teacher="frozen")
+        for seed in self.args.seeds:
+            for side in (ALONE, DISTILLED):
+                check_settings(self.place(side, seed, "train"), self.settings(side), OF_BEFORE)
         self.step("Does it pay? The teacher and the student alone, on shapes held out of train")
         if not self.pays() and not self.args.anyway:
             return None
         shown = ", ".join(f"{name}={value:g}" for name, value in RECIPES[self.recipe].items())
         self.console.print(f"Recipe {self.recipe}: {shown}", soft_wrap=True, highlight=False)
         if self.num_points:
-            self.console.print("and what the teacher sees at each point (PointDistillationHead)")
+            weight = POINT_HEAD["loss_weight"]
+            self.console.print(
+                f"and what the teacher sees at each point, PointDistillationHead of weight {weight}"
+            )
         elif self.most_labels:
             self.console.print(
-                "With most of the labels no gain has been shown of logits alone; targets of points beside "
-                f"them have gained: {without or '--points'}",
+                "With most of the labels no gain has been shown of logits alone, but with targets of points "
+                f"({without or '--points'})",
                 soft_wrap=True,
             )
         results: dict[str, list[dict[str, Any]]] = {ALONE: [], DISTILLED: []}
@@ -165,10 +155,12 @@ class Distillation:
             shown += ", their average on {average:.1f} %"
         write_json(self.folder / "held_out.json", right)
         shown = shown.format(**right, count=count)
-        pays = right["average" if self.args.average else "teacher"] > right["student"]
-        hints = []
+        gain = right["average" if self.args.average else "teacher"] - right["student"]
+        pays, hints = gain > 0, []
         if pays:
-            few = " With so few shapes the difference may be chance." if count < FEW_SHAPES else ""
+            # half of the widest 95 % interval of a difference of two shares of so many shapes
+            chance = count < FEW_SHAPES and gain < 196 * math.sqrt(0.5 / count)
+            few = " With so few shapes the difference may be chance." if chance else ""
             self.console.print(f"It may: {shown}.{few}")
         else:
             self.console.print(f"No: {shown}. What would make the teacher better:")
@@ -177,6 +169,10 @@ class Distillation:
         # with all labels a student of the average was no better (docs/results.md, ModelNet10)
         if best == "average" and not self.args.average and not self.most_labels:
             hints.insert(0, "their average is better than both: --average takes it as the teacher")
+        if best == "teacher" and self.args.average:
+            hints.append("the teacher alone is better than that average: leave out --average")
+        if right["student"] <= 100 * max(Counter(result["labels"]).values()) / count:
+            hints.append("the student has learnt nothing, or only which class has most shapes: more --epochs")
         for hint in hints:
             self.console.print(f"- {hint}", soft_wrap=True, highlight=False)
         return pays
@@ -249,6 +245,25 @@ class Distillation:
             raise FileNotFoundError(f"{folder} has no checkpoint any more; delete it to train it again")
         return newest
 
+    def settings(self, side: str) -> dict[str, Any]:
+        """Return what runs of a side are made with, as far as it is known before the teacher is."""
+        from pointmcd.datasets.prepared_set import PreparedSet
+
+        settings: dict[str, Any] = {
+            "backbone": self.args.backbone,
+            "labels": self.labels,
+            "epochs": self.args.epochs,
+            "cfg_options": self.args.cfg_options,
+            "data_digest": PreparedSet(self.args.data).digest,
+        }
+        if side == DISTILLED:
+            settings |= {
+                "recipe": self.recipe,
+                "further": self.args.further,
+                "points": bool(self.num_points),
+            }
+        return settings
+
     def result(
         self, side: str, seed: int, split: str, judged: str, teacher: str | None = None
     ) -> dict[str, Any]:
@@ -257,7 +272,6 @@ class Distillation:
         Raises:
             ValueError: The folder holds a run with other settings.
         """
-        from pointmcd.datasets.prepared_set import PreparedSet
         from pointmcd.evaluation.fine_tuning import (
             check_settings,
             digest_of_config,
@@ -268,17 +282,9 @@ class Distillation:
 
         folder = self.place(side, seed, split)
         config = self.config(side, seed, split, judged, teacher)
-        settings: dict[str, Any] = {
-            "backbone": self.args.backbone,
-            "labels": self.labels,
-            "epochs": self.args.epochs,
-            "cfg_options": self.args.cfg_options,
-            "complete_config": digest_of_config(config),
-            "data_digest": PreparedSet(self.args.data).digest,
-        }
+        settings = {**self.settings(side), "complete_config": digest_of_config(config)}
         if side == DISTILLED:
             settings["teacher"] = read_json(self.folder / f"{teacher}.json")
-            settings |= {"recipe": self.recipe, "further": self.args.further}
         check_settings(folder, settings, OF_BEFORE)
         if (folder / "result.json").is_file():
             self.trainings -= 1
@@ -317,7 +323,8 @@ class Distillation:
         names = teacher_title(self.args), f"{self.args.backbone} alone", f"{self.args.backbone}, distilled"
         values = dict(zip(names, accuracies.values(), strict=True))
         seeds = counted(len(self.args.seeds), "seed")
-        title = f"{self.labels:g} % of the labels, test split, last epoch, {seeds}"
+        points = ", points taught" if self.num_points else ""
+        title = f"{self.labels:g} % of the labels{points}, test split, last epoch, {seeds}"
         rows = ((name, plus_minus(mean_and_std(row))) for name, row in values.items())
         table = make_table(title, ("", ">overall accuracy %"), rows)
         verdict = f"distilled less alone: {gain.sentence()}"

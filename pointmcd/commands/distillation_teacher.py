@@ -21,6 +21,38 @@ def teacher_title(args: argparse.Namespace) -> str:
     return f"teacher ({', '.join(args.trunk)}, frozen{average})"
 
 
+def why_no_points(args: argparse.Namespace, config: Any) -> str | None:
+    """Return why single points cannot be taught, or None where they can.
+
+    Args:
+        args: Of the command.
+        config: Of the student alone, which is tried on points of the number that it says.
+
+    Raises:
+        ValueError: The student does not take so many.
+    """
+    import torch
+
+    from pointmcd.datasets.prepared_set import PreparedSet
+    from pointmcd.registry import MODELS
+
+    student = MODELS.build(config.model).eval()
+    points = torch.rand(2, config.train_dataloader.dataset.num_points, student.backbone.in_channels)
+    has_local = student.backbone.local_channels is not None
+    with torch.no_grad():
+        student(points=points)
+        student.with_local = has_local
+        try:
+            student(points=points)
+        except NotImplementedError:  # it inherits the width, but not the features
+            has_local = False
+    if args.average or args.further:
+        return f"{'--average' if args.average else '--further'} works for the classes of shapes only"
+    if not PreparedSet(args.data).has_visibility:
+        return f"{args.data} does not say which points a view sees; prepare it with --visibility ray"
+    return None if has_local else f"{args.backbone} has no local features of all points"
+
+
 class DistillationTeacher:
     """Writes the caches of one share of the labels; each is written once, and found again by a note of it.
 
@@ -46,8 +78,8 @@ class DistillationTeacher:
         """
         from pointmcd.datasets.label_choice import Labels
 
-        if self.labels == 100:
-            seed = self.args.seeds[0]  # one cache, as all seeds have the same labels
+        if num_points and self.labels == 100:
+            seed = 0  # one large cache, as all seeds have the same labels
         labels = Labels(split, self.labels / 100, seed)
         of_points = {"point_dim": POINT_DIM, "point_count": num_points, "point_levels": POINT_LEVELS}
         teacher = {
@@ -67,7 +99,7 @@ class DistillationTeacher:
             return name, there
         further = [Path(one) for one in self.args.further]
         args = argparse.Namespace(**vars(self.args), **of_points) if num_points else self.args
-        _, figures = cache_frozen(self.args.data, name, self.trunks, labels, args, further)
+        _, figures = cache_frozen(self.args.data, name, self.trunks, labels, args, further, probe_parts=False)
         self._note(name, wanted)
         return name, figures
 

@@ -175,8 +175,18 @@ def cache_frozen(
     labels: Labels,
     args: argparse.Namespace,
     further: Sequence[Path] = (),
+    probe_parts: bool = True,
 ) -> tuple[list[Path], dict[str, dict[str, float]]]:
     """Ask frozen networks about a set, and about further ones without their labels.
+
+    Args:
+        root: Folder of the set.
+        name: Of the caches.
+        trunks: The networks.
+        labels: What they may know of it.
+        args: Of a parser with ``add_trunk_arguments``.
+        further: Folders of further sets.
+        probe_parts: Whether they also say the parts of single points, where these have some.
 
     Returns:
         The folders of the caches, that of ``root`` first, and its figures by split.
@@ -191,7 +201,14 @@ def cache_frozen(
     with Progress() as progress:
         progress.begin("the probe of what they see")
         teacher = fit_teacher(
-            features, labels, args.folds, args.dim, args.regularisation, spread, points, args.views
+            features,
+            labels,
+            args.folds,
+            args.dim,
+            args.regularisation,
+            spread,
+            points if probe_parts else (),
+            args.views,
         )
         folder, figures = write_cache(root, name, teacher, features, points=points)
     seen = teacher.record["labels"]

@@ -1,5 +1,6 @@
 """distill.py: the table is that of its runs, a second call trains nothing, and a weak teacher is named."""
 
+import argparse
 import json
 import shutil
 
@@ -11,12 +12,14 @@ from scipy.special import log_softmax
 
 from pointmcd.apis import load_student
 from pointmcd.commands import distill, distillation
-from pointmcd.commands.distillation_teacher import POINT_DIM
+from pointmcd.commands.distillation_teacher import POINT_DIM, why_no_points
 from pointmcd.compat import read_config
 from pointmcd.config_files import CONFIGS
 from pointmcd.datasets.prepared_set import manifest_digest
 from pointmcd.datasets.teacher_cache import TeacherCache
+from pointmcd.engine import load_config
 from pointmcd.engine.agreement import config_of
+from pointmcd.models.backbones import PointNet2
 from pointmcd.models.teachers.trunks import build_trunk
 
 SIDES = ("baseline", "pointmcd")
@@ -95,15 +98,53 @@ def test_single_points_are_taught_with_all_labels_or_when_asked_for(place, capsy
     run(place, "--anyway", "--no-points", "--seeds", "0", "--out", str(none))
     without = config_of(torch.load(none / "pointmcd_train_s0/epoch_1.pth", weights_only=True))
     assert len(without["model"]["distill"]) == 1
-    assert "targets of points beside them have gained: --points" in capsys.readouterr().out
+    assert "but with targets of points (--points)" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"holds a run with another points \(True, now False\)"):
+        run(place, "--no-points", "--seeds", "0")
     with pytest.raises(SystemExit, match="--points: --average works for the classes of shapes only"):
         run(place, "--points", "--average", "--out", str(place / "points_average"))
+
+
+class Mute(PointNet2):
+    """It inherits a width of local features, and makes none."""
+
+    def encode(self, points):
+        features = super().encode(points)
+        del features["levels"]
+        return features
+
+
+def test_why_no_points_are_taught(tiny_set):
+    def why(backbone, **args):
+        words = {"average": False, "further": [], "data": tiny_set, "backbone": "Mine", **args}
+        config = load_config("baseline_pointnet_meshes.py", {"data_root": str(tiny_set)})
+        config.model.backbone = backbone
+        config.train_dataloader.dataset.num_points = 64
+        return why_no_points(argparse.Namespace(**words), config)
+
+    small = {"num_points": [16, 8]}
+    assert why({"type": "PointNet2", **small}) is None
+    assert why({"type": "PointNet2", **small}, average=True).startswith("--average works for the classes")
+    assert why({"type": Mute, **small}) == "Mine has no local features of all points"
+    with pytest.raises(ValueError, match="keeps 512 points, but is given 64"):
+        why({"type": "PointNet2"})
+
+
+def test_seeds_share_the_teacher_of_points(place):
+    """With all labels; in whatever order the seeds are given."""
+    caches = []
+    for seeds in ("0", "1"):
+        out = place / f"shared_{seeds}"
+        run(place, "--anyway", "--labels", "100", "--seeds", seeds, "--out", str(out))
+        (noted,) = out.glob("distill_*_train_s*.json")
+        caches.append(noted.name)
+    assert caches[0] == caches[1]
 
 
 def test_students_that_begin_with_other_weights_are_compared_but_do_not_teach(place):
     out, start = place / "began", place / "out/baseline_train_s0/epoch_1.pth"
     hook = f"custom_hooks=[dict(type='PretrainedBackboneHook', checkpoint='{start}')]"
-    words = ["--anyway", "--seeds", "0", "--out", str(out), "--cfg-options", hook]
+    words = ["--no-points", "--anyway", "--seeds", "0", "--out", str(out), "--cfg-options", hook]
     run(place, *words)
     assert set(json.loads((out / "held_out.json").read_text())) == {"teacher", "student"}
     with pytest.raises(SystemExit, match="began with the weights of another training"):
@@ -138,6 +179,15 @@ def test_a_teacher_that_is_not_better_is_named(place, capsys):
     assert "more than 4 views" in shown
 
 
+def test_a_student_that_has_learnt_nothing_is_named(place, capsys):
+    result = place / "out/baseline_fit_s0/result.json"
+    kept = result.read_text()
+    result.write_text(json.dumps({**json.loads(kept), "overall_accuracy": 0.0}))
+    run(place)
+    result.write_text(kept)
+    assert "the student has learnt nothing, or only which class has most shapes" in capsys.readouterr().out
+
+
 def test_the_average_with_the_student_alone_teaches(place, capsys):
     out = place / "average"
     run(place, "--anyway", "--average", "--seeds", "0", "--out", str(out))
@@ -154,7 +204,7 @@ def test_the_average_with_the_student_alone_teaches(place, capsys):
     assert config["train_dataloader"]["dataset"]["teacher"] == average.name
     assert "frozen, averaged with the student alone" in capsys.readouterr().out
     assert set(json.loads((out / "held_out.json").read_text())) == {"teacher", "student", "average"}
-    with pytest.raises(SystemExit, match="holds a run with another teacher"):
+    with pytest.raises(SystemExit, match="holds a run with another points"):
         run(place, "--anyway", "--seeds", "0", "--out", str(out))
     with pytest.raises(SystemExit, match="--average works without --further"):
         run(place, "--average", "--further", str(place / "set"))
@@ -202,6 +252,7 @@ def test_what_is_misspelt_is_said_before_any_work(place):
     shutil.copytree(place / "set", place / "other")
     for words, message in [
         (["--backbone", "PointNat"], "--backbone PointNat is not known; did you mean PointNet?"),
+        (["--backbone", "PointNet2"], "keeps 256 points, but is given 32; lower num_points of the backbone"),
         (["--backbone", "Qqqq"], "there are .*DGCNN.*PointNet2"),
         (["--cfg-options", "model.backbone.chanels=3"], "chanels"),
         (["--cfg-options", "test_dataloader.dataset.split=train"], "split 'train', which the command itself"),
