@@ -39,12 +39,7 @@ RECIPES: dict[str, dict[str, float]] = {  # found on held-out shapes at 5, 20 an
         "train_dataloader.sampler.share": 0.5,
     },
 }
-POINT_HEAD = {
-    "type": "PointDistillationHead",
-    "distance": "cosine",
-    "projector": "linear",
-    "loss_weight": 0.2,
-}
+POINTS_TAUGHT = CONFIGS / "_base_/models/distilled_points.py"
 FEW_SHAPES = 50
 OF_BEFORE = {"recipe": "some", "further": [], "points": False}
 """What a run was made with that does not say."""
@@ -53,6 +48,13 @@ OF_BEFORE = {"recipe": "some", "further": [], "points": False}
 def recipe_of(labels: float) -> str:
     """Return the name of the recipe for a percentage of the labels."""
     return "few" if labels < 10 else "some" if labels < 50 else "all"
+
+
+def heads_of_points() -> list[dict[str, Any]]:
+    """Return the distillation heads of a student that is taught points, that of the logits first."""
+    from pointmcd.compat import read_config
+
+    return [dict(head) for head in read_config(POINTS_TAUGHT).model.distill]
 
 
 class Distillation:
@@ -97,9 +99,9 @@ class Distillation:
         shown = ", ".join(f"{name}={value:g}" for name, value in RECIPES[self.recipe].items())
         self.console.print(f"Recipe {self.recipe}: {shown}", soft_wrap=True, highlight=False)
         if self.num_points:
-            weight = POINT_HEAD["loss_weight"]
+            head = heads_of_points()[1]
             self.console.print(
-                f"and what the teacher sees at each point, PointDistillationHead of weight {weight}"
+                f"and what the teacher sees at each point, {head['type']} of weight {head['loss_weight']}"
             )
         elif self.most_labels:
             self.console.print(
@@ -205,7 +207,7 @@ class Distillation:
             if self.args.further:
                 dataset |= {"type": "JoinedShapes", "further": self.args.further}
             if self.num_points:
-                options["model.distill"] = [{"type": "LogitDistillationHead"}, POINT_HEAD]
+                options["model.distill"] = heads_of_points()
             options |= RECIPES[self.recipe]
         options |= {f"train_dataloader.dataset.{name}": value for name, value in dataset.items()}
         options["test_dataloader.dataset.split"] = judged

@@ -32,7 +32,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
-        help="of part segmentation: standard (default) or that of PointMCD's release",
+        help="of part segmentation: standard (default) or that of PointMCD's release; where it is given, the "
+        "files have it in their names",
     )
     parser.add_argument(
         "--votes",
