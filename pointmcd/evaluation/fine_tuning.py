@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def schedule(
     """
     iterations = epochs * (shapes // min(batch_size, shapes))
     batch = min(batch_size, labelled)
-    share = max(min_share, labelled / shapes)
+    share = max(Fraction(min_share), Fraction(labelled, shapes))  # exact, so that half an epoch is half
     return batch, max(1, round(share * iterations / (labelled // batch)))
 
 

@@ -1,12 +1,13 @@
 """Fine-tuning: how long, on what, from where, and the tool with its report."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pointmcd.commands import finetune as finetune_command
@@ -42,6 +43,7 @@ def test_schedule_by_hand():
     assert schedule(24, 4, 32, 1) == (4, 1)
 
 
+@example(shapes=84, share=0.6796875, batch_size=12, epochs=376, min_share=0.5)  # 446.5 epochs
 @given(
     shapes=st.integers(2, 5000),
     share=st.floats(0.0005, 1),
@@ -54,7 +56,9 @@ def test_schedule_makes_the_iterations_it_promises(shapes, share, batch_size, ep
     batch, found = schedule(shapes, labelled, batch_size, epochs, min_share)
     assert 2 <= batch <= labelled
     an_epoch = labelled // batch
-    wanted = max(min_share, labelled / shapes) * epochs * (shapes // min(batch_size, shapes))
+    wanted = (
+        max(Fraction(min_share), Fraction(labelled, shapes)) * epochs * (shapes // min(batch_size, shapes))
+    )
     assert abs(found * an_epoch - wanted) <= max(an_epoch / 2, 1)  # to half an epoch; one epoch at least
     if labelled == shapes:
         assert (batch, found) == (min(batch_size, shapes), epochs)
