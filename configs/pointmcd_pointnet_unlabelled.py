@@ -1,8 +1,8 @@
 """PointNet pre-trained without labels on any folder of meshes: what a frozen image network says of each view.
 
 The teacher: ``pointmcd cache-teacher --frozen mobilenetv2_100 --data data/unlabelled``. On real meshes a
-linear SVM on these features is worse than on those of random weights, and retrieval better (docs/results.md);
-DGCNN gains by both.
+linear SVM on these features is worse than on those of random weights, and retrieval better; DGCNN gains by
+both (docs/results/pretraining.md).
 """
 
 _base_ = [

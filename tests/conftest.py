@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# No test is about time: a machine that is busy must not fail one. Each run draws the same cases, so that a change alone
-# can fail it; `pytest --hypothesis-profile=explore` draws new ones.
-settings.register_profile("fixed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False)
+# No test is about time: a machine that is busy must not fail one. Each run draws the same cases, so that only
+# a change of the code can fail it; `pytest --hypothesis-profile=explore` draws new ones.
+ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fixed", ANY_MACHINE, derandomize=True)
+settings.register_profile("explore", ANY_MACHINE)
 settings.load_profile("fixed")
 
 

@@ -170,7 +170,7 @@ class Demo:
         self.console.print(table)
         test_shapes = len(prepared.split("test"))
         self.console.print(
-            f"One run on {test_shapes} shapes is uncertain by several points; docs/results.md compares "
-            f"seeds.\nIn {self.folder}: results.txt (this table), shapes.png (shapes, views and visible "
+            f"One run on {test_shapes} shapes is uncertain by several points; docs/results/builtin.md has "
+            f"more seeds.\nIn {self.folder}: results.txt (this table), shapes.png (shapes, views and visible "
             "points), student.pth (the exported student)"
         )

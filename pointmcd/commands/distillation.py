@@ -168,7 +168,7 @@ class Distillation:
             self.console.print(f"No: {shown}. What would make the teacher better:")
             hints = self.teacher.hints()
         best = max(right, key=lambda name: right[name])
-        # with all labels a student of the average was no better (docs/results.md, ModelNet10)
+        # with all labels a student of the average was no better (docs/results/modelnet10.md)
         if best == "average" and not self.args.average and not self.most_labels:
             hints.insert(0, "their average is better than both: --average takes it as the teacher")
         if best == "teacher" and self.args.average:

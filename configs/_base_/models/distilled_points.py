@@ -1,6 +1,6 @@
 """A student that also learns the classes that a frozen teacher sees, and what it sees at each point.
 
-A leaf config names the backbone. With all labels this is what gains (docs/results.md).
+A leaf config names the backbone. With all labels this is what gains (docs/results/classification.md).
 """
 
 _base_ = "distilled.py"

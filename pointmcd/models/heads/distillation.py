@@ -167,7 +167,8 @@ class LogitDistillationHead(nn.Module):
     """KL divergence from the teacher's class probabilities (Hinton et al., 2015).
 
     Shapes that the teacher may not speak of (``has_logits`` 0) count for nothing. The defaults are the recipe
-    that gains with frozen, cross-fitted teachers, beside a task loss of weight 0.1 (docs/results.md).
+    that gains with frozen, cross-fitted teachers, beside a task loss of weight 0.1
+    (docs/results/classification.md).
 
     Args:
         temperature: Above 0; softens both distributions.
