@@ -16,7 +16,7 @@ val_dataloader = dict(batch_size=16, dataset=dict(num_points=1, views="all"))
 test_dataloader = val_dataloader
 
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=6e-4, weight_decay=0.05))
-param_scheduler = [dict(type="OneCycleLR", eta_max=6e-4, total_steps=10, convert_to_iter_based=True)]
+param_scheduler = [dict(type="OneCycleLR", eta_max=6e-4, total_steps=None, convert_to_iter_based=True)]
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()

@@ -54,6 +54,8 @@ from pointmcd.evaluation.statistics import in_words
 FOR_FROZEN = {"further", "split", "labels", "fraction_seed", "weights", "input_size", "normalization"}
 FOR_FROZEN |= {"trunk_options", "precision", "views", "dim", "folds", "no_spread", "regularisation"}
 FOR_FROZEN |= {"point_dim", "point_count", "point_levels"}
+OF_CLASSES = {"views", "split", "fraction_seed", "folds", "no_spread", "regularisation"}
+"""Options of --frozen that do nothing where no class is said."""
 OPTIONS = {
     "config": {"data", "name", "cfg_options"},
     "frozen": {"data", "name", *FOR_FROZEN},
@@ -118,7 +120,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.config and not args.checkpoint:
         parser.error("the config of a trained teacher needs its checkpoint")
     (kind,) = kinds
-    for option in sorted(_given(parser, argv, args) - {kind} - OPTIONS[kind]):
+    args.given = _given(parser, argv, args)
+    for option in sorted(args.given - {kind} - OPTIONS[kind]):
         takers = [_spelt(one) for one, taken in OPTIONS.items() if option in {one, *taken}]
         parser.error(f"{_spelt(option)} is for {', '.join(takers)}, not for {_spelt(kind)}; leave it out")
     if "data" in OPTIONS[kind] and kind != "config" and args.data is None:
@@ -185,8 +188,10 @@ def cache_trunks(args: argparse.Namespace) -> tuple[list[Path], dict[str, dict[s
         raise ValueError(f"--labels is {args.labels:g}, must be a percentage, 0 to 100")
     trunks, name = build_trunks(args, args.frozen), args.name or "frozen"
     if args.labels == 0 or len(PreparedSet(args.data).class_names) == 1:
-        if args.views is not None:
-            raise ValueError("--views is for the classes, and without labels none is said; leave it out")
+        for option in sorted(args.given & OF_CLASSES):
+            raise ValueError(
+                f"{_spelt(option)} is for the classes, and without labels none is said; leave it out"
+            )
         print("no label is looked at: the cache will hold descriptors of the views, and no classes")
         return cache_descriptors(args.data, name, trunks, args, args.further), {}
     labels = Labels(args.split, args.labels / 100, args.fraction_seed)

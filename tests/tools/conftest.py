@@ -26,7 +26,8 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def run(root, weights):
     def call(*words, trunks=("test_resnet",)):
-        options = ["--weights", *[str(weights)] * len(trunks), "--dim", "8", "--folds", "3"]
+        options = ["--weights", *[str(weights)] * len(trunks), "--dim", "8"]
+        options += [] if "0" in words else ["--folds", "3"]
         words = ["--frozen", *trunks, "--data", str(root), *options, *map(str, words)]
         cache_teacher.main(words)
         return TeacherCache(root, "frozen")

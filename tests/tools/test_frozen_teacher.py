@@ -210,6 +210,7 @@ def test_a_student_learns_from_a_set_without_classes(tiny_meshes, weights, tmp_p
     [
         (["--dim", "0"], "--dim is 0, must be at least 1"),
         (["--labels", "0", "--views", "2"], "--views is for the classes"),
+        (["--labels", "0", "--folds", "5"], "--folds is for the classes"),
         (["--input-size", "-5"], "--input-size is -5, must be a number of pixels"),
         (["--trunk-options", "a=b"], "test_resnet does not take these trunk_options: .*'a'"),
         (["--regularisation", "0"], "--regularisation is 0, must be a finite number above 0"),
