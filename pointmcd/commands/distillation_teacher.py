@@ -46,8 +46,8 @@ def why_no_points(args: argparse.Namespace, config: Any) -> str | None:
             student(points=points)
         except NotImplementedError:  # it inherits the width, but not the features
             has_local = False
-    if args.average or args.further:
-        return f"{'--average' if args.average else '--further'} works for the classes of shapes only"
+    if args.further:
+        return "--further works for the classes of shapes only"
     if not PreparedSet(args.data).has_visibility:
         return f"{args.data} does not say which points a view sees; prepare it with --visibility ray"
     return None if has_local else f"{args.backbone} has no local features of all points"

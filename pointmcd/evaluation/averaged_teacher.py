@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from pointmcd.datasets.label_choice import labels_of_record, parts_of_split
-from pointmcd.datasets.teacher_cache import TeacherCache
+from pointmcd.datasets.teacher_cache import OF_POINTS, TeacherCache
 from pointmcd.evaluation.classification import accuracies_of_parts
 from pointmcd.evaluation.cross_fitting import Figures, Opinion, write_opinion
 from pointmcd.folders import digest_of
@@ -20,7 +20,7 @@ def average_caches(
 ) -> tuple[Path, dict[str, Figures]]:
     """Write the cache of a teacher whose log-probabilities are the weighted mean of those of others.
 
-    It speaks where all of them do.
+    It speaks where all of them do. What it says of single points is that of the first that says any.
 
     Args:
         root: Folder of the prepared set.
@@ -74,6 +74,7 @@ def average_caches(
                 for cache, weight in zip(caches, weights, strict=True)
             ],
         },
+        next(filter(None, map(_of_points, caches)), {}),
     )
     known = labels_of_record(labels)
     figures: dict[str, Figures] = {one: {} for one in names}
@@ -91,6 +92,16 @@ def _labels(cache: TeacherCache) -> dict[str, Any]:
     if (labels := cache.meta.get("labels")) is None:
         raise ValueError(f"{cache.folder} does not say which labels it has seen; write it again")
     return labels
+
+
+def _of_points(cache: TeacherCache) -> dict[str, dict[str, np.ndarray]]:
+    """Return the arrays of single points by split; empty where a cache has none."""
+    found = {}
+    for split in cache.prepared.splits:
+        arrays = cache.split(split).arrays
+        if of_points := {name: array for name, array in arrays.items() if name.startswith(OF_POINTS)}:
+            found[split] = of_points
+    return found
 
 
 def _class_names(caches: Sequence[TeacherCache]) -> list[str]:

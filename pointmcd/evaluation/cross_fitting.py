@@ -1,13 +1,14 @@
 """Teachers of which the logits alone are kept: trained networks, each of which has seen labels of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from scipy.special import log_softmax
 
+from pointmcd.batch import TeacherRows
 from pointmcd.datasets.label_choice import (
     IN_NO_FOLD,
     Labels,
@@ -26,6 +27,7 @@ from pointmcd.datasets.teacher_cache import TeacherCacheWriter
 from pointmcd.engine.agreement import statement_of
 from pointmcd.engine.labels_seen import check_own_set, check_own_weights
 from pointmcd.evaluation.classification import accuracies_of_parts
+from pointmcd.evaluation.trunk_rows import CHUNK
 
 Figures = dict[str, dict[str, float]]
 
@@ -44,6 +46,7 @@ class Opinion(NamedTuple):
     logits: dict[str, np.ndarray]  # (S, K) log-probabilities of every split
     spoken: dict[str, np.ndarray]  # (S,) bool, where it may speak
     record: dict[str, Any]  # for meta.json
+    of_points: Mapping[str, Mapping[str, np.ndarray]] = {}  # by split and name, (S, N, ...) of single points
 
 
 def check_start(checkpoint: dict[str, Any], source: str | Path, prepared: PreparedSet) -> None:
@@ -130,7 +133,7 @@ def _places(members: Sequence[Member]) -> list[int]:
 
 
 def write_opinion(root: str | Path, name: str, opinion: Opinion) -> tuple[Path, Figures]:
-    """Write a cache of logits.
+    """Write a cache of logits, and of what there is of single points.
 
     Args:
         root: Folder of the prepared set.
@@ -146,10 +149,17 @@ def write_opinion(root: str | Path, name: str, opinion: Opinion) -> tuple[Path, 
     with TeacherCacheWriter(root, name) as writer:
         for split in writer.prepared.splits:
             logits, spoken = opinion.logits[split], opinion.spoken[split]
-            rows = {"logits": torch.from_numpy(logits), "has_logits": torch.from_numpy(spoken)}
-            writer.write_split(split, [rows])  # type: ignore[list-item]  # a TypedDict
+            arrays = {"logits": logits, "has_logits": spoken, **opinion.of_points.get(split, {})}
+            writer.write_split(split, _in_chunks(arrays))
             if classes not in (None, writer.prepared.class_names):
                 continue
             truth = np.asarray(writer.prepared.split(split).labels)
             figures |= accuracies_of_parts(truth, logits, parts_of_split(truth, split, known), spoken)
         return writer.finish({"accuracy": figures, **opinion.record}), figures
+
+
+def _in_chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[TeacherRows]:
+    """Give rows of arrays (S, ...) that need not fit in memory."""
+    for start in range(0, len(arrays["logits"]), CHUNK):
+        rows = {name: torch.from_numpy(array[start : start + CHUNK].copy()) for name, array in arrays.items()}
+        yield cast(TeacherRows, rows)

@@ -101,8 +101,6 @@ def test_single_points_are_taught_with_all_labels_or_when_asked_for(place, capsy
     assert "but with targets of points (--points)" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"holds a run with another points \(True, now False\)"):
         run(place, "--no-points", "--seeds", "0")
-    with pytest.raises(SystemExit, match="--points: --average works for the classes of shapes only"):
-        run(place, "--points", "--average", "--out", str(place / "points_average"))
 
 
 class Mute(PointNet2):
@@ -116,7 +114,7 @@ class Mute(PointNet2):
 
 def test_why_no_points_are_taught(tiny_set):
     def why(backbone, **args):
-        words = {"average": False, "further": [], "data": tiny_set, "backbone": "Mine", **args}
+        words = {"further": [], "data": tiny_set, "backbone": "Mine", **args}
         config = load_config("baseline_pointnet_meshes.py", {"data_root": str(tiny_set)})
         config.model.backbone = backbone
         config.train_dataloader.dataset.num_points = 64
@@ -124,7 +122,7 @@ def test_why_no_points_are_taught(tiny_set):
 
     small = {"num_points": [16, 8]}
     assert why({"type": "PointNet2", **small}) is None
-    assert why({"type": "PointNet2", **small}, average=True).startswith("--average works for the classes")
+    assert why({"type": "PointNet2", **small}, further=["x"]).startswith("--further works for the classes")
     assert why({"type": Mute, **small}) == "Mine has no local features of all points"
     with pytest.raises(ValueError, match="keeps 512 points, but is given 64"):
         why({"type": "PointNet2"})
@@ -202,9 +200,18 @@ def test_the_average_with_the_student_alone_teaches(place, capsys):
     assert np.argmax(student, 1).tolist() == alone["predictions"]
     config = config_of(torch.load(out / "pointmcd_train_s0/epoch_1.pth", weights_only=True))
     assert config["train_dataloader"]["dataset"]["teacher"] == average.name
+    assert [head["type"] for head in config["model"]["distill"]] == [
+        "LogitDistillationHead",
+        "PointDistillationHead",
+    ]
+    for split in ("train", "test"):  # the networks' alone
+        points = [
+            teachers / one / f"{split}_point_descriptors.npy" for one in (average.name, members[0]["name"])
+        ]
+        np.testing.assert_array_equal(*map(np.load, points))
     assert "frozen, averaged with the student alone" in capsys.readouterr().out
     assert set(json.loads((out / "held_out.json").read_text())) == {"teacher", "student", "average"}
-    with pytest.raises(SystemExit, match="holds a run with another points"):
+    with pytest.raises(SystemExit, match="holds a run with another teacher"):
         run(place, "--anyway", "--seeds", "0", "--out", str(out))
     with pytest.raises(SystemExit, match="--average works without --further"):
         run(place, "--average", "--further", str(place / "set"))
