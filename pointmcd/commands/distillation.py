@@ -19,7 +19,7 @@ from pointmcd.files import read_json, write_json
 
 ALONE, DISTILLED = "baseline", "pointmcd"
 METRIC = "overall_accuracy"
-RECIPES: dict[str, dict[str, float]] = {  # found on held-out shapes at 5, 20 and 100 % (docs/results.md)
+RECIPES: dict[str, dict[str, float]] = {  # found on held-out shapes at 5, 20 and 100 % (docs/results/)
     "few": {
         "model.distill.0.loss_weight": 0.4,
         "model.distill.0.temperature": 1.0,

@@ -166,9 +166,8 @@ class PointDistillationHead(_DescriptorHead):
 class LogitDistillationHead(nn.Module):
     """KL divergence from the teacher's class probabilities (Hinton et al., 2015).
 
-    Shapes that the teacher may not speak of (``has_logits`` 0) count for nothing. The defaults are the recipe
-    that gains with frozen, cross-fitted teachers, beside a task loss of weight 0.1
-    (docs/results/classification.md).
+    Shapes that the teacher may not speak of (``has_logits`` 0) count for nothing. The recipes that gain set
+    temperature and weight by the share of the labels (docs/results/classification.md).
 
     Args:
         temperature: Above 0; softens both distributions.
