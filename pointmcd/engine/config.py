@@ -35,7 +35,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
     ``image_size`` (side of its views), what that prepared set says; under a scheduler's ``T_max``,
     ``total_steps`` or ``total_iters``, the number of epochs, or of iterations where the training is counted
     in them; under a cached teacher's ``name``, the teacher whose rows the training set reads; under a head's
-    ``teacher_channels``, the width of what that teacher says.
+    ``teacher_channels``, the width of what that teacher says. ``val_cfg=None`` leaves out the validation, and
+    ``test_cfg=None`` the test, whatever their loaders are.
 
     Args:
         path: A config file, or the name of one that comes with pointmcd. So are the ``_base_`` files, which
@@ -77,6 +78,9 @@ def load_config(path: str | Path, overrides: dict[str, Any] | list[str] | None =
             ) from error
     if not isinstance(config.get("model"), dict):
         raise ValueError(f"{path} has no model: it is not a training config")
+    for split in ("val", "test"):
+        if config.get(f"{split}_cfg", {}) is None:  # an evaluation is left out whole, as MMEngine wants it
+            config[f"{split}_dataloader"] = config[f"{split}_evaluator"] = None
     check_config(config)
     _check_numbers(config._cfg_dict, "")
     inputs_seen(config)  # which refuses a network that its datasets do not feed

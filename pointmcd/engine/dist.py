@@ -42,11 +42,17 @@ def distribute(config: Config) -> Config:
             )
         loader.batch_size //= ranks
     config.launcher = "pytorch"
+    # without a head, losses of points alone leave the last layer without gradients, which DDP must be told
+    config.find_unused_parameters = config.model.get("head", {}) is None
     atexit.register(_leave)
     if not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo")
-        config.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
+        config.model_wrapper_cfg = {
+            "type": "MMDistributedDataParallel",
+            "device_ids": None,
+            "find_unused_parameters": config.find_unused_parameters,
+        }
     return config
 
 

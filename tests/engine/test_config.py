@@ -38,6 +38,13 @@ def test_parts_and_the_size_of_views_are_filled_in(parts_set):
             load(parts_set, wrong, config=CONFIGS / "baseline_pointnet_builtinpart.py")
 
 
+def test_an_evaluation_is_left_out_whole(tiny_set):
+    config = load(tiny_set, "val_cfg=None")
+    assert config.val_dataloader is None
+    assert config.val_evaluator is None
+    assert config.test_dataloader is not None
+
+
 def test_what_is_printed_runs_again(tiny_set, tmp_path):
     config = load(tiny_set, "train_cfg.max_epochs=7")
     printed = tmp_path / "printed.py"

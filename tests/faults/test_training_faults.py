@@ -346,6 +346,20 @@ def test_a_test_needs_none_of_the_training(tiny_set, tmp_path, whole, monkeypatc
     assert dist.distribute(config).test_dataloader.batch_size == 2
 
 
+def test_without_a_head_processes_allow_for_a_last_layer_that_nothing_uses(tiny_set, tmp_path, monkeypatch):
+    """Losses of single points alone: DDP ended such a training at its second step."""
+    from pointmcd.engine import dist
+
+    monkeypatch.setattr(dist, "world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    for head, unused in ((None, True), ({"type": "ClassificationHead"}, False)):
+        config = tiny(tiny_set, tmp_path, train_dataloader__batch_size=4)
+        config.model.head = head
+        assert dist.distribute(config).find_unused_parameters == unused
+        if not torch.cuda.is_available():
+            assert config.model_wrapper_cfg.find_unused_parameters == unused
+
+
 def test_what_a_test_leaves_is_a_report_alone(tiny_set, whole):
     before = (whole / "baseline_pointnet_modelnet.py").read_text()
     test_command.main([str(CONFIG), str(whole / "epoch_3.pth"), *words(tiny_set), "randomness.seed=5"])
